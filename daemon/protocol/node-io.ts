@@ -1,0 +1,49 @@
+/**
+ * Every cause and every effect of the core on one screen. Must never hold behaviour.
+ */
+import type { LaneAddress, StoreResult, StoreWork } from './store-port.ts'
+
+/** Where a peer can be reached now: never an identity. `ip` in its shortest form, IPv4 never mapped into IPv6. */
+export type Address = { readonly ip: string; readonly port: number }
+
+export type Input =
+  | { readonly type: 'datagram'; readonly from: Address; readonly bytes: Uint8Array }
+  | { readonly type: 'stored'; readonly result: StoreResult }
+  /** A look-up has ended; no addresses means that it failed, `reason` says how. */
+  | {
+      readonly type: 'resolved'
+      readonly host: string
+      readonly ips: readonly string[]
+      readonly reason: string
+    }
+  /** The operating system refused to send a datagram of this size: the path is narrower. */
+  | { readonly type: 'too-long'; readonly to: Address; readonly bytes: number }
+  /** Own addresses, at start and whenever they have changed. */
+  | { readonly type: 'network'; readonly ips: readonly string[] }
+  /** Tell these addresses that this node is back (PROTOCOL §3.7). */
+  | { readonly type: 'greet'; readonly addresses: readonly Address[] }
+  /** An operator asked: try these lanes now. */
+  | { readonly type: 'retry'; readonly lane: number }
+  | { readonly type: 'tick' }
+  /** Close every session and take no new ones. */
+  | { readonly type: 'stop' }
+
+export type Output =
+  /** `bytes` is the driver's to keep. */
+  | { readonly type: 'send'; readonly to: Address; readonly bytes: Uint8Array }
+  | { readonly type: 'store'; readonly work: StoreWork }
+  | { readonly type: 'resolve'; readonly host: string }
+  | { readonly type: 'event'; readonly event: NodeEvent }
+
+/** What an operator may want to read in a log. */
+export type NodeEvent =
+  | { readonly type: 'lane-open'; readonly lane: LaneAddress; readonly to: Address }
+  | {
+      readonly type: 'lane-waits'
+      readonly lane: LaneAddress
+      readonly code: string
+      readonly reason: string
+    }
+  | { readonly type: 'peer-opened'; readonly from: Address }
+  | { readonly type: 'peer-closed'; readonly from: Address; readonly reason: string }
+  | { readonly type: 'peer-broke-rule'; readonly from: Address; readonly reason: string }

@@ -1,0 +1,153 @@
+/**
+ * What the core asks of the store, and what the store answers: values only, so that the two may live in different
+ * threads. Must never hold behaviour. The store works through a batch of work in the order in which it was given, inside
+ * one transaction, and hands out the answers after that transaction has been committed and synced.
+ */
+
+/** `mqlane.id`. */
+export type LaneId = number
+/** Chosen by the core, counts up, never used twice by one process. */
+export type SessionId = number
+
+/** Who is written to where: the identity of a lane, as in `mqlane`. */
+export type LaneAddress = {
+  readonly lane: LaneId
+  readonly host: string
+  readonly port: number
+  /** Name of the key; '' is keyless. */
+  readonly key: string
+}
+
+/** PROTOCOL §5.6, as the initiator's store needs it to judge. */
+export type OpenedFacts = {
+  readonly database: Uint8Array
+  readonly watermark: number
+  readonly digest: Uint8Array
+  readonly part: number
+  readonly logStart: number
+  readonly messageBytesMax: number
+}
+
+/** What a lane is doing, for people (`mqlane.state`). */
+export type LaneStatus =
+  | { readonly type: 'connecting' }
+  | { readonly type: 'open'; readonly rttUs: number }
+  | { readonly type: 'idle' }
+  | {
+      readonly type: 'waiting'
+      /** A code of `TinymqError`, the same in SQL, log and metrics. */
+      readonly code: string
+      readonly reason: string
+      /** Until the next attempt, microseconds from now; undefined: until an operator acts. */
+      readonly retryInUs: number | undefined
+    }
+
+export type StoreWork =
+  /** Outbound: which stream is this lane's? A lane has one reading session: the newest to ask. */
+  | { readonly type: 'open-lane'; readonly lane: LaneId; readonly session: SessionId }
+  /** Outbound: apply the rules of PROTOCOL §7.3. */
+  | {
+      readonly type: 'judge'
+      readonly lane: LaneId
+      readonly session: SessionId
+      readonly opened: OpenedFacts
+      /** The peer's address is one of this host's own and its port is our port. */
+      readonly addressIsOwn: boolean
+    }
+  /**
+   * Outbound: number rows durably and hand over about `bytesMax` bytes of stream. It stays asked until there are rows;
+   * a session has at most one of these open.
+   */
+  | { readonly type: 'read'; readonly session: SessionId; readonly bytesMax: number }
+  /** Outbound: the peer has everything up to `sequence` on disk. */
+  | { readonly type: 'confirmed'; readonly session: SessionId; readonly sequence: number }
+  /** Outbound: the peer refuses the row at `sequence`; park it. */
+  | {
+      readonly type: 'refused'
+      readonly session: SessionId
+      readonly sequence: number
+      readonly reason: string
+      readonly retryAfterMs: number
+    }
+  | { readonly type: 'lane-status'; readonly lane: LaneId; readonly status: LaneStatus }
+  /** Inbound: PROTOCOL §5.5. Supersedes what another session did with this stream. */
+  | {
+      readonly type: 'accept'
+      readonly session: SessionId
+      readonly key: string
+      readonly origin: Uint8Array
+      readonly stream: Uint8Array
+      readonly confirmed: number
+      /** Where the sender can be answered. */
+      readonly host: string
+      readonly port: number
+    }
+  /**
+   * Inbound: the next bytes of the stream, without a gap, from `offset`. When the incomplete body grows beyond `spillBytes` the
+   * store writes it down as a part, so that it counts as durable for credit.
+   */
+  | {
+      readonly type: 'receive'
+      readonly session: SessionId
+      readonly offset: number
+      readonly bytes: Uint8Array
+      readonly spillBytes: number
+    }
+  /** The session has ended: drop what is kept in memory for it. */
+  | { readonly type: 'forget'; readonly session: SessionId }
+
+export type StoreResult =
+  | {
+      readonly type: 'lane-opened'
+      readonly session: SessionId
+      readonly origin: Uint8Array
+      readonly stream: Uint8Array
+      readonly confirmed: number
+    }
+  /** `go`: rows flow from watermark + 1; `again`: OPEN anew with this stream; `hold`: the lane waits for its operator. */
+  | {
+      readonly type: 'judged'
+      readonly session: SessionId
+      readonly verdict:
+        | { readonly type: 'go' }
+        | { readonly type: 'again'; readonly stream: Uint8Array; readonly confirmed: number }
+        | { readonly type: 'hold'; readonly code: string; readonly reason: string }
+    }
+  /** Stream bytes of whole or partial records. `drained`: nothing more waits at this moment. */
+  | {
+      readonly type: 'rows'
+      readonly session: SessionId
+      readonly bytes: Uint8Array
+      readonly lastSequence: number
+      readonly drained: boolean
+    }
+  /** Lanes that have rows to send; from a scan that the driver asked for. */
+  | { readonly type: 'lanes'; readonly lanes: readonly LaneAddress[] }
+  | {
+      readonly type: 'accepted'
+      readonly session: SessionId
+      readonly database: Uint8Array
+      readonly watermark: number
+      readonly digest: Uint8Array
+      readonly part: number
+      readonly logStart: number
+      readonly messageBytesMax: number
+    }
+  /** Everything up to `sequence`, and all stream bytes below `durable`, are on disk; both never fall. */
+  | {
+      readonly type: 'received'
+      readonly session: SessionId
+      readonly sequence: number
+      readonly durable: number
+    }
+  /** Inbound session that must be closed with this code of PROTOCOL §9. */
+  | {
+      readonly type: 'turned-away'
+      readonly session: SessionId
+      readonly code: number
+      readonly sequence: number
+      readonly retryAfterMs: number
+      readonly reason: string
+    }
+  /** An earlier inbound session of the same stream has been superseded by a newer `accept`. */
+  | { readonly type: 'superseded'; readonly session: SessionId }
