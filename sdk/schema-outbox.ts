@@ -1,0 +1,141 @@
+/**
+ * What guards `mqout`: rows that can never be sent are refused at INSERT with a sentence and a
+ * code, rows in flight cannot be changed, and rows that the daemon's numbering would overlook are
+ * marked. All of it is plain SQL: it must hold for every program that can write to a SQLite file.
+ */
+
+/** The longest `headers` in bytes. They travel in one piece with the beginning of the message. */
+export const headersBytesMax = 65_536
+
+/** The longest `host` and `token` in bytes. A DNS name has at most 253. */
+export const labelBytesMax = 255
+
+type Check = { readonly code: string; readonly sentence: string; readonly bad: string }
+
+// White space and control characters beyond ASCII too: they come by copying and cannot be seen.
+const invisible = [
+  [0x1, 0x20],
+  [0x7f, 0xa0],
+  [0x2000, 0x200f],
+  [0x2028, 0x202f],
+  [0x3000, 0x3000],
+  [0xfeff, 0xfeff],
+] as const
+const ranges = invisible.map(([from, to]) => `${from}, 45, ${to}`).join(', ')
+const invisibleGlob = `'*[' || char(${ranges}) || ']*'`
+
+/**
+ * The checks of one row of `mqout`, first match first.
+ * @param row the prefix of the columns: `NEW` in a trigger, elsewhere the alias of a table.
+ */
+export function outboxChecks(row: string): readonly Check[] {
+  const size = (column: string): string => `length(CAST(${row}.${column} AS BLOB))`
+  return [
+    {
+      code: 'TINYMQ_BAD_HOST',
+      sentence:
+        'host must name the machine to send to,' +
+        ' in 1 to 255 bytes of text without spaces or control characters',
+      // Ordinary names pay for the first, short GLOB only. GLOB stops at a NUL, hence instr.
+      bad:
+        `typeof(${row}.host) <> 'text' OR ${size('host')} NOT BETWEEN 1 AND ${labelBytesMax}` +
+        ` OR instr(CAST(${row}.host AS BLOB), x'00')` +
+        ` OR (${row}.host GLOB '*[^!-~]*' AND ${row}.host GLOB ${invisibleGlob})`,
+    },
+    {
+      code: 'TINYMQ_BAD_PORT',
+      sentence: 'port must be a whole number from 1 to 65535; leave the column out for 9000',
+      bad: `typeof(${row}.port) <> 'integer' OR ${row}.port NOT BETWEEN 1 AND 65535`,
+    },
+    {
+      code: 'TINYMQ_NO_DATA',
+      sentence: 'data is NULL, so there is nothing to send; an empty message is the empty string',
+      bad: `${row}.data IS NULL`,
+    },
+    {
+      code: 'TINYMQ_TOO_LARGE',
+      sentence:
+        'data is larger than message_bytes_max in mqmeta;' +
+        ' send it in pieces, or raise the limit here and at the receiver',
+      bad:
+        `${size('data')} >` +
+        ` (SELECT CAST(value AS INTEGER) FROM mqmeta WHERE key = 'message_bytes_max')`,
+    },
+    {
+      code: 'TINYMQ_BAD_TOKEN',
+      sentence: 'token must be text of at most 255 bytes; leave the column out for none',
+      bad: `typeof(${row}.token) <> 'text' OR ${size('token')} > ${labelBytesMax}`,
+    },
+    {
+      code: 'TINYMQ_BAD_HEADERS',
+      sentence: 'headers must be JSON text or NULL',
+      bad: `typeof(${row}.headers) NOT IN ('null', 'text')`,
+    },
+    {
+      code: 'TINYMQ_TOO_LARGE',
+      sentence: 'headers are larger than 65536 bytes; put what is large into data',
+      bad: `${row}.headers IS NOT NULL AND ${size('headers')} > ${headersBytesMax}`,
+    },
+    {
+      code: 'TINYMQ_BAD_UID',
+      sentence:
+        'uid must be a BLOB of 16 random bytes; leave the column out and it is made for you',
+      bad: `typeof(${row}.uid) <> 'blob' OR length(${row}.uid) <> 16`,
+    },
+  ]
+}
+
+/** An SQL condition: the row is numbered, so it may already be at the peer. */
+export const inFlightSql = (row: string): string =>
+  'EXISTS (SELECT 1 FROM mqrun WHERE done_at IS NULL' +
+  ` AND id_last >= ${row}.id AND id_first <= ${row}.id AND instr(uids, ${row}.uid))`
+
+const inFlight: Check = {
+  code: 'TINYMQ_IN_FLIGHT',
+  sentence:
+    'this row is in flight and may already be at the peer, so it cannot be changed;' +
+    ' if a double is acceptable, delete it and insert it anew',
+  bad: inFlightSql('OLD'),
+}
+
+const refuse = (checks: readonly Check[]): string =>
+  `SELECT CASE${checks
+    .map(
+      ({ code, sentence, bad }) => `
+    WHEN ${bad}
+    THEN RAISE(ABORT, 'tinymq: ${sentence} (${code})')`,
+    )
+    .join('')}
+  END;`
+
+// Numbering goes through a lane by id, from numbered_id on. What lands behind that must be marked.
+// sqlite_sequence would tell it at the same price, but people empty it to start again at 1.
+const behindNumbering =
+  'EXISTS (SELECT 1 FROM mqlane' +
+  ' WHERE host = NEW.host AND port = NEW.port AND numbered_id >= NEW.id)'
+
+/** The triggers of `mqout`. */
+export const outboxTriggers = `
+CREATE TRIGGER IF NOT EXISTS mqout_check BEFORE INSERT ON mqout
+-- Refuses what could never be sent.
+BEGIN
+  ${refuse(outboxChecks('NEW'))}
+END;
+CREATE TRIGGER IF NOT EXISTS mqout_late AFTER INSERT ON mqout
+-- A row that was given a low id by hand would be overlooked: the daemon goes on from numbered_id.
+WHEN ${behindNumbering}
+BEGIN
+  INSERT OR IGNORE INTO mqlate (id) VALUES (NEW.id);
+END;
+CREATE TRIGGER IF NOT EXISTS mqout_change BEFORE UPDATE ON mqout
+-- Refuses to change a row in flight, and what could never be sent.
+BEGIN
+  ${refuse([inFlight, ...outboxChecks('NEW')])}
+END;
+CREATE TRIGGER IF NOT EXISTS mqout_changed AFTER UPDATE ON mqout
+-- A changed row is tried at once: no longer parked, and marked if its lane is past it.
+BEGIN
+  DELETE FROM mqparked WHERE id = OLD.id;
+  INSERT OR IGNORE INTO mqlate (id) SELECT NEW.id WHERE ${behindNumbering};
+END;
+`

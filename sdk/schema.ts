@@ -1,0 +1,228 @@
+/**
+ * The tables of tinymq, version 1: the only place that says what they look like. The daemon's store
+ * and the SDK both create them through `migrate` (schema-migrate.ts). The comments inside are SQL,
+ * so that `.schema` in any SQLite shell is the documentation.
+ *
+ * It must run in every SQLite from 3.37 on, without extensions: so no octet_length, no JSON
+ * functions, no unixepoch('subsec') (silently NULL before 3.42), and RAISE takes literals only. It
+ * must never use PRAGMA user_version, which is the application's when the file is.
+ *
+ * In every table of messages `data` is the last column: SQLite reads a row from its beginning, so
+ * that nothing but a read of `data` itself walks through the pages of a large message.
+ */
+
+import { outboxTriggers } from './schema-outbox.ts'
+import { views } from './schema-views.ts'
+
+/** The version that this code reads and writes; it is stored in `mqmeta`. */
+export const schemaVersion = 1
+
+/** What `mqmeta.message_bytes_max` is at first: 64 MiB. */
+export const messageBytesMaxDefault = 67_108_864
+
+/** Milliseconds since 1970, in SQL. (2440587.5 is the Julian day of 1970-01-01.) */
+export const nowMsSql = "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)"
+
+const meta = `
+CREATE TABLE IF NOT EXISTS mqmeta (
+  -- Facts about this database as a whole.
+  --   schema_version    which tables these are; a program that knows only older ones refuses them
+  --   origin            16 random bytes: the identity of this database
+  --   incarnation       counts the lives of this database between restores
+  --   message_bytes_max larger data is refused at INSERT; you may change it
+  --   forgotten_id      up to this mqout.id it may be forgotten what became of a row (absent: 0)
+  --   created_at        ms since 1970
+  key TEXT PRIMARY KEY,
+  value
+) WITHOUT ROWID;
+INSERT OR IGNORE INTO mqmeta (key, value) VALUES
+  ('origin', randomblob(16)),
+  ('incarnation', 1),
+  ('message_bytes_max', ${messageBytesMaxDefault}),
+  ('created_at', ${nowMsSql});
+`
+
+const outbox = `
+CREATE TABLE IF NOT EXISTS mqout (
+  -- The outbox. INSERT a row to send it: it appears once, in order, in mqin at host:port, and
+  -- leaves this table when it is on disk there. DELETE it to stop trying. UPDATE its host or port
+  -- to reroute it, as long as it waits.
+  --   INSERT INTO mqout (host, port, token, data) VALUES ('MachineB', 9000, 'token', 'Hello');
+  --   SELECT * FROM mqstatus;   -- where each row is, and why it is still there
+  id INTEGER PRIMARY KEY AUTOINCREMENT, -- the order of sending; never used twice
+  host TEXT,                            -- name or address of the machine to send to
+  port INTEGER DEFAULT 9000,            -- UDP port of its daemon
+  token TEXT DEFAULT '',                -- the name of a shared key, or a label without a key ring
+  created_at INTEGER                    -- ms since 1970
+    DEFAULT (${nowMsSql}),
+  uid BLOB DEFAULT (randomblob(16)),    -- the identity of the row, born with it; leave it alone
+  bytes INTEGER                         -- the size of data, told without reading data
+    AS (length(CAST(data AS BLOB))) STORED,
+  headers TEXT,                         -- JSON that travels with the message, or NULL
+  data TEXT                             -- the message: text, or a BLOB which stays a BLOB
+);
+CREATE INDEX IF NOT EXISTS mqout_lane ON mqout (host, port);
+CREATE TABLE IF NOT EXISTS mqlate (
+  -- Rows of mqout whose id may lie below numbered_id of their lane: inserted with an id by hand,
+  -- rerouted, or changed while parked. Triggers fill it, the daemon empties it.
+  id INTEGER PRIMARY KEY
+);
+CREATE TABLE IF NOT EXISTS mqparked (
+  -- Rows of mqout that the peer has refused. They are set aside so that the lane goes on, kept, and
+  -- tried again. An UPDATE of the row in mqout takes it out of here, so that it is tried at once.
+  id INTEGER PRIMARY KEY, -- mqout.id
+  uid BLOB,               -- mqout.uid; when it differs, that row is another one and this is void
+  lane INTEGER,           -- mqlane.id
+  code TEXT,              -- the error code
+  reason TEXT,            -- the same as a sentence
+  attempts INTEGER,
+  retry_at INTEGER        -- ms since 1970
+);
+`
+
+const lanes = `
+CREATE TABLE IF NOT EXISTS mqlane (
+  -- The ordered streams from here to other databases: one for each destination and key.
+  id INTEGER PRIMARY KEY,
+  host TEXT,
+  port INTEGER,
+  key TEXT DEFAULT '',           -- name of the key, '' without one
+  stream BLOB,                   -- 16 random bytes: the identity of the stream
+  peer BLOB,                     -- origin of the receiver's database; NULL before the first contact
+  confirmed INTEGER DEFAULT 0,   -- up to this sequence number the peer has everything on disk
+  numbered INTEGER DEFAULT 0,    -- the highest sequence number given to a row
+  chain BLOB,                    -- state of the hash chain over the row identities at confirmed
+  numbered_id INTEGER DEFAULT 0, -- up to this mqout.id every row is numbered, parked or in mqlate
+  state TEXT,                    -- what the daemon is doing about it now
+  error_code TEXT,               -- why nothing moves, NULL when all is well
+  error TEXT,                    -- the same as a sentence
+  since INTEGER,                 -- since when, ms since 1970
+  retry_at INTEGER,              -- ms since 1970
+  rtt_us INTEGER,                -- round-trip time, microseconds
+  UNIQUE (host, port, key)
+);
+CREATE TABLE IF NOT EXISTS mqrun (
+  -- Which rows got which sequence numbers: row identities in sequence order. A row is numbered
+  -- before its first byte leaves. Runs that are done are kept for a while, so that it can still be
+  -- said what became of a row.
+  lane INTEGER,     -- mqlane.id
+  first INTEGER,    -- sequence number of the first row
+  count INTEGER,
+  id_first INTEGER, -- lowest mqout.id in it
+  id_last INTEGER,  -- highest
+  done_at INTEGER,  -- ms since 1970; NULL while a row of it is not confirmed
+  ids BLOB,         -- mqout.id, 8 bytes big-endian each, 0 once a row was deleted and skipped;
+                    -- NULL when they are id_first to id_last without a gap
+  uids BLOB,        -- mqout.uid, 16 bytes each; NULL once done
+  PRIMARY KEY (lane, first)
+);
+CREATE INDEX IF NOT EXISTS mqrun_open ON mqrun (id_last, id_first) WHERE done_at IS NULL;
+CREATE INDEX IF NOT EXISTS mqrun_ids ON mqrun (id_last, id_first);
+`
+
+/** The columns that a message has in `mqin` and keeps in `mqdead`. */
+const messageColumns = `
+  host TEXT,          -- where the sender can be answered
+  port INTEGER,
+  token TEXT,
+  sent_at INTEGER,    -- mqout.created_at over there, ms since 1970
+  arrived_at INTEGER, -- ms since 1970
+  sender INTEGER,     -- mqsender.id
+  sender_row INTEGER, -- mqout.id over there`
+
+const inbox = `
+CREATE TABLE IF NOT EXISTS mqin (
+  -- The inbox: what has arrived. DELETE a row when you are done with it.
+  id INTEGER PRIMARY KEY AUTOINCREMENT, -- the order of arrival${messageColumns}
+  headers TEXT,       -- JSON from the sender, or NULL
+  data TEXT           -- text or BLOB, as it was sent
+);
+CREATE TABLE IF NOT EXISTS mqlease (
+  -- Rows of mqin that a consumer holds or has failed on. It stands apart from mqin, because to
+  -- change a row is to write all of it, and a lease on a large message must be cheap.
+  id INTEGER PRIMARY KEY,     -- mqin.id
+  owner TEXT,                 -- who holds it; NULL when nobody does
+  until INTEGER,              -- ms since 1970: the lease holds, or the next attempt waits, until then
+  attempts INTEGER DEFAULT 0,
+  error TEXT                  -- why the last attempt failed
+);
+CREATE TABLE IF NOT EXISTS mqdead (
+  -- Rows of mqin that no consumer could process.
+  id INTEGER PRIMARY KEY, -- the id that it had in mqin${messageColumns}
+  died_at INTEGER,    -- ms since 1970
+  error TEXT,         -- why
+  headers TEXT,
+  data TEXT
+);
+`
+
+const senders = `
+CREATE TABLE IF NOT EXISTS mqsender (
+  -- The ordered streams from other databases to here.
+  id INTEGER PRIMARY KEY,
+  origin BLOB,                 -- identity of the sender's database, 16 bytes
+  stream BLOB,                 -- identity of the stream, 16 bytes
+  key TEXT DEFAULT '',         -- name of the key, '' without one
+  watermark INTEGER DEFAULT 0, -- everything up to this sequence number is in mqin, or was
+  chain BLOB,                  -- state of the hash chain over the row identities at watermark
+  log_start INTEGER DEFAULT 1, -- mqlog is complete from this sequence number on
+  host TEXT,                   -- where it can be answered
+  port INTEGER,
+  seen_at INTEGER,             -- ms since 1970
+  UNIQUE (key, stream)
+);
+CREATE INDEX IF NOT EXISTS mqsender_origin ON mqsender (origin);
+CREATE TABLE IF NOT EXISTS mqpart (
+  -- Parts of a large message that is still arriving.
+  sender INTEGER, -- mqsender.id
+  part INTEGER,
+  bytes BLOB,
+  PRIMARY KEY (sender, part)
+);
+CREATE TABLE IF NOT EXISTS mqlog (
+  -- Identities of delivered rows: how a sender that was restored or copied is recognised.
+  sender INTEGER, -- mqsender.id
+  first INTEGER,  -- sequence number of the first
+  count INTEGER,
+  at INTEGER,     -- ms since 1970
+  uids BLOB,      -- 16 bytes each, in sequence order
+  PRIMARY KEY (sender, first)
+);
+CREATE TABLE IF NOT EXISTS mqseen (
+  -- The same by identity, filled only for a sender that was restored or copied.
+  origin BLOB,
+  uid BLOB,
+  PRIMARY KEY (origin, uid)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS mqevent (
+  -- What the operator must know, the newest 1,000: PEER_ROLLED_BACK, SELF_FORKED and the like.
+  id INTEGER PRIMARY KEY,
+  at INTEGER,  -- ms since 1970
+  code TEXT,
+  host TEXT,
+  port INTEGER,
+  detail TEXT
+);
+`
+
+/** All tables. A database with some of them but without our `mqmeta` belongs to somebody else. */
+export const tableNames: readonly string[] = [
+  'mqmeta',
+  'mqout',
+  'mqlate',
+  'mqparked',
+  'mqlane',
+  'mqrun',
+  'mqin',
+  'mqlease',
+  'mqdead',
+  'mqsender',
+  'mqpart',
+  'mqlog',
+  'mqseen',
+  'mqevent',
+]
+
+/** Creates what is missing of version 1 and leaves alone what is there. */
+export const schemaSql: string =
+  meta + outbox + lanes + inbox + senders + outboxTriggers + views
