@@ -142,7 +142,7 @@ CREATE TABLE IF NOT EXISTS mqlease (
   -- change a row is to write all of it, and a lease on a large message must be cheap.
   id INTEGER PRIMARY KEY,     -- mqin.id
   owner TEXT,                 -- who holds it; NULL when nobody does
-  until INTEGER,              -- ms since 1970: the lease holds, or the next attempt waits, until then
+  until INTEGER,              -- ms since 1970: the end of the lease, or of the wait
   attempts INTEGER DEFAULT 0,
   error TEXT                  -- why the last attempt failed
 );
@@ -223,6 +223,8 @@ export const tableNames: readonly string[] = [
   'mqevent',
 ]
 
+/** All views. */
+export const viewNames: readonly string[] = ['mqstatus', 'mqpeers']
+
 /** Creates what is missing of version 1 and leaves alone what is there. */
-export const schemaSql: string =
-  meta + outbox + lanes + inbox + senders + outboxTriggers + views
+export const schemaSql: string = meta + outbox + lanes + inbox + senders + outboxTriggers + views

@@ -1,0 +1,117 @@
+/**
+ * Opens a database file the way tinymq needs it. It must never open and close an existing database,
+ * its -wal or its -shm by other means than SQLite: closing any descriptor of a file drops the locks
+ * that the process holds on it.
+ */
+
+import { closeSync, openSync, statfsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, resolve } from 'node:path'
+import type BetterSqlite3 from 'better-sqlite3'
+import { TinymqError, translated } from './errors.ts'
+
+/** How long a statement waits for other writers, in milliseconds. */
+export const busyTimeoutMs = 5000
+
+/**
+ * File systems on which the shared memory or the locks of WAL do not hold between machines or
+ * between host and guest, by the `f_type` of statfs(2). Databases there have been seen to break
+ * within a minute.
+ */
+const unsafeFilesystems: ReadonlyMap<number, string> = new Map([
+  [0x65735546, 'FUSE (a shared folder, sshfs or the like)'],
+  [0x01021997, '9p (a folder shared with a virtual machine)'],
+  [0x6969, 'NFS'],
+  [0xff534d42, 'SMB'],
+  [0xfe534d42, 'SMB'],
+])
+
+/**
+ * Opens the database at `path`, in WAL mode, and makes the file if there is none. It does not create
+ * the tables (`migrate` does), and leaves `synchronous` at the default of better-sqlite3, NORMAL:
+ * a power cut may take back the last commits of an application, as SQLite documents, but never a row
+ * that was sent, because the daemon makes a durable commit that covers a row before it sends it.
+ * @param path of the file, or `:memory:`.
+ * @throws TinymqError TINYMQ_UNSAFE_FILESYSTEM, TINYMQ_CANNOT_OPEN, TINYMQ_NOT_A_DATABASE and what
+ * else SQLite says.
+ */
+export function openDatabase(path: string): BetterSqlite3.Database {
+  const file = path === ':memory:' ? path : resolve(path)
+  if (file !== ':memory:') {
+    refuseUnsafeFilesystem(file)
+    createIfAbsent(file)
+  }
+  return translated(() => {
+    const db = new (loadBetterSqlite3())(file, { timeout: busyTimeoutMs })
+    try {
+      useWal(db)
+    } catch (error) {
+      db.close()
+      throw error
+    }
+    return db
+  })
+}
+
+// Loaded at the first use, so that an application that brings a node:sqlite handle never loads it.
+const loadBetterSqlite3 = (): typeof BetterSqlite3 =>
+  createRequire(import.meta.url)('better-sqlite3') as typeof BetterSqlite3
+
+function useWal(db: BetterSqlite3.Database): void {
+  const mode = db.pragma('journal_mode = WAL', { simple: true })
+  if (mode === 'wal' || db.memory) return
+  throw new TinymqError(
+    'TINYMQ_CANNOT_OPEN',
+    `SQLite cannot keep a write-ahead log for ${db.name}: put the file on a local disk`,
+  )
+}
+
+function refuseUnsafeFilesystem(file: string): void {
+  const type = filesystemType(file) ?? filesystemType(dirname(file))
+  if (type === undefined) {
+    throw new TinymqError(
+      'TINYMQ_CANNOT_OPEN',
+      `there is no directory ${dirname(file)} for the database: create it first`,
+    )
+  }
+  const name = unsafeFilesystems.get(type)
+  if (name === undefined) return
+  throw new TinymqError(
+    'TINYMQ_UNSAFE_FILESYSTEM',
+    `${file} is on ${name}, where SQLite's write-ahead log corrupts the database: ` +
+      'put it on a disk of this machine (with containers, in a named volume)',
+  )
+}
+
+/** The type of the file system that `path` is on, `undefined` when there is no such path. */
+function filesystemType(path: string): number | undefined {
+  try {
+    // Some types come sign-extended.
+    return statfsSync(path).type >>> 0
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return undefined
+    throw cannotOpen(path, error)
+  }
+}
+
+/**
+ * Makes the file before SQLite does, which would let everybody read it: owner and group, as far as the
+ * umask lets the group. SQLite then gives -wal and -shm the same mode.
+ */
+function createIfAbsent(file: string): void {
+  try {
+    closeSync(openSync(file, 'wx', 0o660))
+  } catch (error) {
+    if (!isCode(error, 'EEXIST')) throw cannotOpen(file, error)
+  }
+}
+
+const isCode = (error: unknown, code: string): boolean =>
+  error instanceof Error && 'code' in error && error.code === code
+
+const cannotOpen = (path: string, cause: unknown): TinymqError =>
+  new TinymqError(
+    'TINYMQ_CANNOT_OPEN',
+    `the database at ${path} cannot be opened: ${cause instanceof Error ? cause.message : String(cause)}`,
+    { cause },
+  )

@@ -1,0 +1,155 @@
+/**
+ * The one error of tinymq, and how errors of SQLite become it. A code is the same in SQL (at the end of what a trigger
+ * says), here, in the logs and in the metrics. Nothing here is told apart by the wording of a sentence: our triggers
+ * carry their code, SQLite has its own.
+ */
+
+type Kind = { readonly retryable: boolean; readonly hint: string }
+
+const kinds = {
+  TINYMQ_BAD_HOST: { retryable: false, hint: 'Give the name or address of the other machine.' },
+  TINYMQ_BAD_PORT: { retryable: false, hint: 'Give the UDP port of the other daemon, 1 to 65535.' },
+  TINYMQ_BAD_TOKEN: {
+    retryable: false,
+    hint: 'Give a token of at most 255 bytes, or the empty string.',
+  },
+  TINYMQ_BAD_HEADERS: { retryable: false, hint: 'Give a plain object that JSON can express.' },
+  TINYMQ_BAD_UID: { retryable: false, hint: 'Leave the column out.' },
+  TINYMQ_BAD_DATA: {
+    retryable: false,
+    hint: 'Give a string or bytes; JSON.stringify turns other values into a string.',
+  },
+  TINYMQ_BAD_TEXT: {
+    retryable: false,
+    hint: 'Repair the string with toWellFormed(), or send it as bytes.',
+  },
+  TINYMQ_NO_DATA: { retryable: false, hint: 'Give data; an empty message is the empty string.' },
+  TINYMQ_TOO_LARGE: {
+    retryable: false,
+    hint: 'Send it in pieces, or raise message_bytes_max in mqmeta at both ends.',
+  },
+  TINYMQ_IN_FLIGHT: {
+    retryable: false,
+    hint: 'Delete the row and insert it anew if a double is acceptable.',
+  },
+  TINYMQ_CANCELLED: { retryable: false, hint: 'Send it again if it should arrive after all.' },
+  TINYMQ_NO_SUCH_ROW: {
+    retryable: false,
+    hint: 'Check the id, and whether the transaction that sent it was committed.',
+  },
+  TINYMQ_FORGOTTEN: {
+    retryable: false,
+    hint: 'Ask sooner: what became of a row is kept for a limited time.',
+  },
+  TINYMQ_BAD_ARGUMENT: { retryable: false, hint: 'Correct the call.' },
+  TINYMQ_CLOSED: { retryable: false, hint: 'Open the database again.' },
+  TINYMQ_SCHEMA_NEWER: {
+    retryable: false,
+    hint: 'Update tinymq here; the file was used by a newer version.',
+  },
+  TINYMQ_FOREIGN_TABLE: {
+    retryable: false,
+    hint: 'Rename that table, or give tinymq a file of its own.',
+  },
+  TINYMQ_BAD_ENCODING: { retryable: false, hint: 'Give tinymq a file of its own.' },
+  TINYMQ_UNSAFE_FILESYSTEM: { retryable: false, hint: 'Put the file on a disk of this machine.' },
+  TINYMQ_BUSY: {
+    retryable: true,
+    hint: 'Try again, and keep write transactions on this file short.',
+  },
+  TINYMQ_DISK_FULL: {
+    retryable: true,
+    hint: 'Free space on the disk of the database, then try again.',
+  },
+  TINYMQ_IO: { retryable: false, hint: 'Check the disk; then open the database again.' },
+  TINYMQ_CORRUPT: { retryable: false, hint: 'Check the disk, and restore the file from a backup.' },
+  TINYMQ_NOT_A_DATABASE: {
+    retryable: false,
+    hint: 'Give the path of a SQLite file, or of a file yet to be made.',
+  },
+  TINYMQ_READ_ONLY: {
+    retryable: false,
+    hint: 'Allow this user to write to the file and to its directory.',
+  },
+  TINYMQ_CANNOT_OPEN: {
+    retryable: false,
+    hint: 'Check the path and the permissions of its directory.',
+  },
+  TINYMQ_SQLITE: { retryable: false, hint: 'See the cause.' },
+} as const satisfies Record<string, Kind>
+
+/** Every code that a `TinymqError` can have. */
+export type TinymqErrorCode = keyof typeof kinds
+
+/** What the world or the caller did that tinymq cannot go on with. */
+export class TinymqError extends Error {
+  override readonly name = 'TinymqError'
+  /** What happened, for programs. */
+  readonly code: TinymqErrorCode
+  /** What to do next, for people. */
+  readonly hint: string
+  /** Whether the same call may succeed later without anything being changed. */
+  readonly retryable: boolean
+
+  constructor(code: TinymqErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+    this.hint = kinds[code].hint
+    this.retryable = kinds[code].retryable
+  }
+}
+
+/** The primary result codes of SQLite that say something of their own, by number and by name. */
+const sqliteCodes: readonly (readonly [number, string, TinymqErrorCode])[] = [
+  [5, 'BUSY', 'TINYMQ_BUSY'],
+  [6, 'LOCKED', 'TINYMQ_BUSY'],
+  [8, 'READONLY', 'TINYMQ_READ_ONLY'],
+  [10, 'IOERR', 'TINYMQ_IO'],
+  [11, 'CORRUPT', 'TINYMQ_CORRUPT'],
+  [13, 'FULL', 'TINYMQ_DISK_FULL'],
+  [14, 'CANTOPEN', 'TINYMQ_CANNOT_OPEN'],
+  [18, 'TOOBIG', 'TINYMQ_TOO_LARGE'],
+  [26, 'NOTADB', 'TINYMQ_NOT_A_DATABASE'],
+]
+
+function sqliteCode(
+  error: Error & { code?: unknown; errcode?: unknown },
+): TinymqErrorCode | undefined {
+  const { code, errcode } = error
+  if (code === 'ERR_SQLITE_ERROR' && typeof errcode === 'number') {
+    // node:sqlite: the extended result code, the primary one in its low byte.
+    return sqliteCodes.find(([number]) => number === (errcode & 0xff))?.[2] ?? 'TINYMQ_SQLITE'
+  }
+  if (typeof code === 'string' && code.startsWith('SQLITE_')) {
+    // better-sqlite3: the name of the extended result code, the primary one first.
+    return sqliteCodes.find(([, name]) => name === code.split('_')[1])?.[2] ?? 'TINYMQ_SQLITE'
+  }
+  return undefined
+}
+
+const isCode = (code: string | undefined): code is TinymqErrorCode =>
+  code !== undefined && Object.hasOwn(kinds, code)
+
+/**
+ * The `TinymqError` for an error that better-sqlite3 or node:sqlite has thrown. What does not come from SQLite is
+ * returned as it is.
+ */
+export function fromSqlite(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof TinymqError) return error
+  const code = sqliteCode(error)
+  if (code === undefined) return error
+  const raised = /tinymq: (?<sentence>.+) \((?<code>TINYMQ_[A-Z_]+)\)$/.exec(error.message)?.groups
+  if (raised?.['sentence'] !== undefined && isCode(raised['code'])) {
+    return new TinymqError(raised['code'], raised['sentence'], { cause: error })
+  }
+  return new TinymqError(code, `SQLite says: ${error.message}`, { cause: error })
+}
+
+/** Runs `work`; what it throws of SQLite's comes out as a `TinymqError`. */
+export function translated<T>(work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    throw fromSqlite(error)
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * Brings a database to the version of the tables that this code knows: creates them, adopts those of
+ * the original tinymq.pl, or goes forward step by step. Tables that belong to somebody else are
+ * refused and left untouched.
+ */
+
+import { TinymqError, translated } from './errors.ts'
+import { atomically, prepare, type SqliteHandle } from './handle.ts'
+import { carryOver, isOriginal, putAside } from './schema-adopt.ts'
+import { schemaSql, schemaVersion, tableNames, viewNames } from './schema.ts'
+
+/** One step forward: `steps[n]` turns version n into n + 1. Version 0 is a file without our tables. */
+const steps: readonly ((db: SqliteHandle) => void)[] = [createTables]
+
+/**
+ * Creates or updates the tables, each step in one transaction (in a savepoint, if one is open). Any
+ * number of processes may do it at the same moment. When all is up to date it only reads, so that a
+ * read-only connection will do.
+ * @throws TinymqError TINYMQ_SCHEMA_NEWER, TINYMQ_FOREIGN_TABLE or TINYMQ_BAD_ENCODING, with the
+ * database as it was, or what SQLite says.
+ */
+export function migrate(db: SqliteHandle): void {
+  translated(() => {
+    while (readVersion(db) < schemaVersion) atomically(db, () => stepForward(db))
+    // Somebody may have dropped a table, to empty it, say. It is made anew, as in a new file.
+    const present = namesIn(db)
+    if (tableNames.some((name) => !present.has(name))) atomically(db, () => db.exec(schemaSql))
+  })
+}
+
+function stepForward(db: SqliteHandle): void {
+  // Read again, now that nobody else can write: another process may have been faster.
+  const version = readVersion(db)
+  const step = steps[version]
+  if (step === undefined) return
+  step(db)
+  const note = "INSERT OR REPLACE INTO mqmeta (key, value) VALUES ('schema_version', ?)"
+  prepare(db, note).run(BigInt(version + 1))
+}
+
+/** The version of the tables in the database, 0 when there are none. */
+function readVersion(db: SqliteHandle): number {
+  if (!namesIn(db).has('mqmeta')) return 0
+  const isOurs = columnsOf(db, 'mqmeta').join() === 'key,value'
+  const query = "SELECT value AS version FROM mqmeta WHERE key = 'schema_version'"
+  const row = isOurs ? (prepare(db, query).get() as { version: unknown } | undefined) : undefined
+  const version = row?.version
+  if (typeof version !== 'number') throw foreign('mqmeta')
+  if (version <= schemaVersion) return version
+  throw new TinymqError(
+    'TINYMQ_SCHEMA_NEWER',
+    `the tables in this database are version ${version}, and this tinymq knows up to ` +
+      `${schemaVersion}: update tinymq here`,
+  )
+}
+
+function createTables(db: SqliteHandle): void {
+  refuseOtherEncodings(db)
+  const present = namesIn(db)
+  const originals = ['mqout', 'mqin'].filter((name) => isOriginal(name, columnsOf(db, name)))
+  for (const name of [...tableNames, ...viewNames, ...originals.map(putAside)]) {
+    if (present.has(name) && !originals.includes(name)) throw foreign(name)
+  }
+  for (const name of originals) db.exec(`ALTER TABLE ${name} RENAME TO ${putAside(name)}`)
+  db.exec(schemaSql)
+  if (originals.length > 0) carryOver(db, originals)
+}
+
+/** Sizes are counted in bytes and text is sent as it stands in the file: both mean UTF-8. */
+function refuseOtherEncodings(db: SqliteHandle): void {
+  const row = prepare(db, 'PRAGMA encoding').get() as { encoding: string }
+  if (row.encoding === 'UTF-8') return
+  throw new TinymqError(
+    'TINYMQ_BAD_ENCODING',
+    `this database stores text as ${row.encoding}, and tinymq works in UTF-8 only: ` +
+      'give it a file of its own',
+  )
+}
+
+const foreign = (name: string): TinymqError =>
+  new TinymqError(
+    'TINYMQ_FOREIGN_TABLE',
+    `this database has something called ${name} that is not tinymq's; nothing was changed. ` +
+      'Rename it, or give tinymq a file of its own',
+  )
+
+/** The names in the database that could be ours, in lower case: SQLite does not tell cases apart. */
+function namesIn(db: SqliteHandle): ReadonlySet<string> {
+  const query = "SELECT lower(name) AS name FROM sqlite_master WHERE name LIKE 'mq%'"
+  const rows = prepare(db, query).all() as { name: string }[]
+  return new Set(rows.map(({ name }) => name))
+}
+
+function columnsOf(db: SqliteHandle, table: string): readonly string[] {
+  const rows = prepare(db, `PRAGMA table_info(${table})`).all() as { name: string }[]
+  return rows.map(({ name }) => name)
+}
