@@ -1,0 +1,97 @@
+/**
+ * The test that polices the code (after TigerBeetle's tidy.zig): the house's rules over every file
+ * that git tracks or would track. The rules are in tidy/, each with a planted breach in its test.
+ */
+import { ok } from 'node:assert/strict'
+import { test } from 'node:test'
+import { entriesOf, layerProblems, loadedModuleProblems, orphanProblems } from './tidy/imports.ts'
+import {
+  citationProblems,
+  coreSizeProblems,
+  exportProblems,
+  nameProblems,
+  sizeProblems,
+} from './tidy/shape.ts'
+import { listPaths, readSources, type Problem } from './tidy/source.ts'
+import {
+  impurityProblems,
+  leftoverProblems,
+  lockfileHostProblems,
+  machinePathProblems,
+  processProblems,
+} from './tidy/words.ts'
+
+/** All that `import … from 'tinymq'` offers. Each name is a promise to users: add with care. */
+const sdkExports: readonly string[] = []
+
+/** Started by name from places that hold no import: none so far. */
+const entries: readonly string[] = []
+
+const root = import.meta.dirname
+const untracked = listPaths(root, 'untracked')
+const files = readSources(root, [...new Set([...listPaths(root, 'tracked'), ...untracked])])
+
+function textOf(path: string): string | undefined {
+  return files.find((file) => file.path === path)?.text
+}
+
+function none(problems: readonly Problem[]): void {
+  const lines = problems.map(({ path, line, fix }) => `${path}:${line} ${fix}`)
+  ok(problems.length === 0, `\n${lines.join('\n')}`)
+}
+
+const packageJson = textOf('package.json') ?? '{}'
+
+test('a layer imports only from the layers and modules that it may', () => {
+  const { dependencies } = JSON.parse(packageJson) as { dependencies: Record<string, string> }
+  none(layerProblems(files, Object.keys(dependencies)))
+})
+
+test('importing the SDK loads better-sqlite3 and nothing else', () => {
+  none(loadedModuleProblems(files, 'sdk/index.ts', ['better-sqlite3']))
+})
+
+test('the SDK exports what its list says', () => {
+  none(exportProblems(files, 'sdk/index.ts', sdkExports))
+})
+
+test('every file is imported by another or started by name', () => {
+  // A file that is not committed yet may come before the one that imports it.
+  none(orphanProblems(files, [...entriesOf(packageJson), ...entries, ...untracked]))
+})
+
+test('the protocol core names no clock, timer, chance, I/O or promise', () => {
+  none(impurityProblems(files))
+})
+
+test('lines and files are of a size that a reader can hold', () => {
+  none(sizeProblems(files))
+})
+
+test('the whole protocol core is of a size that a reader can hold', () => {
+  none(coreSizeProblems(files))
+})
+
+test('every section of PROTOCOL.md that is cited exists', () => {
+  none(citationProblems(files, textOf('daemon/protocol/PROTOCOL.md') ?? ''))
+})
+
+test('files have names in kebab-case that say something', () => {
+  none(nameProblems(files))
+})
+
+test('nothing is left for later, silenced or switched off', () => {
+  none(leftoverProblems(files))
+})
+
+test('only the entry and its config touch the environment and end the process', () => {
+  none(processProblems(files))
+})
+
+test('no file holds a path of one machine', () => {
+  none(machinePathProblems(files))
+})
+
+test('the lockfile names no registry', () => {
+  none(lockfileHostProblems(files))
+})

@@ -1,0 +1,94 @@
+import { deepEqual } from 'node:assert/strict'
+import { test } from 'node:test'
+import {
+  citationProblems,
+  coreSizeProblems,
+  exportProblems,
+  nameProblems,
+  sizeProblems,
+} from './shape.ts'
+import type { Problem } from './source.ts'
+
+function where(problems: readonly Problem[]): string[] {
+  return problems.map(({ path, line }) => `${path}:${line}`)
+}
+
+function lines(count: number): string {
+  return 'a()\n'.repeat(count)
+}
+
+test('a line of 100 columns is fine, one of 101 is not, however many bytes they have', () => {
+  const text = `${'é'.repeat(100)}\n${'a'.repeat(101)}\n`
+  deepEqual(where(sizeProblems([{ path: 'a.ts', text }])), ['a.ts:2'])
+  deepEqual(sizeProblems([{ path: 'a.md', text }]), [])
+})
+
+test('a file has 400 lines at most, a test 800', () => {
+  const files = [
+    { path: 'a.ts', text: lines(400) },
+    { path: 'b.ts', text: lines(401) },
+    { path: 'c.test.ts', text: lines(800) },
+    { path: 'd.test.ts', text: lines(801) },
+  ]
+  deepEqual(where(sizeProblems(files)), ['b.ts:401', 'd.test.ts:801'])
+})
+
+test('the core has 4,000 lines at most without its tests', () => {
+  const core = { path: 'daemon/protocol/a.ts', text: lines(4_000) }
+  const tests = { path: 'daemon/protocol/a.test.ts', text: lines(9) }
+  const more = { path: 'daemon/protocol/b.ts', text: 'a()' }
+  deepEqual(coreSizeProblems([core, tests]), [])
+  deepEqual(where(coreSizeProblems([core, more])), ['daemon/protocol/:1'])
+})
+
+test('names that are not kebab-case or say nothing are found', () => {
+  const fine = [
+    'sdk/read-inbox.ts',
+    'test/a.process.test.ts',
+    'bin/tinymq.js',
+    'daemon/typesetting.ts',
+  ]
+  const bad = ['sdk/readInbox.ts', 'sdk/Open.ts', 'sdk/a_b.ts', 'sdk/utils/a.ts', 'sdk/types.ts']
+  const problems = nameProblems([...fine, ...bad].map((path) => ({ path, text: '' })))
+  deepEqual(
+    problems.map(({ path }) => path),
+    bad,
+  )
+})
+
+test('a citation of a section that does not exist is found, in lists too', () => {
+  const specification = '# The protocol\n## 4 Frames\n### 4.2 ACK\n'
+  function cite(first: string, second: string): string[] {
+    const text = `\n// PROTOCOL §${first}: "…". PROTOCOL.md §${second}, §4.2 and §4.`
+    return where(citationProblems([{ path: 'a.ts', text }], specification))
+  }
+  deepEqual(cite('4', '4.2'), [])
+  deepEqual(cite('4.3', '5'), ['a.ts:2', 'a.ts:2'])
+  deepEqual(cite('4', '4.2, §9.1'), ['a.ts:2'])
+})
+
+test('exports that the list lacks and names that the module lacks are found', () => {
+  const text = [
+    'export {',
+    '  a,',
+    '  type B,',
+    '  c as d,',
+    "} from './a.ts'",
+    "export type { E } from './e.ts'",
+    'export const f = 1',
+    'export async function g() {}',
+    'export class H {}',
+    'export interface I {}',
+  ].join('\n')
+  const files = [{ path: 'sdk/index.ts', text }]
+  const names = ['a', 'B', 'd', 'E', 'f', 'g', 'H', 'I']
+  deepEqual(exportProblems(files, 'sdk/index.ts', names), [])
+  deepEqual(exportProblems(files, 'sdk/index.ts', names.slice(1)).length, 1)
+  deepEqual(exportProblems(files, 'sdk/index.ts', [...names, 'j']).length, 1)
+  deepEqual(exportProblems([], 'sdk/index.ts', names), [])
+})
+
+test('exporting all of another module is an export of its own name', () => {
+  const files = [{ path: 'sdk/index.ts', text: "export * from './a.ts'" }]
+  deepEqual(exportProblems(files, 'sdk/index.ts', []).length, 1)
+})

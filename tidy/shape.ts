@@ -1,0 +1,141 @@
+/**
+ * Rules over whole files: their sizes, their names, the sections of PROTOCOL.md that they cite, and
+ * what the SDK exports. The length of functions is the linter's (max-lines-per-function).
+ */
+import { posix } from 'node:path'
+import {
+  isCode,
+  isTest,
+  lineAt,
+  maskedFile,
+  matchProblems,
+  type Problem,
+  type SourceFile,
+} from './source.ts'
+
+const fileLinesMax = 400
+const testLinesMax = 800
+const lineColumnsMax = 100
+const coreLinesMax = 4_000
+
+function lineCount(text: string): number {
+  return text.split('\n').length - (text.endsWith('\n') ? 1 : 0)
+}
+
+/** Lines that are too long, files of too many lines. */
+export function sizeProblems(files: readonly SourceFile[]): Problem[] {
+  return files
+    .filter(({ path }) => isCode(path))
+    .flatMap((file) => {
+      const { path, text } = file
+      const linesMax = isTest(path) ? testLinesMax : fileLinesMax
+      const lines = lineCount(text)
+      const tooLong = matchProblems(
+        file,
+        text,
+        new RegExp(`^.{${lineColumnsMax + 1},}$`, 'gmu'),
+        () => `The line is longer than ${lineColumnsMax} columns: wrap it.`,
+      )
+      if (lines <= linesMax) return tooLong
+      const fix = `${lines} lines, of ${linesMax}: split the file by concept.`
+      return [...tooLong, { path, line: linesMax + 1, fix }]
+    })
+}
+
+/** The whole protocol core, without its tests. */
+export function coreSizeProblems(files: readonly SourceFile[]): Problem[] {
+  const core = files.filter(
+    ({ path }) => path.startsWith('daemon/protocol/') && isCode(path) && !isTest(path),
+  )
+  const lines = core.reduce((sum, { text }) => sum + lineCount(text), 0)
+  if (lines <= coreLinesMax) return []
+  const fix = `${lines} lines, of ${coreLinesMax}: which part of the core does not earn its place?`
+  return [{ path: 'daemon/protocol/', line: 1, fix }]
+}
+
+const fileName = /^[a-z0-9]+(?:-[a-z0-9]+)*(?:\.process)?(?:\.test)?\.[jt]s$/
+const emptyNames = new Set(['util', 'utils', 'helper', 'helpers', 'common', 'types', 'misc'])
+
+/** Names that are not kebab-case, or that say nothing. */
+export function nameProblems(files: readonly SourceFile[]): Problem[] {
+  return files
+    .filter(({ path }) => isCode(path))
+    .flatMap(({ path }) => {
+      const problems: Problem[] = []
+      if (!fileName.test(posix.basename(path))) {
+        problems.push({ path, line: 1, fix: 'File names are kebab-case: sent-packets.test.ts.' })
+      }
+      const empty = path.split(/[/.]/).find((part) => emptyNames.has(part))
+      if (empty !== undefined) {
+        problems.push({ path, line: 1, fix: `"${empty}" says nothing: name the one concept.` })
+      }
+      return problems
+    })
+}
+
+const citation = /PROTOCOL(?:\.md)? §\d+(?:\.\d+)*(?:(?:,| and| or| to|–|-) ?§\d+(?:\.\d+)*)*/g
+
+/** Citations of sections that `specification` (the text of PROTOCOL.md) does not have. */
+export function citationProblems(files: readonly SourceFile[], specification: string): Problem[] {
+  const headings = new Set(
+    Array.from(specification.matchAll(/^#+ (\d+(?:\.\d+)*)\.? /gm), ([, number]) => number),
+  )
+  return files
+    .filter(({ path }) => isCode(path) || path.endsWith('.md'))
+    .flatMap((file) =>
+      Array.from(file.text.matchAll(citation)).flatMap((cited) =>
+        Array.from(cited[0].matchAll(/§([\d.]*\d)/g), ([, number]) => number)
+          .filter((number) => !headings.has(number))
+          .map((number) => ({
+            path: file.path,
+            line: lineAt(file.text, cited.index),
+            fix: `PROTOCOL.md has no section ${number}: cite the one that is meant.`,
+          })),
+      ),
+    )
+}
+
+/** Every name that a module exports, types too; '*' if it exports all of another module. */
+function exportsOf(file: SourceFile): string[] {
+  const { code } = maskedFile(file)
+  const lists = Array.from(code.matchAll(/\bexport\s+(?:type\s+)?\{([^}]*)\}/g), ([, list]) =>
+    (list ?? '')
+      .split(',')
+      .map((item) => /(\w+)\s*$/.exec(item)?.[1])
+      .filter((name) => name !== undefined),
+  )
+  const declared = code.matchAll(
+    /\bexport\s+(?:(?:abstract|async|const|let|function\*?|class|type|interface)\s+)+(\w+)/g,
+  )
+  const all = code.matchAll(/\bexport\s+(?:type\s+)?\*/g)
+  return [
+    ...lists.flat(),
+    ...Array.from(declared, ([, name]) => name ?? ''),
+    ...Array.from(all, () => '*'),
+  ].toSorted()
+}
+
+const exportsMax = 15
+
+/** Where the exports of the module at `path`, if it exists, and the list of them differ. */
+export function exportProblems(
+  files: readonly SourceFile[],
+  path: string,
+  list: readonly string[],
+): Problem[] {
+  const file = files.find((candidate) => candidate.path === path)
+  if (file === undefined) return []
+  const exported = exportsOf(file)
+  const fixes = [
+    ...exported
+      .filter((name) => !list.includes(name))
+      .map(
+        (name) => `Exports ${name}, which the list in tidy.test.ts lacks: keep it in, or list it.`,
+      ),
+    ...list
+      .filter((name) => !exported.includes(name))
+      .map((name) => `Does not export ${name}, which the list in tidy.test.ts has.`),
+    ...(exported.length > exportsMax ? [`${exported.length} exports, of ${exportsMax}.`] : []),
+  ]
+  return fixes.map((fix) => ({ path, line: 1, fix }))
+}
