@@ -15,6 +15,7 @@ const kinds = {
   },
   TINYMQ_BAD_HEADERS: { retryable: false, hint: 'Give a plain object that JSON can express.' },
   TINYMQ_BAD_UID: { retryable: false, hint: 'Leave the column out.' },
+  TINYMQ_BAD_ID: { retryable: false, hint: 'Leave the column out.' },
   TINYMQ_BAD_DATA: {
     retryable: false,
     hint: 'Give a string or bytes; JSON.stringify turns other values into a string.',

@@ -133,9 +133,15 @@ BEGIN
   ${refuse([inFlight, ...outboxChecks('NEW')])}
 END;
 CREATE TRIGGER IF NOT EXISTS mqout_changed AFTER UPDATE ON mqout
--- A changed row is tried at once: no longer parked, and marked if its lane is past it.
+-- A changed row is tried at once: no longer parked, and marked if it may be overlooked in its lane.
 BEGIN
   DELETE FROM mqparked WHERE id = OLD.id;
-  INSERT OR IGNORE INTO mqlate (id) SELECT NEW.id WHERE ${behindNumbering};
+  INSERT OR IGNORE INTO mqlate (id) SELECT NEW.id
+  WHERE NEW.host <> OLD.host OR NEW.port <> OLD.port OR ${behindNumbering};
+END;
+CREATE TRIGGER IF NOT EXISTS mqparked_freed AFTER DELETE ON mqparked
+-- What is no longer parked is tried again, whoever says so.
+BEGIN
+  INSERT OR IGNORE INTO mqlate (id) SELECT id FROM mqout WHERE id = OLD.id AND uid = OLD.uid;
 END;
 `

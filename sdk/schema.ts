@@ -49,7 +49,9 @@ CREATE TABLE IF NOT EXISTS mqout (
   -- to reroute it, as long as it waits.
   --   INSERT INTO mqout (host, port, token, data) VALUES ('MachineB', 9000, 'token', 'Hello');
   --   SELECT * FROM mqstatus;   -- where each row is, and why it is still there
-  id INTEGER PRIMARY KEY AUTOINCREMENT, -- the order of sending; never used twice
+  id INTEGER PRIMARY KEY AUTOINCREMENT  -- the order of sending; never used twice
+    CONSTRAINT "tinymq: id must be from 1 to 9007199254740991; leave it out (TINYMQ_BAD_ID)"
+    CHECK (id BETWEEN 1 AND 9007199254740991),
   host TEXT,                            -- name or address of the machine to send to
   port INTEGER DEFAULT 9000,            -- UDP port of its daemon
   token TEXT DEFAULT '',                -- the name of a shared key, or a label without a key ring
@@ -99,19 +101,21 @@ CREATE TABLE IF NOT EXISTS mqlane (
   since INTEGER,                 -- since when, ms since 1970
   retry_at INTEGER,              -- ms since 1970
   rtt_us INTEGER,                -- round-trip time, microseconds
+  wish TEXT,                     -- what you want: 'retry' tries at once; 'resend' goes on where the
+                                 -- lane holds because rows may double. The daemon sets it to NULL
   UNIQUE (host, port, key)
 );
 CREATE TABLE IF NOT EXISTS mqrun (
   -- Which rows got which sequence numbers: row identities in sequence order. A row is numbered
   -- before its first byte leaves. Runs that are done are kept for a while, so that it can still be
   -- said what became of a row.
-  lane INTEGER,     -- mqlane.id
+  lane INTEGER,     -- mqlane.id; NULL once its stream was given up for a new one
   first INTEGER,    -- sequence number of the first row
   count INTEGER,
   id_first INTEGER, -- lowest mqout.id in it
   id_last INTEGER,  -- highest
   done_at INTEGER,  -- ms since 1970; NULL while a row of it is not confirmed
-  ids BLOB,         -- mqout.id, 8 bytes big-endian each, 0 once a row was deleted and skipped;
+  ids BLOB,         -- mqout.id, 8 bytes big-endian each, 0 once a row was deleted or parked;
                     -- NULL when they are id_first to id_last without a gap
   uids BLOB,        -- mqout.uid, 16 bytes each; NULL once done
   PRIMARY KEY (lane, first)
@@ -166,6 +170,7 @@ CREATE TABLE IF NOT EXISTS mqsender (
   watermark INTEGER DEFAULT 0, -- everything up to this sequence number is in mqin, or was
   chain BLOB,                  -- state of the hash chain over the row identities at watermark
   log_start INTEGER DEFAULT 1, -- mqlog is complete from this sequence number on
+  seen INTEGER DEFAULT 0,      -- mqseen has its row identities up to this sequence number
   host TEXT,                   -- where it can be answered
   port INTEGER,
   seen_at INTEGER,             -- ms since 1970
@@ -175,7 +180,8 @@ CREATE INDEX IF NOT EXISTS mqsender_origin ON mqsender (origin);
 CREATE TABLE IF NOT EXISTS mqpart (
   -- Parts of a large message that is still arriving.
   sender INTEGER, -- mqsender.id
-  part INTEGER,
+  part INTEGER,   -- counts from 0
+  length INTEGER, -- of the whole body
   bytes BLOB,
   PRIMARY KEY (sender, part)
 );
@@ -185,7 +191,7 @@ CREATE TABLE IF NOT EXISTS mqlog (
   first INTEGER,  -- sequence number of the first
   count INTEGER,
   at INTEGER,     -- ms since 1970
-  uids BLOB,      -- 16 bytes each, in sequence order
+  uids BLOB,      -- 16 bytes each, in sequence order; zeros where nothing was delivered
   PRIMARY KEY (sender, first)
 );
 CREATE TABLE IF NOT EXISTS mqseen (
