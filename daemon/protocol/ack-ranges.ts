@@ -1,6 +1,7 @@
 /**
- * Which packet numbers have come and are to be acked: a few ranges, so that an ack stays small whatever the peer sends.
- * When there are more than fit, the oldest is forgotten: its packets are then sent again, which costs bytes, never data.
+ * Which packet numbers have come and are to be acked: a few ranges, so that an ack stays small
+ * whatever the peer sends. When there are more than fit, the oldest is forgotten: its packets are
+ * then sent again, which costs bytes, never data.
  */
 import { assert } from './assert.ts'
 import { ackRangesMax } from './recovery-limits.ts'
@@ -9,7 +10,8 @@ import { ackRangesMax } from './recovery-limits.ts'
 export type AckRange = { readonly first: number; readonly last: number }
 
 export class AckRanges {
-  // Oldest range at index 0, disjoint, never adjacent: growing the newest, the common case, touches one number.
+  // Oldest range at index 0, disjoint, never adjacent: growing the newest, the common case, touches
+  // one number.
   readonly #firsts = new Float64Array(ackRangesMax)
   readonly #lasts = new Float64Array(ackRangesMax)
   #count = 0

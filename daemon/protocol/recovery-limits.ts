@@ -1,60 +1,252 @@
 /**
- * The constants of loss recovery, congestion control, pacing and path probing, each with its reason and with both ways in
- * which it can be wrong. RFC means RFC 9002. Times in microseconds, sizes in bytes of UDP payload.
+ * The constants of loss recovery, congestion control, pacing and path probing, each with its reason
+ * and with both ways in which it can be wrong. RFC means RFC 9002. Times in microseconds, sizes in
+ * bytes of UDP payload.
  */
 
-// ---- Received packet numbers.
-
-/** PROTOCOL §3.8. Larger: memory for each session. Smaller: packets that were merely late are dropped as replays. */
+/**
+ * PROTOCOL §3.8. Larger: memory for each session. Smaller: packets that were merely late are
+ * dropped as replays.
+ */
 export const replayWindowPackets = 2048
 
 /**
- * PROTOCOL §10. At 30 % loss 64 ranges span about 300 packets. More: longer acks and a longer search. Fewer: acks that
- * are lost in a row take ranges with them, and what had come is sent again.
+ * PROTOCOL §10. At 30 % loss 64 ranges span about 300 packets. More: longer acks and a longer
+ * search. Fewer: acks that are lost in a row take ranges with them, and what had come is sent
+ * again.
  */
 export const ackRangesMax = 64
 
-// ---- Round-trip time (RFC §5, §6.2.2).
-
-/** RFC kInitialRtt. Longer: a lost first packet is noticed late. Shorter: slow paths are probed for nothing. */
+/**
+ * RFC kInitialRtt. Longer: a lost first packet is noticed late. Shorter: slow paths are probed for
+ * nothing.
+ */
 export const initialRttUs = 333_000
 
-/** PROTOCOL §5.1: how long a peer may hold an ack back. More is not believed: it would hide a real queue. */
+/**
+ * PROTOCOL §5.1: how long a peer may hold an ack back. More is not believed: it would hide a real
+ * queue.
+ */
 export const ackDelayUsMax = 5_000
 
-/** RFC kGranularity: what a timer of Node can tell apart. Longer: late. Shorter: timers that fire before the ack. */
+/**
+ * RFC kGranularity: what a timer of Node can tell apart. Longer: late. Shorter: timers that fire
+ * before the ack.
+ */
 export const granularityUs = 1_000
 
-// ---- Loss (RFC §6.1) and probe timeout (RFC §6.2).
-
-/** RFC kPacketThreshold. Higher: losses are noticed later. Lower: slight reordering counts as loss. */
+/**
+ * RFC kPacketThreshold. Higher: losses are noticed later. Lower: slight reordering counts as loss.
+ */
 export const packetThresholdMin = 3
 
-/** Where widening ends. Higher: a path that once reordered wildly repairs late. Lower: it sends too much twice. */
+/**
+ * Where widening ends. Higher: a path that once reordered wildly repairs late. Lower: it sends too
+ * much twice.
+ */
 export const packetThresholdMax = 64
 
 /** RFC kTimeThreshold less one. Longer: late repair. Shorter: jitter counts as loss. */
 export const reorderingWindowMin = 1 / 8
 
-/** Longer than one round trip more is what the probe timeout waits; shorter fails where jitter is as long as the path. */
+/**
+ * Longer than one round trip more is what the probe timeout waits; shorter fails where jitter is as
+ * long as the path.
+ */
 export const reorderingWindowMax = 1
 
-/** For each spurious loss: 1/8 becomes 1 after six. Faster: one accident slows repair for the session. Slower: more sent twice. */
+/**
+ * For each spurious loss: 1/8 becomes 1 after six. Faster: one accident slows repair for the
+ * session. Slower: more sent twice.
+ */
 export const reorderingWindowGrowth = 1.5
 
-/** A lost packet is remembered this long after it was sent, to notice a late ack. Longer: memory. Shorter: thresholds never learn. */
+/**
+ * A lost packet is remembered this long after it was sent, to notice a late ack. Longer: memory.
+ * Shorter: thresholds never learn.
+ */
 export const lostPacketMemoryRtts = 4
 export const lostPacketMemoryUs = 50_000
 
 /**
- * Of each silent probe timeout. At 30 % loss and 100 ms, 1.5 with two probes brings 99 of 100 lone messages within 440 ms,
- * 2 with one within 1,140 ms, for a sixth more packets. Faster growth: a lone message waits. Slower: a dead path is hammered.
+ * Of each silent probe timeout. At 30 % loss and 100 ms, 1.5 with two probes brings 99 of 100 lone
+ * messages within 440 ms, 2 with one within 1,140 ms, for a sixth more packets. Faster growth: a
+ * lone message waits. Slower: a dead path is hammered.
  */
 export const ptoBackoff = 1.5
 export const probesPerTimeout = 2
 
-/** Longest wait between probes. Longer: an outage is left late. Shorter: a dead path is hammered until the session ends. */
+/**
+ * Longest wait between probes. Longer: an outage is left late. Shorter: a dead path is hammered
+ * until the session ends.
+ */
 export const ptoUsMax = 4_000_000
 
-/** PROTOCOL §8, RFC kPersistentCongestionThreshold. More: a window for a path that is gone. Fewer: ill luck empties a good one. */
+/**
+ * PROTOCOL §8, RFC kPersistentCongestionThreshold. More: a window for a path that is gone. Fewer:
+ * ill luck empties a good one.
+ */
 export const persistentCongestionPtos = 3
+
+/**
+ * Copa's delta: alone, a flow keeps about 1 / delta packets queued. Smaller: it crushes flows that
+ * back off, and needs deeper buffers. Larger: jitter starves it (at 0.5 and 10 ms of jitter a third
+ * of the rate is left at 30 % loss).
+ */
+export const copaDelta = 0.25
+
+/**
+ * Lowest delta in competitive mode. Lower: it takes a crowded link for itself. Higher: loss-based
+ * flows win.
+ */
+export const copaDeltaMin = 0.002
+
+/**
+ * Without a near-empty queue for so long, others fill it. More: given way for too long. Fewer: own
+ * bursts look like others.
+ */
+export const competitiveAfterRtts = 5
+
+/**
+ * Ends the doubling of steps. Higher: overflow of the window's arithmetic only. Lower: a rate that
+ * rises a thousandfold takes long.
+ */
+export const velocityMax = 10_000
+
+/**
+ * Windows in packets, and the RFC's limit on them where packets are large (RFC §7.2). Larger: a
+ * burst into an unknown path. Smaller: slow to begin.
+ */
+export const windowInitialPackets = 10
+export const windowMinPackets = 4
+export const windowSmallBytes = 14_720
+export const windowSmallPackets = 2
+
+/**
+ * Pacing at twice the window's rate leaves the window in charge. More: bursts. Less: the pacer
+ * limits a window that wants to grow.
+ */
+export const windowRttsPaced = 2
+
+/**
+ * The rate is at most this many times the measured one, more where loss eats part of it, up to a
+ * bound. Higher: runs away when the delay tells nothing. Lower: cannot find out that the path has
+ * become faster.
+ */
+export const rateCapSteady = 1.5
+export const rateCapMax = 2.5
+export const rateCapSlowStart = 3
+export const bandwidthRounds = 10
+
+/**
+ * Standing queue: the lowest RTT of half a round trip or of eight samples. Longer: late. Shorter:
+ * jitter passes for a queue.
+ */
+export const standingRttRttsMin = 0.5
+export const standingRttRttsMax = 2
+export const standingRttSamples = 8
+
+/**
+ * Divides rates: below, a queue cannot be told from the clock's grain. Larger: rates are limited.
+ * Smaller: leaps.
+ */
+export const queueDelayUsMin = 10
+
+/**
+ * A queue is near empty below a tenth of its recent height and the timers' noise. Higher: never
+ * competitive. Lower: always.
+ */
+export const nearEmptyPart = 0.1
+export const nearEmptyUs = 200
+
+/**
+ * How far back "the highest queue lately" looks. Longer: an old spike hides queues. Shorter: a
+ * steady queue becomes the norm.
+ */
+export const longPeakWindowUs = 10_000_000
+
+/**
+ * Rounds with a mean queue below this count as empty. Higher: own overflow is learnt as the path's
+ * loss. Lower: nothing is learnt.
+ */
+export const queuedRoundUs = 1_000
+export const queuedRoundPart = 0.3
+
+/**
+ * Fewest packets by which a round's loss is judged, and how many the reference remembers. More:
+ * late. Fewer: chance.
+ */
+export const lossRoundPackets = 24
+export const lossRoundRttsMin = 0.9
+export const referencePackets = 600
+
+/**
+ * Loss counts as our own above this much more than the reference. Higher: overflow goes on. Lower:
+ * cuts by chance.
+ */
+export const excessMin = 0.02
+export const excessSigmas = 3
+export const excessCutMin = 0.1
+export const excessCutMax = 0.5
+
+/**
+ * PROBE_RTT. Rarer: a wrong lowest RTT lasts. More often: rate is given away. The slack is what
+ * noise adds to an empty path.
+ */
+export const rttProbeAfterUs = 10_000_000
+export const rttProbeHoldUs = 200_000
+export const rttProbeWindowPart = 0.5
+export const emptyPathSlack = 0.03
+export const emptyPathSlackUs = 500
+
+/**
+ * After so long without anything in flight the path is measured anew. Longer: bursts by stale
+ * knowledge. Shorter: needless slow starts.
+ */
+export const idleResetUs = 1_000_000
+
+/** Larger bursts overflow small buffers; smaller ones need finer timers than there are. */
+export const pacerBurstPackets = 10
+export const pacerBurstUs = 2_000
+
+/**
+ * Due within a timer's grain is due now. Longer: bursts. Shorter: a timer for each packet, which
+ * fires late.
+ */
+export const pacerAheadUs = 1_000
+
+/** Every path carries this (1,280 less the headers of IPv6 and UDP, rounded down). PROTOCOL §8. */
+export const datagramBytesMin = 1_200
+
+/**
+ * Ethernet with IPv6, two common steps of jumbo frames, and three for loopback, which carries
+ * 65,507. More steps: longer until the size is found. Fewer: room is left unused, for a size that
+ * fails ends the search.
+ */
+export const datagramSizes: readonly number[] = [1_452, 4_096, 8_952, 16_384, 32_768, 61_440]
+
+/**
+ * At 30 % loss three tries find 97 of 100 sizes that pass. More: large packets wasted. Fewer: ill
+ * luck ends the search.
+ */
+export const mtuProbeTries = 3
+
+/**
+ * A path may have become wider. More often: wasted packets. Less often: narrow for longer than
+ * needed.
+ */
+export const mtuReprobeUs = 600_000_000
+
+/**
+ * Large packets lost in a row, with a small one acked among them, make a black hole. At 30 % loss
+ * chance does it once in 170,000 packets. More: data stands still for longer. Fewer: loss shrinks
+ * packets for nothing.
+ */
+export const blackHoleLosses = 10
+export const blackHoleSilentPtos = 2
+
+/**
+ * After a black hole. Longer: small packets on a mended path. Shorter: into the same hole again and
+ * again.
+ */
+export const blackHoleCooldownUs = 60_000_000

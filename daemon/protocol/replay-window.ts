@@ -1,15 +1,19 @@
 /**
- * Which packet numbers of one session have been opened before. Asked before the costly opening, told after it, so that
- * a forged packet can never mark a number. Must never accept a number twice.
+ * Which packet numbers of one session have been opened before. Asked before the costly opening,
+ * told after it, so that a forged packet can never mark a number. Must never accept a number twice.
  */
 import { assert } from './assert.ts'
 import { replayWindowPackets } from './recovery-limits.ts'
 
 const wordBits = 32
 
-/** PROTOCOL §3.8: a number that was opened before, or is 2,048 or more below the highest opened one, is dropped. */
+/**
+ * PROTOCOL §3.8: a number that was opened before, or is 2,048 or more below the highest opened one,
+ * is dropped.
+ */
 export class ReplayWindow {
-  // One bit for each of the newest numbers, at number modulo window; older ones are cleared as the window moves on.
+  // One bit for each of the newest numbers, at number modulo window; older ones are cleared as the
+  // window moves on.
   readonly #words = new Uint32Array(replayWindowPackets / wordBits)
   #largest = -1
 

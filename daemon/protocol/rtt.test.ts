@@ -37,7 +37,7 @@ test('a stated ack delay never makes a sample shorter than the fastest ack', () 
   deepStrictEqual(rtt.onSample(102_000, 5_000), 100_000)
 })
 
-test('the probe timeout has a floor of 1 ms above a steady RTT and allows for the peer’s delay', () => {
+test('the probe timeout stays 1 ms above a steady RTT, and allows for the peer’s delay', () => {
   const rtt = new Rtt()
   for (let i = 0; i < 200; i++) rtt.onSample(100, 0)
   ok(Math.abs(rtt.ptoBaseUs() - (100 + 1_000 + 5_000)) < 1)

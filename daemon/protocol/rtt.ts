@@ -1,6 +1,6 @@
 /**
- * Round-trip time of one path, estimated as in RFC 9002 §5, and the base of the probe timeout that follows from it (§6.2.1).
- * Must never know what the samples are used for.
+ * Round-trip time of one path, estimated as in RFC 9002 §5, and the base of the probe timeout that
+ * follows from it (§6.2.1). Must never know what the samples are used for.
  */
 import { ackDelayUsMax, granularityUs, initialRttUs } from './recovery-limits.ts'
 
@@ -33,9 +33,9 @@ export class Rtt {
   }
 
   /**
-   * `elapsedUs` from sending to ack, `ackDelayUs` as the peer stated it. Returns the sample: elapsed without the stated delay,
-   * of which no more is believed than the protocol allows and none that would beat the fastest ack seen, or a peer that
-   * lies could shorten our timers.
+   * `elapsedUs` from sending to ack, `ackDelayUs` as the peer stated it. Returns the sample:
+   * elapsed without the stated delay, of which no more is believed than the protocol allows and
+   * none that would beat the fastest ack seen, or a peer that lies could shorten our timers.
    */
   onSample(elapsedUs: number, ackDelayUs: number): number {
     // Two events of one loop turn carry one time; nothing divides by an RTT of zero.

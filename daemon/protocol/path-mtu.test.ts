@@ -1,0 +1,162 @@
+import { deepStrictEqual } from 'node:assert/strict'
+import { test } from 'node:test'
+import { assert as always, array, integer, property } from 'fast-check'
+import { PathMtu } from './path-mtu.ts'
+import {
+  blackHoleCooldownUs,
+  blackHoleLosses,
+  datagramBytesMin,
+  datagramSizes,
+  mtuProbeTries,
+  mtuReprobeUs,
+} from './recovery-limits.ts'
+
+/** Sends every probe that is due over a path that carries `pathBytes`; returns the sizes tried. */
+function search(mtu: PathMtu, pathBytes: number, nowUs = 0): number[] {
+  const tried: number[] = []
+  for (let bytes = mtu.nextProbe(nowUs); bytes !== undefined; bytes = mtu.nextProbe(nowUs)) {
+    tried.push(bytes)
+    mtu.onProbeSent(bytes)
+    if (bytes <= pathBytes) mtu.onProbeAcked(bytes)
+    else mtu.onProbeLost(bytes, nowUs)
+  }
+  return tried
+}
+
+function mtuOf(pathBytes: number): PathMtu {
+  const mtu = new PathMtu(65_507)
+  search(mtu, pathBytes)
+  return mtu
+}
+
+test('it begins with 1,200 bytes', () => {
+  deepStrictEqual(new PathMtu(65_507).datagramBytes, 1_200)
+})
+
+test('on loopback it climbs to the largest size, one after the other', () => {
+  const mtu = new PathMtu(65_507)
+  deepStrictEqual(search(mtu, Infinity), [...datagramSizes])
+  deepStrictEqual(mtu.datagramBytes, 61_440)
+})
+
+test('a size that fails three times ends the search until 600 s have passed', () => {
+  const mtu = new PathMtu(65_507)
+  deepStrictEqual(search(mtu, 1_472), [1_452, 4_096, 4_096, 4_096])
+  deepStrictEqual(mtu.datagramBytes, 1_452)
+  deepStrictEqual(mtu.nextProbe(mtuReprobeUs - 1), undefined)
+  deepStrictEqual(search(mtu, 9_000, mtuReprobeUs), [4_096, 8_952, 16_384, 16_384, 16_384])
+})
+
+test('one probe is under way at a time', () => {
+  const mtu = new PathMtu(65_507)
+  mtu.onProbeSent(1_452)
+  deepStrictEqual(mtu.nextProbe(0), undefined)
+})
+
+test('a probe that comes after it was taken for lost shows that its size passes', () => {
+  const mtu = new PathMtu(65_507)
+  for (let i = 0; i < mtuProbeTries; i++) {
+    mtu.onProbeSent(1_452)
+    mtu.onProbeLost(1_452, 0)
+  }
+  deepStrictEqual(mtu.onProbeAcked(1_452), true)
+  deepStrictEqual(mtu.datagramBytes, 1_452)
+})
+
+test('no size above what the peer takes is tried', () => {
+  deepStrictEqual(search(new PathMtu(9_000), Infinity), [1_452, 4_096, 8_952])
+  deepStrictEqual(search(new PathMtu(500), Infinity), [])
+})
+
+test('a peer that says less later lowers the size', () => {
+  const mtu = mtuOf(Infinity)
+  deepStrictEqual(mtu.onPeerBytesMax(5_000), true)
+  deepStrictEqual(mtu.datagramBytes, 4_096)
+})
+
+test('a size that the system refuses ends the search, without waiting for the probe’s loss', () => {
+  const mtu = mtuOf(0)
+  deepStrictEqual(mtu.datagramBytes, 1_200)
+  const fresh = new PathMtu(65_507)
+  fresh.onProbeSent(1_452)
+  deepStrictEqual(fresh.onMessageTooLong(1_452, 0), false)
+  deepStrictEqual(fresh.nextProbe(mtuReprobeUs - 1), undefined)
+  deepStrictEqual(fresh.nextProbe(mtuReprobeUs), 1_452)
+})
+
+test('a size in use that the system refuses is taken back at once', () => {
+  const mtu = mtuOf(8_952)
+  deepStrictEqual(mtu.onMessageTooLong(8_952, 0), true)
+  deepStrictEqual(mtu.datagramBytes, 4_096)
+})
+
+test('large packets that vanish while small ones come are a black hole', () => {
+  const mtu = mtuOf(1_452)
+  for (let i = 1; i < blackHoleLosses; i++) deepStrictEqual(mtu.onPacketLost(1_452, 0), false)
+  mtu.onPacketAcked(200)
+  deepStrictEqual(mtu.onPacketLost(1_452, 0), true)
+  deepStrictEqual(mtu.datagramBytes, datagramBytesMin)
+  deepStrictEqual(mtu.nextProbe(blackHoleCooldownUs - 1), undefined)
+  deepStrictEqual(mtu.nextProbe(blackHoleCooldownUs), 1_452)
+})
+
+test('packets that vanish while nothing comes are an outage, not a black hole', () => {
+  const mtu = mtuOf(1_452)
+  mtu.onPacketAcked(200)
+  for (let i = 0; i < 100; i++) deepStrictEqual(mtu.onPacketLost(1_452, 0), false)
+})
+
+test('one large packet that comes clears the suspicion', () => {
+  const mtu = mtuOf(1_452)
+  for (let i = 1; i < blackHoleLosses; i++) mtu.onPacketLost(1_452, 0)
+  mtu.onPacketAcked(1_452)
+  mtu.onPacketAcked(200)
+  deepStrictEqual(mtu.onPacketLost(1_452, 0), false)
+})
+
+test('two silent probe timeouts take the size back', () => {
+  const mtu = mtuOf(61_440)
+  deepStrictEqual(mtu.onSilentPtos(1, 0), false)
+  deepStrictEqual(mtu.onSilentPtos(2, 0), true)
+  deepStrictEqual(mtu.datagramBytes, datagramBytesMin)
+})
+
+test('a large packet that comes after all, from a busy peer, restores the size', () => {
+  const mtu = mtuOf(61_440)
+  mtu.onSilentPtos(2, 0)
+  deepStrictEqual(mtu.onPacketAcked(61_440), true)
+  deepStrictEqual(mtu.datagramBytes, 61_440)
+})
+
+test('a new path begins with 1,200 bytes and a new search', () => {
+  const mtu = mtuOf(61_440)
+  mtu.onMessageTooLong(61_440, 0)
+  mtu.onPathChanged()
+  deepStrictEqual(mtu.datagramBytes, datagramBytesMin)
+  deepStrictEqual(search(mtu, 1_452), [1_452, 4_096, 4_096, 4_096])
+})
+
+test('whatever happens, the size is one of the list and within the bound of the peer', () => {
+  always(
+    property(array(integer({ min: 0, max: 8 }), { maxLength: 80 }), (facts) => {
+      const mtu = new PathMtu(20_000)
+      let nowUs = 0
+      for (const fact of facts) {
+        nowUs += 20_000_000
+        const probe = mtu.nextProbe(nowUs)
+        if (fact === 0 && probe !== undefined) mtu.onProbeSent(probe)
+        if (fact === 1) mtu.onProbeAcked(probe ?? 61_440)
+        if (fact === 2) mtu.onProbeLost(probe ?? 4_096, nowUs)
+        if (fact === 3) mtu.onPacketAcked(1_000)
+        if (fact === 4) for (let i = 0; i < 6; i++) mtu.onPacketLost(4_096, nowUs)
+        if (fact === 5) mtu.onSilentPtos(2, nowUs)
+        if (fact === 6) mtu.onMessageTooLong(9_000, nowUs)
+        if (fact === 7) mtu.onPacketAcked(60_000)
+        if (fact === 8) mtu.onPeerBytesMax(5_000)
+        const size = mtu.datagramBytes
+        deepStrictEqual([datagramBytesMin, ...datagramSizes].includes(size), true)
+        deepStrictEqual(size <= 20_000, true)
+      }
+    }),
+  )
+})

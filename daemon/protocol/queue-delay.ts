@@ -1,0 +1,109 @@
+/**
+ * How long packets queue on the path, as read from round-trip times: the delay signal of the
+ * congestion controller. The lowest time ever is taken for the empty path; what the recent lowest
+ * exceeds it by is the standing queue. Must never decide anything about the window.
+ */
+import {
+  emptyPathSlack,
+  emptyPathSlackUs,
+  longPeakWindowUs,
+  nearEmptyPart,
+  nearEmptyUs,
+  queueDelayUsMin,
+  standingRttRttsMax,
+  standingRttRttsMin,
+  standingRttSamples,
+} from './recovery-limits.ts'
+import { WindowedFilter } from './windowed-filter.ts'
+
+const peakRtts = 4
+
+export class QueueDelay {
+  #minRttUs = Infinity
+  #emptySeenAtUs = 0
+  readonly #standing = new WindowedFilter('min')
+  readonly #peak = new WindowedFilter('max')
+  readonly #longPeak = new WindowedFilter('max')
+  // When the last few samples came, a ring: the standing window is never shorter than these.
+  readonly #sampleTimes = new Float64Array(standingRttSamples)
+  #samples = 0
+
+  get hasSample(): boolean {
+    return !this.#standing.isEmpty
+  }
+
+  /** The empty path's round-trip time, as far as it is known. */
+  get minRttUs(): number {
+    return this.#minRttUs
+  }
+
+  /**
+   * Lowest round-trip time of the recent past: spikes of single packets are not in it, a queue that
+   * stays is.
+   */
+  get standingRttUs(): number {
+    return this.#standing.best
+  }
+
+  /** Standing queue, never zero: rates are divided by it. */
+  get queueUs(): number {
+    return Math.max(queueDelayUsMin, this.#standing.best - this.#minRttUs)
+  }
+
+  /** The queue is empty, or nearly so beside its height of the last four round trips. */
+  get isNearEmpty(): boolean {
+    return this.queueUs < nearEmptyPart * (this.#peak.best - this.#minRttUs) + nearEmptyUs
+  }
+
+  /** By how much the slowest packet of the last ten seconds was slower than the empty path. */
+  get longPeakUs(): number {
+    return this.#longPeak.best - this.#minRttUs
+  }
+
+  onSample(rttUs: number, smoothedRttUs: number, nowUs: number): void {
+    if (rttUs < this.#minRttUs) this.#minRttUs = rttUs
+    if (rttUs < this.#minRttUs * (1 + emptyPathSlack) + emptyPathSlackUs)
+      this.#emptySeenAtUs = nowUs
+    this.#standing.push(rttUs, nowUs, this.#standingSinceUs(smoothedRttUs, nowUs))
+    this.#peak.push(rttUs, nowUs, nowUs - peakRtts * smoothedRttUs)
+    this.#longPeak.push(rttUs, nowUs, nowUs - longPeakWindowUs)
+  }
+
+  /**
+   * When the path last looked empty. Long ago means that the lowest time may belong to a path that
+   * is no more.
+   */
+  get emptySeenAtUs(): number {
+    return this.#emptySeenAtUs
+  }
+
+  /** The path was measured anew, with little in flight. */
+  onPathMeasured(minRttUs: number, nowUs: number): void {
+    this.#minRttUs = minRttUs
+    this.#emptySeenAtUs = nowUs
+  }
+
+  /** Nothing that is known holds any more. */
+  reset(): void {
+    this.#minRttUs = Infinity
+    this.#standing.clear()
+    this.#peak.clear()
+    this.#longPeak.clear()
+    this.#samples = 0
+  }
+
+  /**
+   * Half a round trip, or back to the eighth newest sample where acks are rare, but at most two
+   * round trips.
+   */
+  #standingSinceUs(smoothedRttUs: number, nowUs: number): number {
+    this.#sampleTimes[this.#samples % standingRttSamples] = nowUs
+    this.#samples++
+    const oldest = this.#samples < standingRttSamples ? 0 : this.#samples % standingRttSamples
+    const samplesSinceUs = this.#sampleTimes[oldest] ?? nowUs
+    return Math.min(
+      nowUs - standingRttRttsMin * smoothedRttUs,
+      Math.max(samplesSinceUs, nowUs - standingRttRttsMax * smoothedRttUs),
+    )
+  }
+}
