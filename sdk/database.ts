@@ -58,12 +58,26 @@ const loadBetterSqlite3 = (): typeof BetterSqlite3 =>
   createRequire(import.meta.url)('better-sqlite3') as typeof BetterSqlite3
 
 function useWal(db: BetterSqlite3.Database): void {
-  const mode = db.pragma('journal_mode = WAL', { simple: true })
-  if (mode === 'wal' || db.memory) return
-  throw new TinymqError(
-    'TINYMQ_CANNOT_OPEN',
-    `SQLite cannot keep a write-ahead log for ${db.name}: put the file on a local disk`,
-  )
+  const deadlineMs = performance.now() + busyTimeoutMs
+  for (;;) {
+    try {
+      const mode = db.pragma('journal_mode = WAL', { simple: true })
+      if (mode === 'wal' || db.memory) return
+      throw new TinymqError(
+        'TINYMQ_CANNOT_OPEN',
+        `SQLite cannot keep a write-ahead log for ${db.name}: put the file on a local disk`,
+      )
+    } catch (error) {
+      // The switch of a new file needs it alone, and SQLite does not wait for that: when several
+      // programs start at once, all but one fail at first.
+      if (!isCode(error, 'SQLITE_BUSY') || performance.now() > deadlineMs) throw error
+      sleep(5)
+    }
+  }
+}
+
+const sleep = (ms: number): void => {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
 }
 
 function refuseUnsafeFilesystem(file: string): void {

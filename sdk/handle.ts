@@ -13,7 +13,7 @@ export interface SqliteStatement {
   run(...values: SqliteValue[]): { changes: number | bigint; lastInsertRowid: number | bigint }
   get(...values: SqliteValue[]): unknown
   all(...values: SqliteValue[]): unknown[]
-  iterate(...values: SqliteValue[]): Iterator<unknown>
+  iterate(...values: SqliteValue[]): Iterable<unknown>
 }
 
 /** A connection of better-sqlite3 (`Database`) or node:sqlite (`DatabaseSync`). */

@@ -1,0 +1,11 @@
+/**
+ * The SDK of tinymq: send messages to other machines and read those that have arrived, through the
+ * SQLite file that a daemon works on. Importing it loads nothing beyond itself; better-sqlite3 is
+ * loaded when `open` is called with a path.
+ */
+
+export { TinymqError, type TinymqErrorCode } from './errors.ts'
+export type { SqliteHandle } from './handle.ts'
+export type { Message, ReadInboxOptions } from './message.ts'
+export type { Headers, OutgoingMessage } from './outgoing.ts'
+export { type DeliveredOptions, open, type SendOptions, type Tinymq } from './tinymq.ts'

@@ -1,0 +1,125 @@
+/** Messages as they stand in `mqin`, read page by page so that no read transaction stays open. */
+
+import { prepare, type SqliteHandle, type SqliteStatement, type SqliteValue } from './handle.ts'
+import type { Headers } from './outgoing.ts'
+
+/** A message that has arrived. */
+export type Message = {
+  /** Its row in `mqin`, in the order of arrival. */
+  readonly id: number
+  /** Where the sender can be answered; '' and 0 when that is not known. */
+  readonly host: string
+  readonly port: number
+  /** The key that it came under, or the sender's label when there are no keys. */
+  readonly token: string
+  /** A string if a string was sent, bytes if bytes were sent. */
+  readonly data: string | Uint8Array
+  /** What the sender gave, null when it gave none or something other than a JSON object. */
+  readonly headers: Headers | null
+  /** The headers as they came, for when they are not what `headers` can hold. */
+  readonly headersText: string | null
+  /** When it was sent by the clock over there, null for a message of the original tinymq. */
+  readonly sentAt: Date | null
+  readonly arrivedAt: Date
+  /** The sender, as in `mqsender.id`, and the row of its `mqout`. */
+  readonly sender: number | null
+  readonly senderRow: number | null
+}
+
+/** Which messages to read. */
+export type ReadInboxOptions = {
+  /** Only messages with a higher id. */
+  readonly after?: number
+  /** At most so many. */
+  readonly limit?: number
+  /** Only messages with this token. */
+  readonly token?: string
+}
+
+// A page is what is held in memory at a time. Fewer rows cost more queries, more rows keep other
+// programs' changes out of sight for longer.
+const pageRowsMax = 256
+const pageBytesMax = 1_048_576
+
+type Row = {
+  readonly id: number
+  readonly host: string | null
+  readonly port: number | null
+  readonly token: string | null
+  readonly sent_at: number | null
+  readonly arrived_at: number | null
+  readonly sender: number | null
+  readonly sender_row: number | null
+  readonly headers: string | null
+  readonly type: string
+  readonly bytes: Uint8Array | null
+}
+
+/** Reads `mqin` of one connection. */
+export class InboxReader {
+  readonly #last: SqliteStatement
+  readonly #page: SqliteStatement
+
+  constructor(db: SqliteHandle) {
+    this.#last = prepare(db, 'SELECT max(id) AS id FROM mqin')
+    // As bytes, because node:sqlite before Node 24 cuts text off at a NUL.
+    this.#page = prepare(
+      db,
+      `SELECT id, host, port, token, sent_at, arrived_at, sender, sender_row, headers,
+        typeof(data) AS type, CAST(data AS BLOB) AS bytes
+      FROM mqin WHERE id > ?1 AND id <= ?2 AND (?3 IS NULL OR token = ?3) ORDER BY id LIMIT ?4`,
+    )
+  }
+
+  /** The id of the newest message, 0 when there is none. */
+  lastId(): number {
+    return (this.#last.get() as { id: number | null }).id ?? 0
+  }
+
+  /** The next messages after the id `after` and up to `last`; none when there are no more. */
+  nextPage(after: number, last: number, token: string | null, limit: number): Message[] {
+    const page: Message[] = []
+    let pageBytes = 0
+    const values: SqliteValue[] = [after, last, token, Math.min(limit, pageRowsMax)]
+    for (const row of this.#page.iterate(...values) as Iterable<Row>) {
+      page.push(parseMessage(row))
+      pageBytes += row.bytes?.length ?? 0
+      if (pageBytes >= pageBytesMax) break
+    }
+    return page
+  }
+}
+
+function parseMessage(row: Row): Message {
+  return {
+    id: row.id,
+    host: row.host ?? '',
+    port: row.port ?? 0,
+    token: row.token ?? '',
+    data: parseData(row),
+    headers: parseHeaders(row.headers),
+    headersText: row.headers,
+    sentAt: row.sent_at === null ? null : new Date(row.sent_at),
+    arrivedAt: new Date(row.arrived_at ?? 0),
+    sender: row.sender,
+    senderRow: row.sender_row,
+  }
+}
+
+function parseData({ type, bytes }: Row): string | Uint8Array {
+  if (bytes === null) return ''
+  const { buffer, byteOffset, byteLength } = bytes
+  if (type === 'blob') return new Uint8Array(buffer, byteOffset, byteLength)
+  return Buffer.from(buffer, byteOffset, byteLength).toString('utf8')
+}
+
+// Any program can have written them, and what it wrote must not make the inbox unreadable.
+function parseHeaders(text: string | null): Headers | null {
+  if (text === null) return null
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && !Array.isArray(value) ? (value as Headers | null) : null
+  } catch {
+    return null
+  }
+}

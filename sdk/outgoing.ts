@@ -1,0 +1,85 @@
+/** What can be sent, and how it is written to `mqout`. What SQL can check, the triggers check. */
+
+import { TinymqError } from './errors.ts'
+import type { SqliteValue } from './handle.ts'
+
+/** What travels beside the data: anything that JSON can express. */
+export type Headers = Readonly<Record<string, unknown>>
+
+/** A message: text arrives as a string, bytes as a `Uint8Array`. */
+export type OutgoingData = string | ArrayBuffer | ArrayBufferView
+
+/** One message for `sendMany`. */
+export type OutgoingMessage = {
+  /** Name or address of the other machine. */
+  readonly host: string
+  /** UDP port of its daemon, 9000 when left out. */
+  readonly port?: number
+  /** Name of a shared key, or a label. */
+  readonly token?: string
+  readonly data: OutgoingData
+  readonly headers?: Headers | undefined
+}
+
+/** The statement that sends, for the values of `outgoingValues`. */
+export const sendSql = 'INSERT INTO mqout (host, port, token, headers, data) VALUES (?, ?, ?, ?, ?)'
+
+/**
+ * The values to bind for a message. A value of a wrong type becomes NULL where the trigger has the
+ * better sentence.
+ * @throws TinymqError TINYMQ_BAD_DATA, TINYMQ_BAD_TEXT, TINYMQ_BAD_HEADERS, TINYMQ_NO_DATA
+ */
+export function outgoingValues(message: OutgoingMessage): readonly SqliteValue[] {
+  const { host, port = 9000, token = '', data, headers } = message
+  return [
+    text('host', host),
+    typeof port === 'number' || typeof port === 'string' ? port : null,
+    text('token', token),
+    headers === undefined ? null : headersText(headers),
+    dataValue(data),
+  ]
+}
+
+function text(name: string, value: unknown): string | null {
+  if (typeof value !== 'string') return null
+  if (value.isWellFormed()) return value
+  throw new TinymqError(
+    'TINYMQ_BAD_TEXT',
+    `${name} has half of a surrogate pair, which UTF-8 cannot express, ` +
+      'so that it could not arrive as it is: repair it with toWellFormed()',
+  )
+}
+
+function dataValue(data: unknown): SqliteValue {
+  if (typeof data === 'string') return text('data', data)
+  if (data instanceof Uint8Array) return data
+  if (ArrayBuffer.isView(data)) {
+    return new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+  }
+  if (data instanceof ArrayBuffer) return new Uint8Array(data)
+  if (data === null || data === undefined) {
+    throw new TinymqError(
+      'TINYMQ_NO_DATA',
+      `data is ${data}, so there is nothing to send; an empty message is the empty string`,
+    )
+  }
+  throw new TinymqError(
+    'TINYMQ_BAD_DATA',
+    `data is of type ${typeof data}, and only text and bytes can be sent: ` +
+      'turn it into a string first, with JSON.stringify for instance',
+  )
+}
+
+function headersText(headers: unknown): string {
+  let json: unknown
+  let cause: unknown
+  try {
+    json = JSON.stringify(headers)
+  } catch (error) {
+    cause = error
+  }
+  if (typeof json === 'string' && json.startsWith('{')) return json
+  throw new TinymqError('TINYMQ_BAD_HEADERS', 'headers must be an object that JSON can express', {
+    cause,
+  })
+}
