@@ -133,7 +133,7 @@ export function lockfileHostProblems(files: readonly SourceFile[]): Problem[] {
         file,
         file.text,
         /"resolved": "\w+:[^"]*"/g,
-        () => 'The lockfile names a host: make it with npm 10 or newer, which reads .npmrc here.',
+        () => 'The lockfile names a host: make it again here, where .npmrc prevents it.',
       ),
     )
 }
