@@ -113,7 +113,10 @@ export type StoreResult =
         | { readonly type: 'again'; readonly stream: Uint8Array; readonly confirmed: number }
         | { readonly type: 'hold'; readonly code: string; readonly reason: string }
     }
-  /** Stream bytes of whole or partial records. `drained`: nothing more waits at this moment. */
+  /**
+   * Stream bytes of whole or partial records. `lastSequence`: of the last row that they begin or go
+   * on with. `drained`: nothing more waits at this moment.
+   */
   | {
       readonly type: 'rows'
       readonly session: SessionId
@@ -121,8 +124,26 @@ export type StoreResult =
       readonly lastSequence: number
       readonly drained: boolean
     }
-  /** Lanes that have rows to send; from a scan that the driver asked for. */
+  /**
+   * Lanes that have rows to send; from a scan that the driver asked for. A lane is named once, and
+   * again only after its session was forgotten or it was `emptied`, or when the store has failed.
+   */
   | { readonly type: 'lanes'; readonly lanes: readonly LaneAddress[] }
+  /** A lane that was named, and has no session, has no rows to send any more. */
+  | { readonly type: 'emptied'; readonly lane: LaneId }
+  /** An operator asks for this lane to be tried at once. */
+  | { readonly type: 'wanted'; readonly lane: LaneId }
+  /**
+   * Outbound: the store knows nothing of this session any more, because the database could not be
+   * written, or was changed under it. What it had not answered has not happened; the session must be
+   * dropped, and the lane opened anew.
+   */
+  | {
+      readonly type: 'lost'
+      readonly session: SessionId
+      readonly retryAfterMs: number
+      readonly reason: string
+    }
   | {
       readonly type: 'accepted'
       readonly session: SessionId
