@@ -115,8 +115,6 @@ function exportsOf(file: SourceFile): string[] {
   ].toSorted()
 }
 
-const exportsMax = 15
-
 /** Where the exports of the module at `path`, if it exists, and the list of them differ. */
 export function exportProblems(
   files: readonly SourceFile[],
@@ -135,7 +133,6 @@ export function exportProblems(
     ...list
       .filter((name) => !exported.includes(name))
       .map((name) => `Does not export ${name}, which the list in tidy.test.ts has.`),
-    ...(exported.length > exportsMax ? [`${exported.length} exports, of ${exportsMax}.`] : []),
   ]
   return fixes.map((fix) => ({ path, line: 1, fix }))
 }
