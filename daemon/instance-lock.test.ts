@@ -1,0 +1,57 @@
+import { equal, throws } from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test, type TestContext } from 'node:test'
+import { lockInstance } from './instance-lock.ts'
+
+function databasePath(context: TestContext): string {
+  const directory = mkdtempSync(join(tmpdir(), 'tinymq-lock-'))
+  context.after(() => rmSync(directory, { recursive: true }))
+  return join(directory, 'db')
+}
+
+const lockInChild = `
+  import { lockInstance } from '${new URL('./instance-lock.ts', import.meta.url).href}'
+  lockInstance(process.argv[1])
+  console.log(process.pid)
+  if (process.argv[2] === 'crash') process.kill(process.pid, 'SIGKILL')
+`
+
+function child(...args: string[]): { stdout: string; stderr: string; status: number | null } {
+  const command = ['--input-type=module', '--eval', lockInChild, ...args]
+  return spawnSync(process.execPath, command, { encoding: 'utf8' })
+}
+
+test('a second daemon in this process is refused, and told who is first', (context) => {
+  const path = databasePath(context)
+  const lock = lockInstance(path)
+  context.after(() => lock.release())
+  throws(() => lockInstance(path), {
+    code: 'TINYMQ_ALREADY_RUNNING',
+    message: new RegExp(`process ${process.pid} on .*, since 2`),
+  })
+})
+
+test('a second daemon in another process is refused', (context) => {
+  const path = databasePath(context)
+  const lock = lockInstance(path)
+  context.after(() => lock.release())
+  const { stderr, status } = child(path)
+  equal(status, 1)
+  equal(stderr.includes(`process ${process.pid} on `), true, stderr)
+})
+
+test('the lock dies with its process', (context) => {
+  const path = databasePath(context)
+  const { stdout, stderr } = child(path, 'crash')
+  equal(Number(stdout) > 0, true, stderr)
+  lockInstance(path).release()
+})
+
+test('a lock that was released can be taken again', (context) => {
+  const path = databasePath(context)
+  lockInstance(path).release()
+  lockInstance(path).release()
+})

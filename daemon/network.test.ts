@@ -1,0 +1,23 @@
+import { deepEqual, ok } from 'node:assert/strict'
+import { test } from 'node:test'
+import { NetworkWatch, ownAddresses } from './network.ts'
+
+test('own addresses are told at the start and when they have changed', () => {
+  const told: string[] = []
+  let ips = ['127.0.0.1']
+  const network = new NetworkWatch(
+    (now) => told.push(now.join()),
+    () => ips,
+  )
+  network.start()
+  network.look()
+  ips = ['10.0.0.5', '127.0.0.1']
+  network.look()
+  network.look()
+  network.stop()
+  deepEqual(told, ['127.0.0.1', '10.0.0.5,127.0.0.1'])
+})
+
+test('the loopback address is one of them', () => {
+  ok(ownAddresses().some((ip) => ip === '127.0.0.1' || ip === '::1'))
+})

@@ -1,0 +1,78 @@
+/**
+ * Why a daemon cannot start, and with which number the process then ends. Must never end the process itself.
+ */
+import { TinymqError, type TinymqErrorCode } from '../sdk/errors.ts'
+
+/** What only a daemon can run into; what it shares with every user of the tables is a `TinymqError`. */
+export type StartErrorCode =
+  | 'TINYMQ_BAD_OPTION'
+  | 'TINYMQ_NO_DIRECTORY'
+  | 'TINYMQ_PORT_TAKEN'
+  | 'TINYMQ_BAD_ADDRESS'
+  | 'TINYMQ_ALREADY_RUNNING'
+
+/** The message says what is wrong and what to do about it. */
+export class StartError extends Error {
+  override readonly name = 'StartError'
+  readonly code: StartErrorCode
+
+  constructor(code: StartErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+}
+
+/**
+ * The numbers are those of sysexits.h, and stable: a supervisor may tell by them what is worth another attempt.
+ *
+ *    0  stopped by SIGTERM or SIGINT, everything handed over
+ *   64  the command line or the environment is wrong
+ *   65  the file is not a database, is damaged, or its tables are somebody else's
+ *   66  the directory of the database does not exist
+ *   69  the UDP port is taken, or the address is not one of this machine
+ *   70  our own bug
+ *   72  the file system would damage the database
+ *   74  the database failed: disk full, disk broken, SQLite
+ *   75  another daemon holds the database, or somebody else locks it: worth another attempt
+ *   76  the tables belong to a newer version
+ *   77  the file or its directory cannot be written
+ *   78  Node.js is too old (said by bin/tinymq.js)
+ *  130  a second signal came before everything was handed over (128 + 2; 143 for SIGTERM)
+ */
+const exitCodes: { readonly [Code in StartErrorCode | TinymqErrorCode]?: number } = {
+  TINYMQ_BAD_OPTION: 64,
+  TINYMQ_NOT_A_DATABASE: 65,
+  TINYMQ_CORRUPT: 65,
+  TINYMQ_FOREIGN_TABLE: 65,
+  TINYMQ_BAD_ENCODING: 65,
+  TINYMQ_NO_DIRECTORY: 66,
+  TINYMQ_PORT_TAKEN: 69,
+  TINYMQ_BAD_ADDRESS: 69,
+  TINYMQ_UNSAFE_FILESYSTEM: 72,
+  TINYMQ_DISK_FULL: 74,
+  TINYMQ_IO: 74,
+  TINYMQ_CANNOT_OPEN: 74,
+  TINYMQ_SQLITE: 74,
+  TINYMQ_ALREADY_RUNNING: 75,
+  TINYMQ_BUSY: 75,
+  TINYMQ_SCHEMA_NEWER: 76,
+  TINYMQ_READ_ONLY: 77,
+}
+
+const ownBug = 70
+
+/** How the process ends because of this error. */
+export function exitCodeOf(error: unknown): number {
+  if (!(error instanceof StartError || error instanceof TinymqError)) return ownBug
+  return exitCodes[error.code] ?? ownBug
+}
+
+/** What stderr says about it: one sentence and its code, or all there is to know about a bug of ours. */
+export function describeError(error: unknown): string {
+  if (error instanceof StartError) return `tinymq: ${error.message} (${error.code})`
+  if (error instanceof TinymqError) {
+    return `tinymq: ${error.message} ${error.hint} (${error.code})`
+  }
+  const detail = error instanceof Error ? (error.stack ?? error.message) : String(error)
+  return `tinymq: a bug of tinymq's own ended the daemon; nothing in the database is lost. ${detail}`
+}

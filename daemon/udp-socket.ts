@@ -1,0 +1,131 @@
+/**
+ * The one UDP socket: datagrams in, datagrams out, addresses in one form. What the network does to a datagram is counted,
+ * never thrown. Must never connect the socket, resolve a name or keep a datagram.
+ */
+import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
+import { setImmediate } from 'node:timers/promises'
+import type { Address } from './protocol/node-io.ts'
+import { fromSocket, toDualStack } from './ip.ts'
+import { StartError } from './start-error.ts'
+
+export type UdpOptions = {
+  /** undefined: every address, IPv6 and IPv4. */
+  readonly ip: string | undefined
+  readonly port: number
+}
+
+export type UdpEvents = {
+  readonly onDatagram: (from: Address, bytes: Uint8Array) => void
+  /** The system would not send it; `code` is the system's. */
+  readonly onSendFailed: (code: string, to: Address, bytes: number) => void
+  readonly onReceiveFailed: (code: string) => void
+}
+
+/** As much as the system gives of it: a burst at 1 Gbit/s while the loop is busy for 30 ms. */
+const bufferBytes = 4_194_304
+const bufferBytesMin = 262_144
+
+export class UdpSocket {
+  readonly address: Address
+  /** False where the socket speaks IPv4 only. */
+  readonly hasIpv6: boolean
+  readonly #socket: Socket
+  #events: UdpEvents | undefined
+
+  /** `socket` is bound. */
+  constructor(socket: Socket, hasIpv6: boolean) {
+    this.#socket = socket
+    this.hasIpv6 = hasIpv6
+    const { address, port } = socket.address()
+    this.address = { ip: fromSocket(address), port }
+    socket.on('error', (error) => this.#events?.onReceiveFailed(codeOf(error)))
+  }
+
+  /** Whom to tell; what has come before is dropped, as the network might have. Called once. */
+  listen(events: UdpEvents): void {
+    this.#events = events
+    this.#socket.on('message', (bytes, { address, port }: RemoteInfo) => {
+      events.onDatagram({ ip: fromSocket(address), port }, bytes)
+    })
+  }
+
+  /** `bytes` is kept until the system has taken it. */
+  send(to: Address, bytes: Uint8Array): void {
+    const ip = this.hasIpv6 ? toDualStack(to.ip) : to.ip
+    try {
+      this.#socket.send(bytes, to.port, ip, (error) => {
+        if (error !== null) this.#events?.onSendFailed(codeOf(error), to, bytes.length)
+      })
+    } catch (error) {
+      // dgram throws for what it checks itself: port 0, a socket that has been closed.
+      this.#events?.onSendFailed(codeOf(error), to, bytes.length)
+    }
+  }
+
+  async close(): Promise<void> {
+    // dgram hands a datagram to the system a moment after `send`: the last ones must still leave.
+    await setImmediate()
+    const closed = Promise.withResolvers<void>()
+    this.#socket.close(() => closed.resolve())
+    return closed.promise
+  }
+}
+
+/** @throws StartError when the port is taken or the address is not one of this machine. */
+export async function openUdpSocket({ ip, port }: UdpOptions): Promise<UdpSocket> {
+  if (ip !== undefined) return bind(ip.includes(':') ? 'udp6' : 'udp4', ip, port)
+  try {
+    return await bind('udp6', '::', port)
+  } catch (error) {
+    if (!hasCode(error, ['EAFNOSUPPORT', 'EADDRNOTAVAIL', 'EPROTONOSUPPORT'])) throw error
+    return bind('udp4', '0.0.0.0', port)
+  }
+}
+
+function hasCode(error: unknown, codes: readonly string[]): boolean {
+  const cause = error instanceof StartError ? error.cause : error
+  return codes.includes((cause as NodeJS.ErrnoException).code ?? '')
+}
+
+async function bind(type: 'udp4' | 'udp6', ip: string, port: number): Promise<UdpSocket> {
+  const socket = createSocket(type)
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  socket.once('error', reject)
+  try {
+    socket.bind({ address: ip, port, exclusive: true }, resolve)
+    await promise
+  } catch (error) {
+    socket.close()
+    throw bindError(error as NodeJS.ErrnoException, ip, port)
+  }
+  socket.off('error', reject)
+  widen((bytes) => socket.setRecvBufferSize(bytes))
+  widen((bytes) => socket.setSendBufferSize(bytes))
+  return new UdpSocket(socket, type === 'udp6')
+}
+
+function bindError(cause: NodeJS.ErrnoException, ip: string, port: number): Error {
+  const { code } = cause
+  if (code === 'EADDRINUSE') {
+    const sentence = `UDP port ${port} is taken by another process: stop that one or choose another port.`
+    return new StartError('TINYMQ_PORT_TAKEN', sentence, { cause })
+  }
+  const sentence = `Cannot listen on ${ip} port ${port}: the system says ${code}.`
+  return new StartError('TINYMQ_BAD_ADDRESS', sentence, { cause })
+}
+
+/** Linux gives what it allows; other systems refuse what is too much. */
+function widen(ask: (bytes: number) => void): void {
+  for (let bytes = bufferBytes; bytes >= bufferBytesMin; bytes /= 2) {
+    try {
+      ask(bytes)
+      return
+    } catch {
+      // The next smaller one; the system's own default is fine too.
+    }
+  }
+}
+
+function codeOf(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? 'unknown'
+}

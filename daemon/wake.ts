@@ -1,0 +1,153 @@
+/**
+ * Notices that somebody has written to the database. A watch on its directory says when to look, some looks follow because
+ * the event comes before the commit can be seen, and a slow poll catches what no event announced. Lives in the thread of
+ * the store, where a look costs microseconds. Must never open the database or its companions: closing them would drop
+ * SQLite's locks.
+ */
+import { statSync, watch, type FSWatcher } from 'node:fs'
+import { basename, dirname } from 'node:path'
+
+export type WakeOptions = {
+  /** With links resolved: the directory that holds this name is watched. */
+  readonly databasePath: string
+  /** Looks for commits of others; says whether there was one. */
+  readonly look: () => boolean
+  /** We have not written for a moment, so that an event is likely somebody else's. */
+  readonly isQuiet: () => boolean
+  /** Another file is at the path now, or none. Called once. */
+  readonly onReplaced: () => void
+  /** The watch does not work here; the poll is faster instead. Called once. */
+  readonly onDeaf: (reason: string) => void
+}
+
+/**
+ * Right after an event: looks this far apart, without giving up the thread for longer than one of them. A commit that
+ * waits for its fsync is seen a tenth of a millisecond after it, where timers could only see it a millisecond after.
+ */
+const glances = 12
+const glanceMs = 0.1
+/** After that, since the event: slow disks. */
+const laterLooksMs = [2, 5, 10, 20, 50]
+
+const pollMs = 250
+const pollIdleMs = 1_000
+/** Without a watch: what a quarter of a percent of a core buys. */
+const deafPollMs = 25
+const deafPollIdleMs = 100
+/** Polls that found what no event had announced, in a row: then the watch counts as deaf (shared folders of a VM). */
+const surprisesMax = 3
+const statEveryMs = 1_000
+
+export class Wake {
+  readonly #options: WakeOptions
+  readonly #names: ReadonlySet<string>
+  readonly #identity: string
+  readonly #pause = new Int32Array(new SharedArrayBuffer(4))
+  #watcher: FSWatcher | undefined
+  #laterTimer: NodeJS.Timeout | undefined
+  #glanceTimer: NodeJS.Immediate | undefined
+  #pollTimer: NodeJS.Timeout | undefined
+  #eventMs = Number.NEGATIVE_INFINITY
+  #statMs = 0
+  #glancesLeft = 0
+  #pollDelayMs = pollMs
+  #surprises = 0
+
+  /** The database must be open already: its file is the one that later counts as not replaced. */
+  constructor(options: WakeOptions) {
+    this.#options = options
+    const name = basename(options.databasePath)
+    this.#names = new Set([name, `${name}-wal`])
+    this.#identity = identityOf(options.databasePath)
+  }
+
+  start(): void {
+    try {
+      this.#watcher = watch(dirname(this.#options.databasePath), (_type, name) => {
+        if (name === null || this.#names.has(name)) this.#onEvent()
+      })
+      this.#watcher.on('error', (error) => this.#becomeDeaf(error.message))
+    } catch (error) {
+      this.#becomeDeaf((error as Error).message)
+    }
+    this.#armPoll(false)
+  }
+
+  stop(): void {
+    this.#watcher?.close()
+    clearTimeout(this.#laterTimer)
+    clearTimeout(this.#pollTimer)
+    clearImmediate(this.#glanceTimer)
+  }
+
+  #onEvent(): void {
+    this.#eventMs = performance.now()
+    this.#options.look()
+    // Our own commits make events too: under load the ladder alone is quick enough, and costs nothing.
+    if (this.#glancesLeft === 0 && this.#options.isQuiet()) {
+      this.#glancesLeft = glances
+      this.#glanceTimer = setImmediate(() => this.#glance())
+    }
+    this.#armLater()
+  }
+
+  #glance(): void {
+    this.#glancesLeft--
+    Atomics.wait(this.#pause, 0, 0, glanceMs)
+    if (this.#options.look()) this.#glancesLeft = 0
+    if (this.#glancesLeft > 0) this.#glanceTimer = setImmediate(() => this.#glance())
+  }
+
+  #armLater(): void {
+    clearTimeout(this.#laterTimer)
+    const elapsedMs = performance.now() - this.#eventMs
+    const next = laterLooksMs.find((ms) => ms > elapsedMs)
+    if (next === undefined) return
+    this.#laterTimer = setTimeout(() => {
+      this.#options.look()
+      this.#armLater()
+    }, next - elapsedMs)
+  }
+
+  #armPoll(isActive: boolean): void {
+    const idleMs = this.#watcher === undefined ? deafPollIdleMs : pollIdleMs
+    const activeMs = this.#watcher === undefined ? deafPollMs : pollMs
+    this.#pollDelayMs = isActive ? activeMs : Math.min(idleMs, this.#pollDelayMs * 2)
+    this.#pollTimer = setTimeout(() => this.#poll(), this.#pollDelayMs)
+  }
+
+  #poll(): void {
+    const found = this.#options.look()
+    const nowMs = performance.now()
+    const hadEvent = nowMs - this.#eventMs < pollIdleMs
+    if (found) this.#onFoundByPoll(hadEvent)
+    if (nowMs - this.#statMs >= statEveryMs && this.#isReplaced()) return
+    this.#armPoll(found || hadEvent)
+  }
+
+  #onFoundByPoll(hadEvent: boolean): void {
+    this.#surprises = hadEvent ? 0 : this.#surprises + 1
+    if (this.#surprises === surprisesMax) this.#becomeDeaf('changes come without events')
+  }
+
+  #isReplaced(): boolean {
+    this.#statMs = performance.now()
+    if (identityOf(this.#options.databasePath) === this.#identity) return false
+    this.stop()
+    this.#options.onReplaced()
+    return true
+  }
+
+  #becomeDeaf(reason: string): void {
+    this.#watcher?.close()
+    this.#watcher = undefined
+    this.#pollDelayMs = deafPollMs
+    this.#options.onDeaf(reason)
+  }
+}
+
+/** '' when there is no such file. */
+function identityOf(path: string): string {
+  const stats = statSync(path, { bigint: true, throwIfNoEntry: false })
+  return stats === undefined ? '' : `${stats.dev} ${stats.ino}`
+}
