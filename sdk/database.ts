@@ -27,10 +27,25 @@ const unsafeFilesystems: ReadonlyMap<number, string> = new Map([
 ])
 
 /**
- * Opens the database at `path`, in WAL mode, and makes the file if there is none. It does not create
- * the tables (`migrate` does), and leaves `synchronous` at the default of better-sqlite3, NORMAL:
- * a power cut may take back the last commits of an application, as SQLite documents, but never a row
- * that was sent, because the daemon makes a durable commit that covers a row before it sends it.
+ * Refuses a file on a file system of this type.
+ * @throws TinymqError TINYMQ_UNSAFE_FILESYSTEM
+ */
+export function refuseUnsafeFilesystem(type: number, file: string): void {
+  const name = unsafeFilesystems.get(type)
+  if (name === undefined) return
+  throw new TinymqError(
+    'TINYMQ_UNSAFE_FILESYSTEM',
+    `${file} is on ${name}, where SQLite's write-ahead log corrupts the database: ` +
+      'put it on a disk of this machine (with containers, in a named volume)',
+  )
+}
+
+/**
+ * Opens the database at `path`, in WAL mode, and makes the file if there is none. It does not
+ * create the tables (`migrate` does), and leaves `synchronous` at the default of better-sqlite3,
+ * NORMAL: a power cut may take back the last commits of an application, as SQLite documents, but
+ * never a row that was sent, because the daemon makes a durable commit that covers a row before it
+ * sends it.
  * @param path of the file, or `:memory:`.
  * @throws TinymqError TINYMQ_UNSAFE_FILESYSTEM, TINYMQ_CANNOT_OPEN, TINYMQ_NOT_A_DATABASE and what
  * else SQLite says.
@@ -38,7 +53,7 @@ const unsafeFilesystems: ReadonlyMap<number, string> = new Map([
 export function openDatabase(path: string): BetterSqlite3.Database {
   const file = path === ':memory:' ? path : resolve(path)
   if (file !== ':memory:') {
-    refuseUnsafeFilesystem(file)
+    refuseUnsafeFilesystem(filesystemTypeOf(file), file)
     createIfAbsent(file)
   }
   return translated(() => {
@@ -80,25 +95,17 @@ const sleep = (ms: number): void => {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
 }
 
-function refuseUnsafeFilesystem(file: string): void {
-  const type = filesystemType(file) ?? filesystemType(dirname(file))
-  if (type === undefined) {
-    throw new TinymqError(
-      'TINYMQ_CANNOT_OPEN',
-      `there is no directory ${dirname(file)} for the database: create it first`,
-    )
-  }
-  const name = unsafeFilesystems.get(type)
-  if (name === undefined) return
+function filesystemTypeOf(file: string): number {
+  const type = statType(file) ?? statType(dirname(file))
+  if (type !== undefined) return type
   throw new TinymqError(
-    'TINYMQ_UNSAFE_FILESYSTEM',
-    `${file} is on ${name}, where SQLite's write-ahead log corrupts the database: ` +
-      'put it on a disk of this machine (with containers, in a named volume)',
+    'TINYMQ_CANNOT_OPEN',
+    `there is no directory ${dirname(file)} for the database: create it first`,
   )
 }
 
 /** The type of the file system that `path` is on, `undefined` when there is no such path. */
-function filesystemType(path: string): number | undefined {
+function statType(path: string): number | undefined {
   try {
     // Some types come sign-extended.
     return statfsSync(path).type >>> 0
@@ -109,8 +116,8 @@ function filesystemType(path: string): number | undefined {
 }
 
 /**
- * Makes the file before SQLite does, which would let everybody read it: owner and group, as far as the
- * umask lets the group. SQLite then gives -wal and -shm the same mode.
+ * Makes the file before SQLite does, which would let everybody read it: owner and group, as far as
+ * the umask lets the group. SQLite then gives -wal and -shm the same mode.
  */
 function createIfAbsent(file: string): void {
   try {
@@ -123,9 +130,8 @@ function createIfAbsent(file: string): void {
 const isCode = (error: unknown, code: string): boolean =>
   error instanceof Error && 'code' in error && error.code === code
 
-const cannotOpen = (path: string, cause: unknown): TinymqError =>
-  new TinymqError(
-    'TINYMQ_CANNOT_OPEN',
-    `the database at ${path} cannot be opened: ${cause instanceof Error ? cause.message : String(cause)}`,
-    { cause },
-  )
+function cannotOpen(path: string, cause: unknown): TinymqError {
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  const sentence = `the database at ${path} cannot be opened: ${reason}`
+  return new TinymqError('TINYMQ_CANNOT_OPEN', sentence, { cause })
+}

@@ -51,8 +51,8 @@ export class Deliveries {
   }
 
   /**
-   * Resolves once row `id` is delivered. Rejects when it never will be, with the reason of the signal,
-   * or with what SQLite says.
+   * Resolves once row `id` is delivered. Rejects when it never will be, with the reason of the
+   * signal, or with what SQLite says.
    */
   async wait(id: number, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted()

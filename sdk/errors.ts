@@ -1,7 +1,7 @@
 /**
- * The one error of tinymq, and how errors of SQLite become it. A code is the same in SQL (at the end of what a trigger
- * says), here, in the logs and in the metrics. Nothing here is told apart by the wording of a sentence: our triggers
- * carry their code, SQLite has its own.
+ * The one error of tinymq, and how errors of SQLite become it. A code is the same in SQL (at the
+ * end of what a trigger says), here, in the logs and in the metrics. Nothing here is told apart by
+ * the wording of a sentence: our triggers carry their code, SQLite has its own.
  */
 
 type Kind = { readonly retryable: boolean; readonly hint: string }
@@ -132,8 +132,8 @@ const isCode = (code: string | undefined): code is TinymqErrorCode =>
   code !== undefined && Object.hasOwn(kinds, code)
 
 /**
- * The `TinymqError` for an error that better-sqlite3 or node:sqlite has thrown. What does not come from SQLite is
- * returned as it is.
+ * The `TinymqError` for an error that better-sqlite3 or node:sqlite has thrown. What does not come
+ * from SQLite is returned as it is.
  */
 export function fromSqlite(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof TinymqError) return error

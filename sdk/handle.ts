@@ -1,6 +1,6 @@
 /**
- * What tinymq needs of a SQLite connection: the part that better-sqlite3 and node:sqlite have in common, and the few
- * questions that they answer under different names.
+ * What tinymq needs of a SQLite connection: the part that better-sqlite3 and node:sqlite have in
+ * common, and the few questions that they answer under different names.
  */
 
 import { resolve } from 'node:path'
@@ -53,8 +53,8 @@ export function filePath(db: SqliteHandle): string | undefined {
 }
 
 /**
- * Prepares a statement whose rows are objects with plain numbers, whatever the application has set as the default of
- * its connection.
+ * Prepares a statement whose rows are objects with plain numbers, whatever the application has set
+ * as the default of its connection.
  */
 export function prepare(db: SqliteHandle, sql: string): SqliteStatement {
   const statement: SqliteStatement & {
@@ -69,9 +69,9 @@ export function prepare(db: SqliteHandle, sql: string): SqliteStatement {
 }
 
 /**
- * Runs `work` so that all of it happens or nothing: in a write transaction of its own, or in a savepoint of the one that
- * is open. It begins IMMEDIATE, because a transaction that begins as a reader may be refused when it comes to write,
- * however long the busy timeout.
+ * Runs `work` so that all of it happens or nothing: in a write transaction of its own, or in a
+ * savepoint of the one that is open. It begins IMMEDIATE, because a transaction that begins as a
+ * reader may be refused when it comes to write, however long the busy timeout.
  */
 export function atomically<T>(db: SqliteHandle, work: () => T): T {
   const nested = inTransaction(db)

@@ -67,7 +67,7 @@ export class InboxReader {
       db,
       `SELECT id, host, port, token, sent_at, arrived_at, sender, sender_row, headers,
         typeof(data) AS type, CAST(data AS BLOB) AS bytes
-      FROM mqin WHERE id > ?1 AND id <= ?2 AND (?3 IS NULL OR token = ?3) ORDER BY id LIMIT ?4`,
+      FROM mqin WHERE id > ? AND id <= ? AND (? IS NULL OR token = ?) ORDER BY id LIMIT ?`,
     )
   }
 
@@ -80,7 +80,7 @@ export class InboxReader {
   nextPage(after: number, last: number, token: string | null, limit: number): Message[] {
     const page: Message[] = []
     let pageBytes = 0
-    const values: SqliteValue[] = [after, last, token, Math.min(limit, pageRowsMax)]
+    const values: SqliteValue[] = [after, last, token, token, Math.min(limit, pageRowsMax)]
     for (const row of this.#page.iterate(...values) as Iterable<Row>) {
       page.push(parseMessage(row))
       pageBytes += row.bytes?.length ?? 0

@@ -1,4 +1,4 @@
-/** What became of a row of `mqout`: the row itself, the runs that numbered it, and the counters tell. */
+/** What became of a row of `mqout`: the row itself, the runs and the counters tell. */
 
 import { TinymqError } from './errors.ts'
 import { prepare, type SqliteHandle, type SqliteStatement } from './handle.ts'
@@ -22,7 +22,7 @@ export class OutcomeReader {
     this.#runs = prepare(
       db,
       `SELECT ids, done_at IS NOT NULL AS done FROM mqrun
-      WHERE id_last >= ?1 AND id_first <= ?1`,
+      WHERE id_last >= ? AND id_first <= ?`,
     )
     this.#counters = prepare(
       db,
@@ -38,13 +38,13 @@ export class OutcomeReader {
    * one that came to have the same id because the first was rolled back.
    */
   read(id: number, uid: Uint8Array | undefined): Outcome {
-    // The row comes first: the daemon deletes it in the commit that ends its run, so that a row gone
-    // by now is in a run that can be seen.
+    // The row comes first: the daemon deletes it in the commit that ends its run, so that a row
+    // gone by now is in a run that can be seen.
     const row = this.#row.get(id) as { uid: Uint8Array } | undefined
     if (row !== undefined && (uid === undefined || Buffer.compare(row.uid, uid) === 0)) {
       return { type: 'waiting', uid: row.uid }
     }
-    const runs = (this.#runs.all(id) as Run[]).filter(({ ids }) => includesId(ids, id))
+    const runs = (this.#runs.all(id, id) as Run[]).filter(({ ids }) => includesId(ids, id))
     if (runs.some(({ done }) => done === 1)) return { type: 'delivered' }
     // Deleted while it was in flight: whether the peer has it will be known when the run is done.
     if (runs.length > 0) return { type: 'waiting', uid }
@@ -72,7 +72,7 @@ export class OutcomeReader {
   }
 }
 
-/** Whether a run has the row: its ids are 8 bytes big-endian each, or all of its range when NULL. */
+/** Whether a run has the row: its ids are 8 bytes big-endian each; NULL means all of its range. */
 function includesId(ids: Uint8Array | null, id: number): boolean {
   if (ids === null) return true
   const wanted = new Uint8Array(8)

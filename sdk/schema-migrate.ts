@@ -1,6 +1,6 @@
 /**
- * Brings a database to the version of the tables that this code knows: creates them, adopts those of
- * the original tinymq.pl, or goes forward step by step. Tables that belong to somebody else are
+ * Brings a database to the version of the tables that this code knows: creates them, adopts those
+ * of the original tinymq.pl, or goes forward step by step. Tables that belong to somebody else are
  * refused and left untouched.
  */
 
@@ -9,7 +9,7 @@ import { atomically, prepare, type SqliteHandle } from './handle.ts'
 import { carryOver, isOriginal, putAside } from './schema-adopt.ts'
 import { schemaSql, schemaVersion, tableNames, viewNames } from './schema.ts'
 
-/** One step forward: `steps[n]` turns version n into n + 1. Version 0 is a file without our tables. */
+/** `steps[n]` turns version n into n + 1. Version 0 is a file without our tables. */
 const steps: readonly ((db: SqliteHandle) => void)[] = [createTables]
 
 /**
@@ -84,7 +84,7 @@ const foreign = (name: string): TinymqError =>
       'Rename it, or give tinymq a file of its own',
   )
 
-/** The names in the database that could be ours, in lower case: SQLite does not tell cases apart. */
+/** The names in the database that could be ours, in lower case, as SQLite compares them. */
 function namesIn(db: SqliteHandle): ReadonlySet<string> {
   const query = "SELECT lower(name) AS name FROM sqlite_master WHERE name LIKE 'mq%'"
   const rows = prepare(db, query).all() as { name: string }[]

@@ -27,9 +27,11 @@ export type SendOptions = {
 export type DeliveredOptions = { readonly signal?: AbortSignal | undefined }
 
 /**
- * Opens the database that a daemon works on, and creates it and its tables if they are not there yet.
+ * Opens the database that a daemon works on, and creates it and its tables if they are not there
+ * yet.
  * @param target the path of the file; or your own better-sqlite3 or node:sqlite connection, so that
- * sending becomes part of your transactions.
+ * sending becomes part of your transactions. Within one process, open a file with one of the two
+ * only: they are two copies of SQLite, which do not see each other's locks.
  * @throws TinymqError when the file cannot be used; the code says why.
  */
 export function open(target: string | { readonly db: SqliteHandle }): Tinymq {
@@ -70,8 +72,9 @@ export class Tinymq implements Disposable {
   }
 
   /**
-   * Puts a message into the outbox and returns the id of its row. It is an INSERT on the connection:
-   * part of your transaction when one is open, else committed on return. The daemon does the rest.
+   * Puts a message into the outbox and returns the id of its row. It is an INSERT on the
+   * connection: part of your transaction when one is open, else committed on return. The daemon
+   * does the rest.
    * @throws TinymqError when it could never arrive (TINYMQ_BAD_HOST, TINYMQ_BAD_PORT,
    * TINYMQ_BAD_TOKEN, TINYMQ_BAD_HEADERS, TINYMQ_BAD_DATA, TINYMQ_BAD_TEXT, TINYMQ_NO_DATA,
    * TINYMQ_TOO_LARGE), or what SQLite says.
@@ -130,16 +133,16 @@ export class Tinymq implements Disposable {
    * reason of the signal.
    */
   async delivered(id: number, options: DeliveredOptions = {}): Promise<void> {
-    assertId(id)
+    checkId(id)
     await this.#run(() => this.#deliveries.wait(id, options.signal))
   }
 
   /**
-   * Takes a message back: deletes its row from the outbox. Returns whether there was one. When it was
-   * in flight already, it may arrive all the same; `delivered` tells.
+   * Takes a message back: deletes its row from the outbox. Returns whether there was one. When it
+   * was in flight already, it may arrive all the same; `delivered` tells.
    */
   cancel(id: number): boolean {
-    assertId(id)
+    checkId(id)
     return this.#run(() => Number(this.#delete.run(id).changes) > 0)
   }
 
@@ -170,7 +173,7 @@ export class Tinymq implements Disposable {
 const badArgument = (sentence: string): TinymqError =>
   new TinymqError('TINYMQ_BAD_ARGUMENT', sentence)
 
-function assertId(id: number): void {
+function checkId(id: number): void {
   if (Number.isSafeInteger(id)) return
   throw badArgument('id must be the number of a row in mqout, as send returned it')
 }

@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict'
+import { chmodSync, mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { test } from 'node:test'
+import { refuseUnsafeFilesystem, openDatabase } from './database.ts'
+import { scratchPath } from './testing/scratch.ts'
+
+const modeOf = (path: string): string => (statSync(path).mode & 0o777).toString(8)
+
+test('a new file is in WAL mode and closed to others', (t) => {
+  const path = scratchPath(t)
+  const db = openDatabase(path)
+  t.after(() => db.close())
+  db.exec('CREATE TABLE a (b)')
+  assert.equal(db.pragma('journal_mode', { simple: true }), 'wal')
+  assert.equal(db.pragma('busy_timeout', { simple: true }), 5000)
+  const modes = [path, `${path}-wal`, `${path}-shm`].map(modeOf)
+  assert.match(modes.join(), /^(?<mode>6[0246]0),\k<mode>,\k<mode>$/)
+})
+
+test('a file that is there keeps its mode, also behind a symbolic link', (t) => {
+  const path = scratchPath(t)
+  writeFileSync(path, '')
+  chmodSync(path, 0o604)
+  const link = `${path}.link`
+  symlinkSync(path, link)
+  openDatabase(link).close()
+  assert.equal(modeOf(path), '604')
+})
+
+test('a database in memory is opened without a file', () => {
+  const db = openDatabase(':memory:')
+  assert.ok(db.memory)
+  db.close()
+})
+
+test('a directory that is missing, or in the place of the file, is named in the error', (t) => {
+  const path = scratchPath(t)
+  const missing = join(path, 'deeper', 'mq.db')
+  assert.throws(() => openDatabase(missing), {
+    code: 'TINYMQ_CANNOT_OPEN',
+    message: `there is no directory ${dirname(missing)} for the database: create it first`,
+  })
+  mkdirSync(path)
+  assert.throws(() => openDatabase(path), { code: 'TINYMQ_CANNOT_OPEN' })
+})
+
+test('a file that is not a database is refused', (t) => {
+  const path = scratchPath(t)
+  writeFileSync(path, 'a text that is longer than the header of a database is\n'.repeat(20))
+  assert.throws(() => openDatabase(path), { code: 'TINYMQ_NOT_A_DATABASE' })
+})
+
+test('file systems on which WAL breaks are refused with the way out', () => {
+  for (const type of [0x65735546, 0x01021997, 0x6969, 0xff534d42, 0xfe534d42]) {
+    assert.throws(() => refuseUnsafeFilesystem(type, '/shared/mq.db'), {
+      code: 'TINYMQ_UNSAFE_FILESYSTEM',
+      message: /^\/shared\/mq\.db is on .+: put it on a disk of this machine/,
+    })
+  }
+  for (const type of [0xef53, 0x58465342, 0x9123683e, 0x01021994, 0x794c7630, 0x1a]) {
+    refuseUnsafeFilesystem(type, '/local/mq.db')
+  }
+})
