@@ -355,7 +355,8 @@ function writeId(writer: Writer, id: Uint8Array): void {
   writer.bytes(id)
 }
 
-// A copy, unlike stream bytes: ids are kept, and must not keep a packet with them.
+// A copy, unlike stream bytes: ids are kept, and must not keep a packet with them. Not `slice`, which
+// copies nothing when the packet is a Buffer.
 function readId(reader: Reader): Uint8Array {
-  return reader.bytes(idBytes).slice()
+  return new Uint8Array(reader.bytes(idBytes))
 }

@@ -121,8 +121,8 @@ export class RecordParser {
 
   #readHead(reader: Reader, bytes: Uint8Array): RecordEvent | undefined {
     if (!isHeadComplete(bytes, reader.offset)) {
-      // A copy: a few bytes must not keep the piece.
-      this.#carry = reader.rest().slice()
+      // A copy: a few bytes must not keep the piece. Not `slice`: of a Buffer that is a view.
+      this.#carry = new Uint8Array(reader.rest())
       return undefined
     }
     const isFirst = this.#phase === 'first'
