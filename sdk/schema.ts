@@ -101,6 +101,7 @@ CREATE TABLE IF NOT EXISTS mqlane (
   since INTEGER,                 -- since when, ms since 1970
   retry_at INTEGER,              -- ms since 1970
   rtt_us INTEGER,                -- round-trip time, microseconds
+  released_at INTEGER DEFAULT 0, -- rows created up to here go although they may double: your choice
   wish TEXT,                     -- what you want: 'retry' tries at once; 'resend' goes on where the
                                  -- lane holds because rows may double. The daemon sets it to NULL
   UNIQUE (host, port, key)
@@ -169,7 +170,8 @@ CREATE TABLE IF NOT EXISTS mqsender (
   key TEXT DEFAULT '',         -- name of the key, '' without one
   watermark INTEGER DEFAULT 0, -- everything up to this sequence number is in mqin, or was
   chain BLOB,                  -- state of the hash chain over the row identities at watermark
-  log_start INTEGER DEFAULT 1, -- mqlog is complete from this sequence number on
+  forgotten_at INTEGER         -- the newest sent_at of a row that mqlog has dropped; 0 for none
+    DEFAULT 0,
   seen INTEGER DEFAULT 0,      -- mqseen has its row identities up to this sequence number
   host TEXT,                   -- where it can be answered
   port INTEGER,
@@ -191,6 +193,7 @@ CREATE TABLE IF NOT EXISTS mqlog (
   first INTEGER,  -- sequence number of the first
   count INTEGER,
   at INTEGER,     -- ms since 1970
+  newest INTEGER, -- the newest sent_at among them, 0 for none
   uids BLOB,      -- 16 bytes each, in sequence order; zeros where nothing was delivered
   PRIMARY KEY (sender, first)
 );
