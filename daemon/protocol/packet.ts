@@ -13,7 +13,7 @@
  *   WAKE     70 | zeros -> 128
  */
 import { assert, unreachable } from './assert.ts'
-import { isAllZero, Reader, Writer } from './wire.ts'
+import { isAllZero, Reader, uint48At, writeUint48, Writer } from './wire.ts'
 
 declare const brand: unique symbol
 
@@ -83,7 +83,6 @@ const unknownBytes = 9
 const dataBytesMin = dataHeaderBytes + 1 + tagBytes
 const dataBytesMax = 65_507
 const packetNumberEnd = 2 ** 48
-const twoTo32 = 2 ** 32
 
 const wireType = {
   hello1: 0x10,
@@ -150,18 +149,7 @@ export function writeDataHeader(
   assert(packetNumber >= 0 && packetNumber < packetNumberEnd, 'A packet number has 48 bits.')
   target[0] = wireType.data
   for (let index = 0; index < idBytes; index++) target[1 + index] = dcid.charCodeAt(index)
-  writePacketNumber(target, 9, packetNumber)
-}
-
-/** Writes the six bytes of a packet number. */
-export function writePacketNumber(target: Uint8Array, offset: number, packetNumber: number): void {
-  const high = Math.floor(packetNumber / twoTo32)
-  target[offset] = high >>> 8
-  target[offset + 1] = high
-  target[offset + 2] = packetNumber >>> 24
-  target[offset + 3] = packetNumber >>> 16
-  target[offset + 4] = packetNumber >>> 8
-  target[offset + 5] = packetNumber >>> 0
+  writeUint48(target, 9, packetNumber)
 }
 
 /** The associated data: a view. */
@@ -196,7 +184,7 @@ export function idBytesOf(id: ConnectionId | KeyHint | undefined): Uint8Array {
 function decodeData(datagram: Uint8Array): DataPacket | undefined {
   if (datagram.length < dataBytesMin || datagram.length > dataBytesMax) return undefined
   const dcid = connectionIdAt(datagram, 1)
-  return { type: 'data', dcid, packetNumber: packetNumberAt(datagram, 9), datagram }
+  return { type: 'data', dcid, packetNumber: uint48At(datagram, 9), datagram }
 }
 
 function decodeHello1(datagram: Uint8Array): Packet | undefined {
@@ -304,13 +292,6 @@ function writeCookie(writer: Writer, cookie: Uint8Array): void {
 
 function writeId(writer: Writer, id: ConnectionId): void {
   writer.bytes(idBytesOf(id))
-}
-
-function packetNumberAt(bytes: Uint8Array, offset: number): number {
-  const high = (byteAt(bytes, offset) << 8) | byteAt(bytes, offset + 1)
-  const middle = (byteAt(bytes, offset + 2) << 8) | byteAt(bytes, offset + 3)
-  const low = (byteAt(bytes, offset + 4) << 8) | byteAt(bytes, offset + 5)
-  return high * twoTo32 + (((middle << 16) | low) >>> 0)
 }
 
 function connectionIdAt(bytes: Uint8Array, offset: number): ConnectionId {

@@ -15,7 +15,7 @@ import { fromHex } from './testing/hex.ts'
 import { mutated } from './testing/mutate.ts'
 import { bodyOf, messages, records } from './testing/records.ts'
 import type { SampleRecord } from './testing/records.ts'
-import { Writer } from './wire.ts'
+import { concat, Writer } from './wire.ts'
 
 const bodyBytesMax = 10_000
 const small: Message = {
@@ -33,10 +33,6 @@ function written(write: (writer: Writer) => void): Uint8Array {
   const writer = new Writer(16)
   write(writer)
   return writer.written
-}
-
-function concat(...parts: readonly Uint8Array[]): Uint8Array {
-  return written((writer) => parts.forEach((part) => writer.bytes(part)))
 }
 
 /** The bytes in pieces of these lengths, over and over. */

@@ -10,7 +10,7 @@
  *   body    uid 16 | flags 1 | row | time | token text | [headers text] | [digest 32] | data
  */
 import { assert } from './assert.ts'
-import { Reader, textLength, utf8Length, varintLength } from './wire.ts'
+import { concat, Reader, textLength, utf8Length, varintLength } from './wire.ts'
 import type { Writer } from './wire.ts'
 
 export type Message = {
@@ -99,7 +99,7 @@ export class RecordParser {
   /** The next bytes of the stream. Events hold views of `piece` where they can. */
   feed(piece: Uint8Array): RecordEvent[] {
     const events: RecordEvent[] = []
-    const bytes = this.#carry.length === 0 ? piece : joined(this.#carry, piece)
+    const bytes = this.#carry.length === 0 ? piece : concat(this.#carry, piece)
     this.#carry = noBytes
     const reader = new Reader(bytes)
     while (reader.remaining > 0 && this.#phase !== 'malformed') {
@@ -310,11 +310,4 @@ function uidsOf(bytes: Uint8Array): Uint8Array[] {
 function writeUid(writer: Writer, uid: Uint8Array): void {
   assert(uid.length === uidBytes, 'A uid has 16 bytes.')
   writer.bytes(uid)
-}
-
-function joined(left: Uint8Array, right: Uint8Array): Uint8Array<ArrayBuffer> {
-  const both = new Uint8Array(left.length + right.length)
-  both.set(left)
-  both.set(right, left.length)
-  return both
 }

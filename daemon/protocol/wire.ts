@@ -231,16 +231,10 @@ export class Reader {
       const value = ((first & 0x3f) << 8) | (this.#bytes[start + 1] ?? 0)
       return value < oneByteEnd ? this.fail() : value
     }
-    const high = this.#u32(start) & 0x3fff_ffff
+    const high = uint32At(this.#bytes, start) & 0x3fff_ffff
     if (length === 4) return high < twoBytesEnd ? this.fail() : high
-    const value = high * twoTo32 + this.#u32(start + 4)
+    const value = high * twoTo32 + uint32At(this.#bytes, start + 4)
     return value < fourBytesEnd || value >= varintEnd ? this.fail() : value
-  }
-
-  #u32(offset: number): number {
-    const high = ((this.#bytes[offset] ?? 0) << 8) | (this.#bytes[offset + 1] ?? 0)
-    const low = ((this.#bytes[offset + 2] ?? 0) << 8) | (this.#bytes[offset + 3] ?? 0)
-    return ((high << 16) | low) >>> 0
   }
 
   #asciiText(length: number): string | undefined {
@@ -264,6 +258,34 @@ export class Reader {
   }
 }
 
+/** Writes a whole number below 2^48 into six bytes, big-endian. */
+export function writeUint48(target: Uint8Array, offset: number, value: number): void {
+  const high = Math.floor(value / twoTo32)
+  target[offset] = high >>> 8
+  target[offset + 1] = high
+  target[offset + 2] = value >>> 24
+  target[offset + 3] = value >>> 16
+  target[offset + 4] = value >>> 8
+  target[offset + 5] = value >>> 0
+}
+
+/** Six bytes that are there, as a whole number. */
+export function uint48At(bytes: Uint8Array, offset: number): number {
+  const high = ((bytes[offset] ?? 0) << 8) | (bytes[offset + 1] ?? 0)
+  return high * twoTo32 + uint32At(bytes, offset + 2)
+}
+
+/** The parts one after the other, copied. */
+export function concat(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(parts.reduce((length, part) => length + part.length, 0))
+  let offset = 0
+  for (const part of parts) {
+    bytes.set(part, offset)
+    offset += part.length
+  }
+  return bytes
+}
+
 /** Not in constant time: never for secrets. */
 export function equalBytes(left: Uint8Array, right: Uint8Array): boolean {
   if (left.length !== right.length) return false
@@ -278,6 +300,12 @@ export function isAllZero(bytes: Uint8Array): boolean {
     if (bytes[index] !== 0) return false
   }
   return true
+}
+
+function uint32At(bytes: Uint8Array, offset: number): number {
+  const high = ((bytes[offset] ?? 0) << 8) | (bytes[offset + 1] ?? 0)
+  const low = ((bytes[offset + 2] ?? 0) << 8) | (bytes[offset + 3] ?? 0)
+  return ((high << 16) | low) >>> 0
 }
 
 function isPair(text: string, index: number): boolean {
