@@ -56,7 +56,7 @@ export class Initiation {
     this.#afterMessage = state
   }
 
-  /** `undefined`: forged or not for this. A forged answer spoils nothing: the next may be genuine. */
+  /** `undefined`: forged, or not for this. It spoils nothing: the next answer may be genuine. */
   finish(answer: Uint8Array): Agreement | undefined {
     if (answer.length < keyBytes + tagBytes) return undefined
     const peer = answer.subarray(0, keyBytes)

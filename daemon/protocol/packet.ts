@@ -1,10 +1,10 @@
 /**
- * The seven packets (PROTOCOL §3), one in each datagram. Decoding answers `undefined` for what is to
- * be dropped without a word, and costs a stranger's junk no more than a look at its length. Must
- * never decide what a packet is good for.
+ * The seven packets (PROTOCOL §3), one in each datagram. Decoding answers `undefined` for what is
+ * to be dropped without a word, most often after a look at its first byte and length. Must never
+ * decide what a packet is good for.
  *
- *   HELLO1   10 | version 1 | scid 8 | hint 8 | n 1 | versions n | c 1 | cookie c | e 32 | tag 0, 16
- *               | zeros -> 256
+ *   HELLO1   10 | version 1 | scid 8 | hint 8 | n 1 | versions n | c 1 | cookie c (0 or 16) | e 32
+ *               | tag (0 or 16) | zeros -> 256
  *   HELLO2   20 | version 1 | dcid 8 | scid 8 | e 32 | tag 16
  *   RETRY    30 | version 1 | dcid 8 | cookie 16
  *   DATA     40 | dcid 8 | packet number 6 | sealed frames | tag 16
@@ -18,8 +18,8 @@ import { isAllZero, Reader, uint48At, writeUint48, Writer } from './wire.ts'
 declare const brand: unique symbol
 
 /**
- * Eight bytes as a string of eight characters, one for each byte: a Map finds it by value. Made and
- * looked up in 50 ns, where a bigint takes 60 to 100 and hexadecimal digits take 200. Never printed.
+ * Eight bytes as a string of eight characters, one for each byte: a Map finds it by value. It is
+ * made and looked up in 50 ns, a bigint in 60 to 100, hexadecimal digits in 200. Never print it.
  */
 export type ConnectionId = string & { readonly [brand]: 'ConnectionId' }
 

@@ -39,7 +39,7 @@ export class PacketProtection {
     return datagram
   }
 
-  /** The frames; `undefined`: not sealed by the peer. Whether the number is fresh is asked before. */
+  /** The frames; `undefined`: not sealed by the peer. Ask before whether the number is fresh. */
   open(packet: DataPacket): Uint8Array | undefined {
     const nonce = this.#receiving.nonce(packet.packetNumber)
     const frames = this.#receiving.aead.open(nonce, dataHeader(packet), dataSealed(packet))

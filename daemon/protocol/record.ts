@@ -71,7 +71,7 @@ type OpenRecord =
 export class RecordParser {
   readonly #bodyBytesMax: number
   #open: OpenRecord | undefined
-  // The bytes of `#open` that are here. It grows by doubling: each byte is copied three times at most.
+  // The bytes of `#open` that are here. It doubles when full, so a body is not copied over and over.
   #held = noBytes
   #heldBytes = 0
   // The beginning of a head that came in two pieces.
@@ -88,7 +88,7 @@ export class RecordParser {
     return this.#heldBytes + this.#carry.length
   }
 
-  /** The body that is not complete: `offset` of its bytes were taken or resumed, `held` are here. */
+  /** The incomplete body: `offset` of its bytes were taken or resumed, `held` are here. */
   get incompleteBody():
     | { readonly length: number; readonly offset: number; readonly held: number }
     | undefined {
