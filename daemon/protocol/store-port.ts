@@ -4,6 +4,8 @@
  * one transaction, and hands out the answers after that transaction has been committed and synced.
  */
 
+import type { CloseCode } from './frame.ts'
+
 /** `mqlane.id`. */
 export type LaneId = number
 /** Chosen by the core, counts up, never used twice by one process. */
@@ -165,7 +167,7 @@ export type StoreResult =
   | {
       readonly type: 'turned-away'
       readonly session: SessionId
-      readonly code: number
+      readonly code: CloseCode
       readonly sequence: number
       readonly retryAfterMs: number
       readonly reason: string

@@ -1,0 +1,156 @@
+/**
+ * The initiator's way from a name to keys: look the name up, greet its addresses with HELLO1 until one answers, for ever.
+ * Must never give up, and never speak more often than `hello-pause.ts` allows but for one hint a second.
+ */
+import type { Environment } from './environment.ts'
+import { InitiatorHandshake } from './handshake.ts'
+import type { Key } from './handshake.ts'
+import { helloPauseUs } from './hello-pause.ts'
+import {
+  addressesPerNameMax,
+  ephemeralUs,
+  hintPauseUs,
+  resolveAgainUs,
+  resolveTimeoutUs,
+} from './limits.ts'
+import type { Address } from './node-io.ts'
+import type { ConnectionId, Hello2 } from './packet.ts'
+import { protocolVersion } from './packet.ts'
+import type { SessionKeys } from './session-keys.ts'
+
+export type ConnectorOptions = {
+  readonly port: number
+  readonly key: Key | undefined
+  readonly environment: Environment
+  /** A fresh connection id. */
+  readonly scid: ConnectionId
+  /** Since when the peer has been out of reach: monotonic microseconds. */
+  readonly outageSinceUs: number
+}
+
+/** Why it has not worked so far. */
+export type ConnectorTrouble = { readonly code: string; readonly reason: string }
+
+type LookUp =
+  | { readonly type: 'due'; readonly atUs: number }
+  | { readonly type: 'under-way'; readonly untilUs: number }
+
+export class Connector {
+  readonly scid: ConnectionId
+  readonly #options: ConnectorOptions
+  #handshake: InitiatorHandshake
+  #handshakeSinceUs: number
+  #lookUp: LookUp
+  #ips: readonly string[] = []
+  #unresolved = ''
+  #foreignVersions = ''
+  #attempt = 0
+  #helloAtUs: number
+  #hintedAtUs = -Infinity
+
+  constructor(options: ConnectorOptions, nowUs: number) {
+    this.scid = options.scid
+    this.#options = options
+    this.#handshake = this.#newHandshake()
+    this.#handshakeSinceUs = nowUs
+    this.#lookUp = { type: 'due', atUs: nowUs }
+    this.#helloAtUs = nowUs
+  }
+
+  /** When the next HELLO1 leaves. */
+  get helloAtUs(): number {
+    return this.#helloAtUs
+  }
+
+  /** Undefined while it is too early to speak of trouble. */
+  trouble(): ConnectorTrouble | undefined {
+    if (this.#unresolved !== '') return { code: 'TINYMQ_UNRESOLVED', reason: this.#unresolved }
+    if (this.#foreignVersions !== '') {
+      const reason = `the peer speaks version ${this.#foreignVersions} of the protocol, this node ${protocolVersion}: upgrade the older one`
+      return { code: 'TINYMQ_VERSION', reason }
+    }
+    if (this.#attempt < 3) return undefined
+    const reason = `no answer from ${this.#ips.join(' and ')} port ${this.#options.port}: is tinymq running there, and may UDP pass?`
+    return { code: 'TINYMQ_NO_ANSWER', reason }
+  }
+
+  deadlineUs(): number {
+    const lookUpUs = this.#lookUp.type === 'due' ? this.#lookUp.atUs : this.#lookUp.untilUs
+    return this.#ips.length === 0 ? lookUpUs : Math.min(lookUpUs, this.#helloAtUs)
+  }
+
+  // ---- facts
+
+  onResolved(ips: readonly string[], reason: string, nowUs: number): void {
+    this.#lookUp = { type: 'due', atUs: Math.max(nowUs + resolveAgainUs, this.#helloAtUs) }
+    this.#unresolved = ips.length === 0 ? reason : ''
+    if (ips.length === 0) {
+      // The last known addresses stay in use: a name server may be out of reach while the peer is not.
+      this.#lookUp = { type: 'due', atUs: nowUs + this.#pauseUs(nowUs) }
+      if (this.#ips.length === 0) this.#attempt++
+      return
+    }
+    const known = this.#ips.length > 0 && ips.every((ip) => this.#ips.includes(ip))
+    this.#ips = ips.slice(0, addressesPerNameMax)
+    if (!known) this.#helloAtUs = nowUs
+  }
+
+  /** Keys, when this is the answer to our HELLO1. */
+  onHello2(hello2: Hello2): SessionKeys | undefined {
+    return this.#handshake.finish(hello2)
+  }
+
+  /** PROTOCOL §3.4: one RETRY is followed per handshake. */
+  onRetry(cookie: Uint8Array, nowUs: number): void {
+    if (this.#handshake.onCookie(cookie)) this.#helloAtUs = nowUs
+  }
+
+  /** The peer speaks other versions: only for people, for anyone may have said so. */
+  onVersions(versions: Uint8Array): void {
+    this.#foreignVersions = [...versions].join(', ')
+  }
+
+  /** Something says that the peer may be back: try at once, at most once in a while. */
+  onHint(nowUs: number): void {
+    if (nowUs - this.#hintedAtUs < hintPauseUs) return
+    this.#hintedAtUs = nowUs
+    this.#helloAtUs = nowUs
+    if (this.#lookUp.type === 'due') this.#lookUp = { type: 'due', atUs: nowUs }
+  }
+
+  greets(address: Address): boolean {
+    return address.port === this.#options.port && this.#ips.includes(address.ip)
+  }
+
+  // ---- decisions
+
+  /** Whether the name must be looked up now; the answer comes as `onResolved`. */
+  takeLookUp(nowUs: number): boolean {
+    const { atUs } = this.#lookUp.type === 'due' ? this.#lookUp : { atUs: this.#lookUp.untilUs }
+    if (atUs > nowUs) return false
+    this.#lookUp = { type: 'under-way', untilUs: nowUs + resolveTimeoutUs }
+    return true
+  }
+
+  /** One HELLO1, and the addresses that it goes to now. */
+  takeHello(nowUs: number): { readonly bytes: Uint8Array; readonly to: Address[] } | undefined {
+    if (this.#ips.length === 0 || this.#helloAtUs > nowUs) return undefined
+    if (nowUs - this.#handshakeSinceUs > ephemeralUs) {
+      this.#handshake = this.#newHandshake()
+      this.#handshakeSinceUs = nowUs
+    }
+    this.#helloAtUs = nowUs + this.#pauseUs(nowUs)
+    this.#attempt++
+    const { port } = this.#options
+    return { bytes: this.#handshake.hello1(), to: this.#ips.map((ip) => ({ ip, port })) }
+  }
+
+  #pauseUs(nowUs: number): number {
+    const [random = 0] = this.#options.environment.randomBytes(1)
+    return helloPauseUs(this.#attempt, nowUs - this.#options.outageSinceUs, random / 255)
+  }
+
+  #newHandshake(): InitiatorHandshake {
+    return new InitiatorHandshake(this.#options.environment, this.scid, this.#options.key)
+  }
+}

@@ -1,0 +1,256 @@
+/**
+ * The responder's half of a session: puts the stream together, acks, and passes on what the store
+ * has made durable. Every packet that it sends is an answer, and no longer than what it answers; it
+ * has no retransmission timer, because the initiator asks until it knows (PROTOCOL §5.3). Must
+ * never decide what a row means.
+ */
+import { AckRanges } from './ack-ranges.ts'
+import { AckSchedule } from './ack-schedule.ts'
+import { assert, unreachable } from './assert.ts'
+import { Credit } from './credit.ts'
+import type { CloseFrame, Frame, OpenedFrame, OpenFrame } from './frame.ts'
+import { asksForAck, encodeAck, encodeFrame } from './frame.ts'
+import {
+  ackRangesPerFrame,
+  dataOverheadBytes,
+  elicitingDatagramBytesMin,
+  silentForgetUs,
+} from './limits.ts'
+import type { Address } from './node-io.ts'
+import type { SessionKeys } from './session-keys.ts'
+import { ReceiveStream } from './receive-stream.ts'
+import type { SessionId } from './store-port.ts'
+import { Writer } from './wire.ts'
+
+export type InboundFact =
+  | { readonly type: 'open'; readonly frame: OpenFrame }
+  | { readonly type: 'closed'; readonly frame: CloseFrame }
+  | { readonly type: 'broken'; readonly reason: string }
+
+type Phase =
+  | { readonly type: 'fresh' }
+  /** The store looks up the stream of this OPEN. */
+  | { readonly type: 'accepting'; readonly attempt: number }
+  | { readonly type: 'open'; readonly attempt: number; readonly opened: OpenedFrame }
+  | { readonly type: 'ended' }
+
+export type InboundOptions = {
+  readonly id: SessionId
+  readonly peer: Address
+  readonly keys: SessionKeys
+  /** Name of the key, '' without one. */
+  readonly key: string
+  readonly creditShareBytes: number
+}
+
+export class InboundSession {
+  readonly id: SessionId
+  readonly key: string
+  readonly #keys: SessionKeys
+  readonly #acks = new AckRanges()
+  readonly #schedule = new AckSchedule()
+  readonly #stream = new ReceiveStream()
+  readonly #credit: Credit
+  #phase: Phase = { type: 'fresh' }
+  #peer: Address
+  #largest = -1
+  #lastHeardUs: number
+  #lastReceivedBytes = 0
+  #openedIsDue = false
+  #newsIsDue = false
+  #sequence = 0
+
+  constructor(options: InboundOptions, nowUs: number) {
+    this.id = options.id
+    this.key = options.key
+    this.#peer = options.peer
+    this.#keys = options.keys
+    this.#credit = new Credit(options.creditShareBytes, nowUs)
+    this.#lastHeardUs = nowUs
+  }
+
+  /** Where answers go now. */
+  get peer(): Address {
+    return this.#peer
+  }
+
+  get keys(): SessionKeys {
+    return this.#keys
+  }
+
+  get hasRows(): boolean {
+    return this.#stream.hasReady
+  }
+
+  isForgotten(nowUs: number): boolean {
+    return nowUs - this.#lastHeardUs >= silentForgetUs
+  }
+
+  // ---- facts
+
+  onPacket(
+    packetNumber: number,
+    frames: readonly Frame[],
+    datagramBytes: number,
+    from: Address,
+    nowUs: number,
+  ): InboundFact[] {
+    const facts: InboundFact[] = []
+    // Checked before anything is acked: a packet that cannot be kept counts as lost.
+    for (const frame of frames) {
+      if (frame.type !== 'stream') continue
+      const broken = this.#onStream(frame.offset, frame.bytes)
+      if (broken === 'crowded') return facts
+      if (broken !== undefined) return [{ type: 'broken', reason: broken }]
+    }
+    this.#lastHeardUs = nowUs
+    this.#lastReceivedBytes = datagramBytes
+    if (packetNumber > this.#largest) {
+      // A replayed or late packet never moves the address that answers go to.
+      this.#largest = packetNumber
+      this.#peer = from
+    }
+    for (const frame of frames) {
+      const fact = this.#onFrame(frame)
+      if (fact !== undefined) facts.push(fact)
+    }
+    if (asksForAck(frames) && this.#acks.insert(packetNumber)) {
+      this.#schedule.onPacket(packetNumber, this.#acks.hasGaps, nowUs)
+    }
+    return facts
+  }
+
+  /** What the store knows of the stream; the credit is added here. */
+  onAccepted(facts: Omit<OpenedFrame, 'type' | 'attempt' | 'credit'>): void {
+    if (this.#phase.type !== 'accepting') return
+    const { attempt } = this.#phase
+    this.#sequence = facts.watermark
+    this.#phase = {
+      type: 'open',
+      attempt,
+      opened: { type: 'opened', attempt, credit: this.#credit.offset, ...facts },
+    }
+    this.#openedIsDue = true
+  }
+
+  onDurable(sequence: number, durable: number, shareBytes: number, nowUs: number): void {
+    if (sequence > this.#sequence) {
+      this.#sequence = sequence
+      this.#newsIsDue = true
+    }
+    const before = this.#credit.offset
+    this.#credit.onDurable(durable, shareBytes, nowUs)
+    if (this.#credit.offset > before) this.#newsIsDue = true
+  }
+
+  onEnded(): void {
+    this.#phase = { type: 'ended' }
+  }
+
+  // ---- decisions
+
+  /** Stream bytes for the store. */
+  takeRows(): { readonly offset: number; readonly bytes: Uint8Array; readonly spillBytes: number } {
+    return { ...this.#stream.takeReady(), spillBytes: this.#credit.spillBytes }
+  }
+
+  nextDatagram(nowUs: number): Uint8Array | undefined {
+    if (this.#phase.type === 'ended') return undefined
+    if (!this.#openedIsDue && !this.#newsIsDue && !this.#schedule.isDue(nowUs)) return undefined
+    const room = Math.max(this.#lastReceivedBytes, elicitingDatagramBytesMin) - dataOverheadBytes
+    const writer = new Writer(room)
+    if (this.#openedIsDue && this.#phase.type === 'open') encodeFrame(writer, this.#phase.opened)
+    this.#openedIsDue = false
+    if (this.#phase.type === 'open') {
+      encodeFrame(writer, { type: 'credit', offset: this.#credit.offset })
+      encodeFrame(writer, { type: 'confirm', sequence: this.#sequence })
+      this.#newsIsDue = false
+    }
+    this.#writeAck(writer, room - writer.length, nowUs)
+    return this.#seal(writer)
+  }
+
+  closeDatagram(frame: CloseFrame): Uint8Array {
+    const writer = new Writer(256)
+    encodeFrame(writer, frame)
+    return this.#seal(writer)
+  }
+
+  deadlineUs(nowUs: number): number | undefined {
+    if (this.#phase.type === 'ended') return undefined
+    if (this.#openedIsDue || this.#newsIsDue || this.#stream.hasReady) return nowUs
+    const forgetUs = this.#lastHeardUs + silentForgetUs
+    const ackUs = this.#schedule.deadlineUs()
+    return ackUs === undefined ? forgetUs : Math.min(ackUs, forgetUs)
+  }
+
+  // ---- inside
+
+  #writeAck(writer: Writer, bytesMax: number, nowUs: number): void {
+    this.#schedule.onAckSent()
+    const largest = this.#acks.largest
+    if (largest < 0) return
+    const ranges = this.#acks.newestFirst(ackRangesPerFrame)
+    const delayUs = this.#schedule.delayUs(nowUs)
+    encodeAck(writer, { type: 'ack', largest, delayUs, ranges }, bytesMax)
+  }
+
+  #seal(writer: Writer): Uint8Array {
+    return this.#keys.seal(writer.written)
+  }
+
+  /** A sentence when a rule was broken. */
+  #onStream(offset: number, bytes: Uint8Array): string | undefined {
+    if (this.#phase.type !== 'open') return 'rows before the stream was opened'
+    const received = this.#stream.onPiece(offset, bytes, this.#credit.offset)
+    switch (received) {
+      case 'taken':
+      case 'duplicate':
+        return undefined
+      case 'crowded':
+        return 'crowded'
+      case 'beyond-credit':
+        return 'rows beyond the credit'
+      default:
+        return unreachable(received)
+    }
+  }
+
+  #onFrame(frame: Frame): InboundFact | undefined {
+    switch (frame.type) {
+      case 'ping':
+      case 'stream':
+        return undefined
+      case 'open':
+        return this.#onOpen(frame)
+      case 'close':
+        return { type: 'closed', frame }
+      case 'ack':
+      case 'credit':
+      case 'confirm':
+      case 'opened':
+        assert(false, 'A frame that an initiator may not send was not decoded.')
+      default:
+        return unreachable(frame)
+    }
+  }
+
+  /**
+   * §5.5: a lower attempt is late, the same one is answered again, a higher one is another stream.
+   */
+  #onOpen(frame: OpenFrame): InboundFact | undefined {
+    const phase = this.#phase
+    if (phase.type === 'ended') return undefined
+    if (phase.type !== 'fresh' && frame.attempt <= phase.attempt) {
+      if (phase.type === 'open' && frame.attempt === phase.attempt) this.#openedIsDue = true
+      return undefined
+    }
+    if (this.#stream.nextOffset > 0) {
+      return { type: 'broken', reason: 'another stream was opened after rows' }
+    }
+    this.#phase = { type: 'accepting', attempt: frame.attempt }
+    this.#openedIsDue = false
+    this.#newsIsDue = false
+    return { type: 'open', frame }
+  }
+}

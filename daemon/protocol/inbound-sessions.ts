@@ -1,0 +1,221 @@
+/**
+ * All inbound sessions of a node: from the first packet that proves a half-open one to its close. Shares the memory for what
+ * is held among them. Must never answer a packet that has not opened.
+ */
+import type { Acceptor, HalfOpen } from './acceptor.ts'
+import { creditShare } from './credit.ts'
+import type { CloseCode, Frame, OpenFrame } from './frame.ts'
+import { closeCode, decodeFrames } from './frame.ts'
+import type { InboundFact } from './inbound-session.ts'
+import { InboundSession } from './inbound-session.ts'
+import { brokenPauseUs, busyPauseMs, inboundSessionsMax } from './limits.ts'
+import type { Address, Output } from './node-io.ts'
+import type { ConnectionId, DataPacket } from './packet.ts'
+import type { SessionId, StoreResult } from './store-port.ts'
+
+type Ending = { readonly code: CloseCode; readonly reason: string; readonly retryAfterMs?: number }
+type TurnedAway = Extract<StoreResult, { type: 'turned-away' }>
+type Accepted = Extract<StoreResult, { type: 'accepted' }>
+type Received = Extract<StoreResult, { type: 'received' }>
+
+export type InboundSessionsOptions = {
+  readonly acceptor: Acceptor
+  readonly takeSessionId: () => SessionId
+  readonly datagramBytesMax: number
+}
+
+export class InboundSessions {
+  readonly #options: InboundSessionsOptions
+  readonly #byCid = new Map<ConnectionId, InboundSession>()
+  readonly #byId = new Map<SessionId, { session: InboundSession; cid: ConnectionId }>()
+
+  constructor(options: InboundSessionsOptions) {
+    this.#options = options
+  }
+
+  get size(): number {
+    return this.#byId.size
+  }
+
+  has(session: SessionId): boolean {
+    return this.#byId.has(session)
+  }
+
+  /** The session that the packet belonged to and that must be looked after; undefined: it is not ours, or junk. */
+  onData(
+    packet: DataPacket,
+    from: Address,
+    nowUs: number,
+    out: Output[],
+  ): InboundSession | 'junk' | undefined {
+    const known = this.#byCid.get(packet.dcid)
+    const halfOpen = known === undefined ? this.#options.acceptor.find(packet.dcid) : undefined
+    const keys = known?.keys ?? halfOpen?.keys
+    if (keys === undefined) return undefined
+    const plain = keys.open(packet)
+    if (plain === undefined) return 'junk'
+    const session = known ?? this.#promote(packet.dcid, halfOpen, from, nowUs, out)
+    if (session === undefined) return 'junk'
+    const frames = decodeFrames(plain, 'initiator')
+    if (frames === undefined) {
+      this.#break(session, 'frames that cannot be read', out)
+      return session
+    }
+    this.#onFrames(session, packet, frames, from, nowUs, out)
+    return session
+  }
+
+  onAccepted(result: Accepted): InboundSession | undefined {
+    const session = this.#byId.get(result.session)?.session
+    const { database, watermark, digest, part, logStart, messageBytesMax } = result
+    const { datagramBytesMax } = this.#options
+    const facts = { database, watermark, digest, part, logStart, messageBytesMax, datagramBytesMax }
+    session?.onAccepted(facts)
+    return session
+  }
+
+  onReceived(result: Received, nowUs: number): InboundSession | undefined {
+    const session = this.#byId.get(result.session)?.session
+    session?.onDurable(result.sequence, result.durable, creditShare(this.size), nowUs)
+    return session
+  }
+
+  onTurnedAway(result: TurnedAway, out: Output[]): InboundSession | undefined {
+    const { code, sequence, retryAfterMs, reason } = result
+    return this.#close(result.session, { type: 'close', code, sequence, retryAfterMs, reason }, out)
+  }
+
+  onSuperseded(id: SessionId, out: Output[]): InboundSession | undefined {
+    return this.#end(id, { code: closeCode.superseded, reason: '' }, out)
+  }
+
+  /** Hands rows to the store, or forgets a session that is silent. */
+  onDeadline(session: InboundSession, nowUs: number, out: Output[]): void {
+    if (session.isForgotten(nowUs)) {
+      this.#end(session.id, { code: closeCode.done, reason: 'silent' }, out)
+      return
+    }
+    if (!session.hasRows) return
+    out.push({
+      type: 'store',
+      work: { type: 'receive', session: session.id, ...session.takeRows() },
+    })
+  }
+
+  /** The node stops. */
+  stop(out: Output[]): void {
+    for (const id of [...this.#byId.keys()]) {
+      this.#end(id, { code: closeCode.stopping, reason: '' }, out)
+    }
+  }
+
+  #promote(
+    cid: ConnectionId,
+    halfOpen: HalfOpen | undefined,
+    peer: Address,
+    nowUs: number,
+    out: Output[],
+  ): InboundSession | undefined {
+    if (halfOpen === undefined) return undefined
+    this.#options.acceptor.onProved(cid)
+    const { keys, key } = halfOpen
+    const id = this.#options.takeSessionId()
+    const creditShareBytes = creditShare(this.size + 1)
+    const session = new InboundSession({ id, peer, keys, key, creditShareBytes }, nowUs)
+    if (this.size >= inboundSessionsMax) {
+      const reason = 'too many sessions'
+      const retryAfterMs = busyPauseMs
+      const code = closeCode.busy
+      const bytes = session.closeDatagram({
+        type: 'close',
+        code,
+        sequence: 0,
+        retryAfterMs,
+        reason,
+      })
+      out.push({ type: 'send', to: peer, bytes })
+      return undefined
+    }
+    this.#byCid.set(cid, session)
+    this.#byId.set(id, { session, cid })
+    return session
+  }
+
+  #onFrames(
+    session: InboundSession,
+    packet: DataPacket,
+    frames: readonly Frame[],
+    from: Address,
+    nowUs: number,
+    out: Output[],
+  ): void {
+    const { packetNumber, datagram } = packet
+    for (const fact of session.onPacket(packetNumber, frames, datagram.length, from, nowUs)) {
+      this.#onFact(session, fact, out)
+    }
+  }
+
+  #onFact(session: InboundSession, fact: InboundFact, out: Output[]): void {
+    switch (fact.type) {
+      case 'open':
+        this.#accept(session, fact.frame, out)
+        return
+      case 'closed':
+        this.#forget(session.id, out)
+        return
+      case 'broken':
+        this.#break(session, fact.reason, out)
+    }
+  }
+
+  #accept(session: InboundSession, frame: OpenFrame, out: Output[]): void {
+    const { origin, stream, confirmed } = frame
+    // Ids are views of the packet, which is the driver's.
+    out.push({
+      type: 'store',
+      work: {
+        type: 'accept',
+        session: session.id,
+        key: session.key,
+        origin: origin.slice(),
+        stream: stream.slice(),
+        confirmed,
+        host: frame.host === '' ? session.peer.ip : frame.host,
+        port: frame.port === 0 ? session.peer.port : frame.port,
+      },
+    })
+    out.push({ type: 'event', event: { type: 'peer-opened', from: session.peer } })
+  }
+
+  #break(session: InboundSession, reason: string, out: Output[]): void {
+    out.push({ type: 'event', event: { type: 'peer-broke-rule', from: session.peer, reason } })
+    const retryAfterMs = brokenPauseUs / 1000
+    this.#end(session.id, { code: closeCode.protocol, reason, retryAfterMs }, out)
+  }
+
+  #end(id: SessionId, ending: Ending, out: Output[]): InboundSession | undefined {
+    const { code, reason, retryAfterMs = 0 } = ending
+    return this.#close(id, { type: 'close', code, sequence: 0, retryAfterMs, reason }, out)
+  }
+
+  #close(
+    id: SessionId,
+    frame: Extract<Frame, { type: 'close' }>,
+    out: Output[],
+  ): InboundSession | undefined {
+    const session = this.#byId.get(id)?.session
+    if (session === undefined) return undefined
+    out.push({ type: 'send', to: session.peer, bytes: session.closeDatagram(frame) })
+    this.#forget(id, out)
+    return session
+  }
+
+  #forget(id: SessionId, out: Output[]): void {
+    const entry = this.#byId.get(id)
+    if (entry === undefined) return
+    this.#byId.delete(id)
+    this.#byCid.delete(entry.cid)
+    entry.session.onEnded()
+    out.push({ type: 'store', work: { type: 'forget', session: id } })
+  }
+}

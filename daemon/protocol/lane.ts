@@ -1,0 +1,494 @@
+/**
+ * One outbound lane: brings its session up, keeps it up while there are rows, and says what is wrong when it cannot. It asks
+ * the store and the network by pushing outputs; it never waits, and never looks at rows.
+ */
+import { assert, unreachable } from './assert.ts'
+import { closeReason } from './close-reason.ts'
+import { Connector } from './connector.ts'
+import type { Environment } from './environment.ts'
+import type { CloseCode, CloseFrame, Frame } from './frame.ts'
+import { closeCode } from './frame.ts'
+import type { Key } from './handshake.ts'
+import {
+  brokenPauseUs,
+  openAttemptsMax,
+  reopenPauseUs,
+  retryAfterMaxUs,
+  silentGiveUpUs,
+  silentProbesBeforeHello,
+  statusPauseUs,
+  supersededPauseUs,
+  unknownPauseUs,
+} from './limits.ts'
+import type { Address, Output } from './node-io.ts'
+import type { OutboundFact } from './outbound-session.ts'
+import { OutboundSession } from './outbound-session.ts'
+import type { ConnectionId, Hello2 } from './packet.ts'
+import { toConnectionId } from './packet.ts'
+import type { SessionKeys } from './session-keys.ts'
+import type { LaneAddress, LaneStatus, SessionId, StoreResult } from './store-port.ts'
+
+/** What a lane needs from its node. */
+export type LaneOptions = {
+  readonly environment: Environment
+  readonly address: LaneAddress
+  readonly key: Key | undefined
+  /** Where peers can answer; '' and 0: where this comes from. */
+  readonly advertisedHost: string
+  readonly advertisedPort: number
+  readonly bytesPerSecondMax: number
+  /** What one session may read ahead now. */
+  readonly readShareBytes: () => number
+  readonly takeSessionId: () => SessionId
+  readonly isOwnAddress: (address: Address) => boolean
+}
+
+type Judged = Extract<StoreResult, { type: 'judged' }>
+type LaneOpened = Extract<StoreResult, { type: 'lane-opened' }>
+
+type State =
+  | { readonly type: 'connecting'; readonly connector: Connector }
+  /** `successor`: a handshake beside the session, because it is silent or old. */
+  | {
+      readonly type: 'up'
+      readonly session: OutboundSession
+      readonly localCid: ConnectionId
+      readonly successor: Connector | undefined
+    }
+  /** The peer, or an operator's policy, asks for a pause; without an end it takes a retry by hand. */
+  | { readonly type: 'resting'; readonly untilUs: number | undefined }
+  | { readonly type: 'ended' }
+
+export class Lane {
+  readonly address: LaneAddress
+  readonly #options: LaneOptions
+  #state: State
+  #outageSinceUs: number
+  #statusKey = ''
+  #statusAtUs = -Infinity
+  #successorAtUs = -Infinity
+
+  constructor(options: LaneOptions, nowUs: number) {
+    this.address = options.address
+    this.#options = options
+    this.#outageSinceUs = nowUs
+    this.#state = { type: 'connecting', connector: this.#newConnector(nowUs) }
+  }
+
+  /** Nothing more to do: the node lets it go. */
+  get isEnded(): boolean {
+    return this.#state.type === 'ended'
+  }
+
+  get session(): OutboundSession | undefined {
+    return this.#state.type === 'up' ? this.#state.session : undefined
+  }
+
+  /** By which packets find this lane. */
+  connectionIds(): ConnectionId[] {
+    switch (this.#state.type) {
+      case 'connecting':
+        return [this.#state.connector.scid]
+      case 'up': {
+        const { localCid, successor } = this.#state
+        return successor === undefined ? [localCid] : [localCid, successor.scid]
+      }
+      default:
+        return []
+    }
+  }
+
+  deadlineUs(nowUs: number): number | undefined {
+    switch (this.#state.type) {
+      case 'connecting':
+        return this.#state.connector.deadlineUs()
+      case 'up': {
+        const sessionUs = this.#state.session.deadlineUs(nowUs)
+        const successorUs = this.#state.successor?.deadlineUs()
+        return Math.min(sessionUs ?? Infinity, successorUs ?? Infinity)
+      }
+      case 'resting':
+        return this.#state.untilUs
+      case 'ended':
+        return undefined
+      default:
+        return unreachable(this.#state)
+    }
+  }
+
+  // ---- facts from the network
+
+  onResolved(ips: readonly string[], reason: string, nowUs: number, out: Output[]): void {
+    this.#connector()?.onResolved(ips, reason, nowUs)
+    this.#connect(nowUs, out)
+  }
+
+  onHello2(hello2: Hello2, from: Address, nowUs: number, out: Output[]): void {
+    const connector = this.#connector()
+    if (connector?.scid !== hello2.dcid) return
+    const keys = connector.onHello2(hello2)
+    if (keys !== undefined) this.#onKeys(keys, connector.scid, from, nowUs, out)
+  }
+
+  onRetry(dcid: ConnectionId, cookie: Uint8Array, nowUs: number, out: Output[]): void {
+    const connector = this.#connector()
+    if (connector?.scid !== dcid) return
+    connector.onRetry(cookie, nowUs)
+    this.#connect(nowUs, out)
+  }
+
+  /** PROTOCOL §3.5. It proves nothing: the lane goes on greeting, and says what it was told. */
+  onVersions(dcid: ConnectionId, versions: Uint8Array, nowUs: number, out: Output[]): void {
+    const connector = this.#connector()
+    if (connector?.scid !== dcid) return
+    connector.onVersions(versions)
+    this.#connect(nowUs, out)
+  }
+
+  /** Frames of a packet that opened under the session's keys. */
+  onFrames(frames: readonly Frame[], nowUs: number, out: Output[]): void {
+    if (this.#state.type !== 'up') return
+    for (const fact of this.#state.session.onFrames(frames, nowUs)) this.#onFact(fact, nowUs, out)
+  }
+
+  /** UNKNOWN for our session: followed up by a handshake, never trusted (PROTOCOL §3.6). */
+  onUnknown(dcid: ConnectionId, nowUs: number, out: Output[]): void {
+    if (this.#state.type !== 'up' || this.#state.session.peerCid !== dcid) return
+    if (nowUs - this.#successorAtUs < unknownPauseUs) return
+    this.#startSuccessor(nowUs, out)
+  }
+
+  /** The peer at this address may be back. */
+  onHeard(from: Address, nowUs: number, out: Output[]): void {
+    const connector = this.#connector()
+    if (connector === undefined || !connector.greets(from)) return
+    connector.onHint(nowUs)
+    this.#connect(nowUs, out)
+  }
+
+  /** The network has changed, or an operator asks: try now. */
+  onRetryNow(nowUs: number, out: Output[]): void {
+    if (this.#state.type === 'resting') return this.#startConnecting(nowUs, out)
+    this.#connector()?.onHint(nowUs)
+    this.#connect(nowUs, out)
+  }
+
+  onTooLong(to: Address, bytes: number, nowUs: number): void {
+    const { session } = this
+    if (session?.peer.ip === to.ip && session.peer.port === to.port) session.onTooLong(bytes, nowUs)
+  }
+
+  // ---- facts from the store
+
+  onLaneOpened(opened: LaneOpened): void {
+    if (this.#state.type !== 'up') return
+    const { advertisedHost: host, advertisedPort: port } = this.#options
+    const { origin, stream, confirmed } = opened
+    const open = { type: 'open', attempt: 1, origin, stream, confirmed, host, port } as const
+    this.#state.session.onStream(open)
+  }
+
+  onJudged({ verdict }: Judged, nowUs: number, out: Output[]): void {
+    if (this.#state.type !== 'up') return
+    const { session } = this.#state
+    switch (verdict.type) {
+      case 'go':
+        session.onAccepted(nowUs)
+        this.#outageSinceUs = nowUs
+        out.push({
+          type: 'event',
+          event: { type: 'lane-open', lane: this.address, to: session.peer },
+        })
+        this.#tellStatus({ type: 'open', rttUs: Math.round(session.smoothedRttUs) }, nowUs, out)
+        this.#read(out)
+        return
+      case 'again': {
+        if (session.onReopen(verdict.stream, verdict.confirmed) <= openAttemptsMax) return
+        const reason = 'the identity rules do not settle; trying again'
+        return this.#rest(reopenPauseUs, { code: 'TINYMQ_IDENTITY', reason }, nowUs, out)
+      }
+      case 'hold':
+        return this.#rest(undefined, verdict, nowUs, out)
+      default:
+        return unreachable(verdict)
+    }
+  }
+
+  onRows(bytes: Uint8Array, lastSequence: number, nowUs: number, out: Output[]): void {
+    if (this.#state.type !== 'up') return
+    this.#state.session.onRows(bytes, lastSequence, nowUs)
+    this.#read(out)
+  }
+
+  /** The store has lost its grip on this session: its database is full or busy. */
+  onStoreLost(reason: string, retryAfterMs: number, nowUs: number, out: Output[]): void {
+    const trouble = { code: 'TINYMQ_STORE', reason }
+    this.#rest(retryAfterMs * 1000, trouble, nowUs, out)
+  }
+
+  /** The lane has no rows any more. */
+  onEmptied(nowUs: number, out: Output[]): void {
+    if (this.#state.type !== 'up') this.#end(nowUs, out)
+  }
+
+  // ---- timers and decisions
+
+  onDeadline(nowUs: number, out: Output[]): void {
+    switch (this.#state.type) {
+      case 'connecting':
+        return this.#connect(nowUs, out)
+      case 'up':
+        return this.#onSessionDeadline(this.#state.session, nowUs, out)
+      case 'resting':
+        if (this.#state.untilUs !== undefined && this.#state.untilUs <= nowUs) {
+          this.#startConnecting(nowUs, out)
+        }
+        return
+      case 'ended':
+        return
+      default:
+        return unreachable(this.#state)
+    }
+  }
+
+  /** The next datagram of the session, and where it goes. */
+  nextDatagram(nowUs: number): { readonly bytes: Uint8Array; readonly to: Address } | undefined {
+    const { session } = this
+    const bytes = session?.nextDatagram(nowUs)
+    return session === undefined || bytes === undefined ? undefined : { bytes, to: session.peer }
+  }
+
+  /** The node stops: say so to the peer. */
+  stop(nowUs: number, out: Output[]): void {
+    if (this.#state.type === 'up') this.#sendClose(this.#state.session, closeCode.stopping, '', out)
+    this.#end(nowUs, out)
+  }
+
+  // ---- inside: connecting
+
+  #connector(): Connector | undefined {
+    if (this.#state.type === 'connecting') return this.#state.connector
+    return this.#state.type === 'up' ? this.#state.successor : undefined
+  }
+
+  #newConnector(nowUs: number): Connector {
+    const { environment, address, key } = this.#options
+    const scid = toConnectionId(environment.randomBytes(8))
+    const outageSinceUs = this.#outageSinceUs
+    return new Connector({ port: address.port, key, environment, scid, outageSinceUs }, nowUs)
+  }
+
+  #startConnecting(nowUs: number, out: Output[]): void {
+    this.#state = { type: 'connecting', connector: this.#newConnector(nowUs) }
+    this.#connect(nowUs, out)
+  }
+
+  #startSuccessor(nowUs: number, out: Output[]): void {
+    if (this.#state.type !== 'up' || this.#state.successor !== undefined) return
+    this.#successorAtUs = nowUs
+    this.#state = { ...this.#state, successor: this.#newConnector(nowUs) }
+    this.#connect(nowUs, out)
+  }
+
+  /** Looks up and greets, as far as it is time for it. */
+  #connect(nowUs: number, out: Output[]): void {
+    const connector = this.#connector()
+    if (connector === undefined) return
+    if (connector.takeLookUp(nowUs)) out.push({ type: 'resolve', host: this.address.host })
+    const hello = connector.takeHello(nowUs)
+    for (const to of hello?.to ?? []) out.push({ type: 'send', to, bytes: hello?.bytes ?? empty })
+    if (this.#state.type !== 'connecting') return
+    const trouble = connector.trouble()
+    if (trouble === undefined) return this.#tellStatus({ type: 'connecting' }, nowUs, out)
+    const retryInUs = Math.max(0, connector.deadlineUs() - nowUs)
+    this.#tellTrouble({ ...trouble, retryInUs }, nowUs, out)
+  }
+
+  #onKeys(
+    keys: SessionKeys,
+    localCid: ConnectionId,
+    peer: Address,
+    nowUs: number,
+    out: Output[],
+  ): void {
+    if (this.#state.type === 'up') {
+      this.#sendClose(this.#state.session, closeCode.done, 'renewed', out)
+      out.push({ type: 'store', work: { type: 'forget', session: this.#state.session.id } })
+    }
+    const { takeSessionId, bytesPerSecondMax, address } = this.#options
+    const id = takeSessionId()
+    const session = new OutboundSession({ id, peer, keys, bytesPerSecondMax }, nowUs)
+    this.#state = { type: 'up', session, localCid, successor: undefined }
+    out.push({ type: 'store', work: { type: 'open-lane', lane: address.lane, session: id } })
+  }
+
+  // ---- inside: the session
+
+  #onSessionDeadline(session: OutboundSession, nowUs: number, out: Output[]): void {
+    session.onDeadline(nowUs)
+    if (session.isIdle(nowUs)) {
+      this.#sendClose(session, closeCode.done, '', out)
+      return this.#end(nowUs, out)
+    }
+    const isSilent = session.silentPtos >= silentProbesBeforeHello
+    if (isSilent || session.needsRenewal(nowUs)) this.#startSuccessor(nowUs, out)
+    if (isSilent && session.silentUs(nowUs) >= silentGiveUpUs) {
+      this.#dropSession(session, nowUs, out)
+      return this.#startConnecting(nowUs, out)
+    }
+    this.#connect(nowUs, out)
+    this.#read(out)
+  }
+
+  #onFact(fact: OutboundFact, nowUs: number, out: Output[]): void {
+    if (this.#state.type !== 'up') return
+    const { session } = this.#state
+    switch (fact.type) {
+      case 'opened': {
+        const addressIsOwn = this.#options.isOwnAddress(session.peer)
+        const { lane } = this.address
+        const { opened } = fact
+        const work = { type: 'judge', lane, session: session.id, opened, addressIsOwn } as const
+        return void out.push({ type: 'store', work })
+      }
+      case 'confirmed': {
+        const work = { type: 'confirmed', session: session.id, sequence: fact.sequence } as const
+        out.push({ type: 'store', work })
+        return this.#read(out)
+      }
+      case 'progress':
+        return this.#read(out)
+      case 'closed':
+        return this.#onClosed(session, fact.frame, nowUs, out)
+      case 'broken': {
+        this.#sendClose(session, closeCode.protocol, fact.reason, out)
+        const event = { type: 'peer-broke-rule', from: session.peer, reason: fact.reason } as const
+        out.push({ type: 'event', event })
+        const reason = `the peer broke a rule of the protocol: ${fact.reason}`
+        return this.#rest(brokenPauseUs, { code: 'TINYMQ_PROTOCOL', reason }, nowUs, out)
+      }
+      default:
+        return unreachable(fact)
+    }
+  }
+
+  #onClosed(session: OutboundSession, frame: CloseFrame, nowUs: number, out: Output[]): void {
+    const askedUs = Math.min(frame.retryAfterMs * 1000, retryAfterMaxUs)
+    switch (frame.code) {
+      case closeCode.refused: {
+        const { sequence, reason, retryAfterMs } = frame
+        const work = {
+          type: 'refused',
+          session: session.id,
+          sequence,
+          reason,
+          retryAfterMs,
+        } as const
+        out.push({ type: 'store', work })
+        this.#dropSession(session, nowUs, out)
+        return this.#startConnecting(nowUs, out)
+      }
+      case closeCode.done:
+      case closeCode.stopping:
+      case closeCode.damaged:
+        this.#dropSession(session, nowUs, out)
+        this.#state = { type: 'resting', untilUs: nowUs + Math.max(askedUs, reopenPauseUs) }
+        return
+      case closeCode.superseded:
+        return this.#restAsTold(frame, Math.max(askedUs, supersededPauseUs), nowUs, out)
+      case closeCode.protocol:
+        return this.#restAsTold(frame, Math.max(askedUs, brokenPauseUs), nowUs, out)
+      default:
+        return this.#restAsTold(frame, Math.max(askedUs, reopenPauseUs), nowUs, out)
+    }
+  }
+
+  #restAsTold(frame: CloseFrame, pauseUs: number, nowUs: number, out: Output[]): void {
+    this.#rest(pauseUs, closeReason(frame.code, frame.reason), nowUs, out)
+  }
+
+  /** `pauseUs` undefined: until somebody asks for a retry. */
+  #rest(
+    pauseUs: number | undefined,
+    trouble: { readonly code: string; readonly reason: string },
+    nowUs: number,
+    out: Output[],
+  ): void {
+    if (this.#state.type === 'up') this.#dropSession(this.#state.session, nowUs, out)
+    this.#state = {
+      type: 'resting',
+      untilUs: pauseUs === undefined ? undefined : nowUs + pauseUs,
+    }
+    this.#tellTrouble(
+      { code: trouble.code, reason: trouble.reason, retryInUs: pauseUs },
+      nowUs,
+      out,
+    )
+  }
+
+  /** Rows in flight are read again by the next session. */
+  #dropSession(session: OutboundSession, nowUs: number, out: Output[]): void {
+    assert(this.session === session, 'A lane drops the session that it has.')
+    this.#outageSinceUs = nowUs
+    out.push({ type: 'store', work: { type: 'forget', session: session.id } })
+  }
+
+  #end(nowUs: number, out: Output[]): void {
+    if (this.#state.type === 'up') this.#dropSession(this.#state.session, nowUs, out)
+    this.#state = { type: 'ended' }
+    this.#tellStatus({ type: 'idle' }, nowUs, out)
+  }
+
+  #read(out: Output[]): void {
+    const { session } = this
+    const bytesMax = session?.takeRead(this.#options.readShareBytes())
+    if (session === undefined || bytesMax === undefined) return
+    out.push({ type: 'store', work: { type: 'read', session: session.id, bytesMax } })
+  }
+
+  #sendClose(session: OutboundSession, code: CloseCode, reason: string, out: Output[]): void {
+    const bytes = session.closeDatagram({
+      type: 'close',
+      code,
+      sequence: 0,
+      retryAfterMs: 0,
+      reason,
+    })
+    out.push({ type: 'send', to: session.peer, bytes })
+  }
+
+  // ---- inside: what people read
+
+  #tellTrouble(
+    trouble: {
+      readonly code: string
+      readonly reason: string
+      readonly retryInUs: number | undefined
+    },
+    nowUs: number,
+    out: Output[],
+  ): void {
+    const { code, reason } = trouble
+    const isNew = this.#statusKey !== statusKey({ type: 'waiting', ...trouble })
+    if (isNew) {
+      out.push({ type: 'event', event: { type: 'lane-waits', lane: this.address, code, reason } })
+    }
+    this.#tellStatus({ type: 'waiting', ...trouble }, nowUs, out)
+  }
+
+  /** Said when it changes, and again when the time of the next attempt is news. */
+  #tellStatus(status: LaneStatus, nowUs: number, out: Output[]): void {
+    const key = statusKey(status)
+    if (key === this.#statusKey && nowUs - this.#statusAtUs < statusPauseUs) return
+    if (key === this.#statusKey && status.type !== 'waiting') return
+    this.#statusKey = key
+    this.#statusAtUs = nowUs
+    out.push({ type: 'store', work: { type: 'lane-status', lane: this.address.lane, status } })
+  }
+}
+
+const empty = new Uint8Array(0)
+
+function statusKey(status: LaneStatus): string {
+  return status.type === 'waiting' ? `${status.code} ${status.reason}` : status.type
+}

@@ -1,0 +1,158 @@
+/**
+ * The fixed bounds and paces of a node, each with its reason. What an operator may choose is an
+ * option, not a limit; the constants of recovery are in `recovery-limits.ts`.
+ */
+
+/** Protocol versions that are spoken, best first. */
+export const protocolVersions: readonly number[] = [1]
+
+/** DATA overhead: type, connection id, packet number, tag. */
+export const dataOverheadBytes = 31
+
+/**
+ * PROTOCOL §5.8: a packet that asks for an ack is at least this long, so that its answer is not
+ * longer.
+ */
+export const elicitingDatagramBytesMin = 128
+
+/** Smallest datagram that every IPv4 and IPv6 path of today carries (RFC 9000 §14). */
+export const datagramBytesBase = 1200
+
+// ---- handshake
+
+/** More would let a flood hold memory; fewer would turn away a burst of honest peers. */
+export const halfOpenMax = 64
+/** Long enough for three round trips on a satellite link. */
+export const halfOpenTimeoutUs = 5_000_000
+/**
+ * Above this many HELLO1 a second a cookie is asked for: a handshake costs half a millisecond of
+ * one core.
+ */
+export const hellosPerSecondFree = 50
+/** A cookie secret lives this long, and as long again as the previous one. */
+export const cookieSecretUs = 120_000_000
+/** UNKNOWN answers and WAKE hints that are looked at, for the whole node. */
+export const hintsPerSecondMax = 100
+
+/** First pause between HELLO1 repeats: one and a half initial round trips. */
+export const helloPauseFirstUs = 500_000
+export const helloPauseGrowth = 1.5
+/**
+ * The pause grows to this while the outage is young: a peer that returns is found within two
+ * seconds.
+ */
+export const helloPauseYoungUs = 1_500_000
+/**
+ * Then to one fiftieth of the outage: nobody waits more than 2 % longer than the outage lasted …
+ */
+export const helloPauseOutageShare = 50
+/** … and never more than this (P12). */
+export const helloPauseMaxUs = 30_000_000
+/** Pauses are drawn from ±10 %, so that many peers do not return in step. */
+export const helloPauseJitter = 0.1
+/** A HELLO1 goes to at most this many addresses of a name at once. */
+export const addressesPerNameMax = 4
+/** An ephemeral key is used for repeats this long. */
+export const ephemeralUs = 60_000_000
+/** Names are resolved anew while unreachable, at most this often; the driver caches for less. */
+export const resolveAgainUs = 5_000_000
+/** A look-up that has not ended by then is asked for again. */
+export const resolveTimeoutUs = 15_000_000
+/** A lane takes at most one hint (UNKNOWN, WAKE, peer heard) in this time. */
+export const hintPauseUs = 1_000_000
+/** PROTOCOL §3.6: an UNKNOWN starts a handshake at most this often. */
+export const unknownPauseUs = 5_000_000
+
+// ---- sessions
+
+export const inboundSessionsMax = 1024
+/** An initiator with nothing to send closes after this; a NAT mapping lives 30 s to 2 min. */
+export const idleCloseUs = 60_000_000
+/** After a pause of this length what was known of the path is stale: slow start again. */
+export const idleRestartUs = 1_000_000
+/** A responder forgets a session that is silent for this long. */
+export const silentForgetUs = 90_000_000
+/** Probe timeouts without an answer before a handshake begins beside the session. */
+export const silentProbesBeforeHello = 3
+/**
+ * A session that has been silent for this long is given up; the lane goes on with handshakes alone.
+ */
+export const silentGiveUpUs = 15_000_000
+/** PROTOCOL §4.5. */
+export const renewAfterPackets = 2 ** 24
+export const renewAfterUs = 3_600_000_000
+export const packetsMax = 2 ** 26
+/**
+ * OPENs with a new stream in one session: one for each rule that can follow another, and one to
+ * spare.
+ */
+export const openAttemptsMax = 6
+/** The pause before a lane opens again after a close that names no time. */
+export const reopenPauseUs = 200_000
+/** After `superseded`: two copies of one database must not take turns quickly. */
+export const supersededPauseUs = 5_000_000
+/** After a broken rule: one of the two programs is wrong, and haste mends nothing. */
+export const brokenPauseUs = 30_000_000
+/** What a store that failed asks its peers to wait. */
+export const storePauseMs = 2_000
+/** `mqlane` learns at most this often that nothing but the time of the next attempt has changed. */
+export const statusPauseUs = 5_000_000
+/** A node with too many sessions asks the next one to wait. */
+export const busyPauseMs = 10_000
+/** No peer may ask for a longer pause than this. */
+export const retryAfterMaxUs = 3_600_000_000
+
+/**
+ * An initiator that waits for a confirm or for credit asks at least this often: a receiver whose
+ * disk was full is found.
+ */
+export const askPauseMaxUs = 4_000_000
+
+// ---- stream
+
+/** A lane reads ahead of its congestion window by this factor … */
+export const readAheadWindows = 2
+/** … at least this much, so that an idle link starts without waiting for the store … */
+export const readAheadBytesMin = 262_144
+/** … and at most this much a lane, and all lanes together this. */
+export const readAheadBytesMax = 4_194_304
+export const readAheadBytesAll = 33_554_432
+/** However many lanes there are, each may read a few packets ahead. */
+export const readShareBytesMin = 16_384
+/** One answer of the store: big enough to amortise a commit, small enough to share the store. */
+export const readBytesMax = 262_144
+/** Rows that may be numbered and unconfirmed in one lane: they cannot be rerouted. */
+export const unconfirmedRowsMax = 65_536
+/** Pieces out of order in one session. */
+export const streamSegmentsMax = 4096
+
+export const creditWindowMin = 65_536
+export const creditWindowFirst = 262_144
+export const creditWindowMax = 8_388_608
+/** What all inbound sessions together may make this node hold. */
+export const heldBytesAll = 67_108_864
+/** A window that was used up faster than this doubles. */
+export const creditGrowthUs = 2_000_000
+/** A body that is not complete is written down as parts of at most this size. */
+export const spillBytesMax = 1_048_576
+
+// ---- acks
+
+/** PROTOCOL §5.1. */
+export const ackRangesPerFrame = 64
+export const ackDelayMaxUs = 5_000
+/**
+ * While numbers are missing: every second packet (protocol notes: every eighth costs 30 % at 30 %
+ * loss).
+ */
+export const ackEveryWithGaps = 2
+export const ackEvery = 8
+/** A session is young for this many packets: slow start needs its acks. */
+export const ackYoungPackets = 64
+
+// ---- turns
+
+/** Datagrams that one tick may send for all sessions, so that one turn of the loop stays short. */
+export const datagramsPerTick = 64
+/** And for one session before the next has its turn. */
+export const datagramsPerTurn = 8

@@ -1,0 +1,390 @@
+/**
+ * The core: facts in, decisions out. Finds the session that a packet belongs to, the lane that a result belongs to, and what
+ * is due; the work itself is done by `Lane`, `InboundSession` and `Acceptor`. Must never do I/O, tell the time, or draw a
+ * random number but through its environment.
+ *
+ * A datagram is only taken in; what follows from it (acks, rows for the store, packets that may now leave) is given out by
+ * the next `tick`, which is due at once. So a burst of datagrams costs one answer and one hand-over to the store.
+ */
+import { Acceptor } from './acceptor.ts'
+import { isLoopback } from './address.ts'
+import { unreachable } from './assert.ts'
+import { Deadlines } from './deadlines.ts'
+import type { Environment } from './environment.ts'
+import { decodeFrames } from './frame.ts'
+import type { Key } from './handshake.ts'
+import { hintOf } from './handshake.ts'
+import { InboundSession } from './inbound-session.ts'
+import { InboundSessions } from './inbound-sessions.ts'
+import { Lane } from './lane.ts'
+import {
+  datagramsPerTick,
+  datagramsPerTurn,
+  hintsPerSecondMax,
+  readAheadBytesAll,
+  readShareBytesMin,
+} from './limits.ts'
+import type { Address, Input, Output } from './node-io.ts'
+import { OutboundLanes } from './outbound-lanes.ts'
+import type { ConnectionId, DataPacket, KeyHint, Packet } from './packet.ts'
+import { decodePacket, encodePacket, protocolVersion } from './packet.ts'
+import { RateLimit } from './rate-limit.ts'
+import type { LaneAddress, SessionId, StoreResult } from './store-port.ts'
+
+export type NodeOptions = {
+  /** Our own UDP port. */
+  readonly port: number
+  /** Where peers can answer; '' and 0: where our packets come from. */
+  readonly advertisedHost: string
+  readonly advertisedPort: number
+  readonly keylessFrom: 'private' | 'anywhere' | 'nowhere'
+  readonly keys: readonly Key[]
+  /** The largest datagram that our socket's buffer takes a few of. */
+  readonly datagramBytesMax: number
+  /** Per session; 0: no limit. */
+  readonly bytesPerSecondMax: number
+}
+
+/** Counted since start; never falls. */
+export type NodeCounters = {
+  datagramsIn: number
+  datagramsOut: number
+  bytesIn: number
+  bytesOut: number
+  /** Dropped without an answer: unknown form, unknown session, forged, replayed. */
+  junk: number
+}
+
+type Owner = Lane | InboundSession | Acceptor
+
+export class Node {
+  readonly counters: NodeCounters = {
+    datagramsIn: 0,
+    datagramsOut: 0,
+    bytesIn: 0,
+    bytesOut: 0,
+    junk: 0,
+  }
+  readonly #options: NodeOptions
+  readonly #environment: Environment
+  readonly #keysByHint: ReadonlyMap<KeyHint, Key>
+  readonly #acceptor: Acceptor
+  readonly #inbound: InboundSessions
+  readonly #lanes = new OutboundLanes()
+  readonly #deadlines = new Deadlines<Owner>()
+  readonly #hints = new RateLimit(hintsPerSecondMax)
+  #ownIps: ReadonlySet<string> = new Set()
+  #lastSession = 0
+  #stopped = false
+
+  constructor(options: NodeOptions, environment: Environment, nowUs: number) {
+    this.#options = options
+    this.#environment = environment
+    this.#keysByHint = new Map(options.keys.map((key) => [hintOf(environment, key), key]))
+    this.#acceptor = new Acceptor(
+      {
+        environment,
+        keyOf: (hint) => this.#keysByHint.get(hint),
+        keylessFrom: options.keylessFrom,
+      },
+      nowUs,
+    )
+    this.#inbound = new InboundSessions({
+      acceptor: this.#acceptor,
+      takeSessionId: () => this.#takeSessionId(),
+      datagramBytesMax: options.datagramBytesMax,
+    })
+  }
+
+  /** When `tick` is due, in monotonic microseconds; it may lie in the past. */
+  deadlineUs(): number | undefined {
+    return this.#deadlines.earliestUs()
+  }
+
+  /** The only way in, the only way out. `nowUs` never falls. */
+  handle(input: Input, nowUs: number): Output[] {
+    const out: Output[] = []
+    if (!this.#stopped) this.#dispatch(input, nowUs, out)
+    for (const output of out) {
+      if (output.type !== 'send') continue
+      this.counters.datagramsOut++
+      this.counters.bytesOut += output.bytes.length
+    }
+    return out
+  }
+
+  #dispatch(input: Input, nowUs: number, out: Output[]): void {
+    switch (input.type) {
+      case 'datagram':
+        return this.#onDatagram(input.from, input.bytes, nowUs, out)
+      case 'stored':
+        return this.#onStored(input.result, nowUs, out)
+      case 'tick':
+        return this.#onTick(nowUs, out)
+      case 'resolved':
+        return this.#onResolved(input, nowUs, out)
+      case 'too-long':
+        return this.#forLanes(nowUs, (lane) => lane.onTooLong(input.to, input.bytes, nowUs))
+      case 'network':
+        this.#ownIps = new Set(input.ips)
+        return this.#forLanes(nowUs, (lane) => lane.onRetryNow(nowUs, out))
+      case 'greet':
+        for (const to of input.addresses) {
+          out.push({ type: 'send', to, bytes: encodePacket({ type: 'wake' }) })
+        }
+        return
+      case 'retry':
+        return this.#forLane(this.#lanes.byLane(input.lane), nowUs, (lane) =>
+          lane.onRetryNow(nowUs, out),
+        )
+      case 'stop':
+        this.#forLanes(nowUs, (lane) => lane.stop(nowUs, out))
+        this.#inbound.stop(out)
+        this.#stopped = true
+        return
+      default:
+        return unreachable(input)
+    }
+  }
+
+  #onResolved(answer: Extract<Input, { type: 'resolved' }>, nowUs: number, out: Output[]): void {
+    for (const lane of [...this.#lanes.all()]) {
+      if (lane.address.host !== answer.host) continue
+      this.#forLane(lane, nowUs, () => lane.onResolved(answer.ips, answer.reason, nowUs, out))
+    }
+  }
+
+  // ---- packets
+
+  #onDatagram(from: Address, bytes: Uint8Array, nowUs: number, out: Output[]): void {
+    this.counters.datagramsIn++
+    this.counters.bytesIn += bytes.length
+    const packet = decodePacket(bytes)
+    if (packet === undefined) this.counters.junk++
+    else this.#onPacket(packet, from, nowUs, out)
+  }
+
+  #onPacket(packet: Packet, from: Address, nowUs: number, out: Output[]): void {
+    switch (packet.type) {
+      case 'data':
+        return this.#onData(packet, from, nowUs, out)
+      case 'hello1': {
+        const bytes = this.#acceptor.onHello1(packet, from, nowUs)
+        if (bytes !== undefined) out.push({ type: 'send', to: from, bytes })
+        this.#settle(this.#acceptor, nowUs)
+        return
+      }
+      case 'hello2':
+        return this.#forCid(packet.dcid, nowUs, (lane) => lane.onHello2(packet, from, nowUs, out))
+      case 'retry':
+        return this.#forCid(packet.dcid, nowUs, (lane) =>
+          lane.onRetry(packet.dcid, packet.cookie, nowUs, out),
+        )
+      case 'foreign-hello1': {
+        if (!this.#hints.take(nowUs)) return
+        const versions = Uint8Array.of(protocolVersion)
+        const bytes = encodePacket({ type: 'versions', dcid: packet.scid, versions })
+        out.push({ type: 'send', to: from, bytes })
+        return
+      }
+      case 'versions':
+        return this.#forCid(packet.dcid, nowUs, (lane) =>
+          lane.onVersions(packet.dcid, packet.versions, nowUs, out),
+        )
+      case 'unknown':
+        return this.#forLanes(nowUs, (lane) => lane.onUnknown(packet.dcid, nowUs, out))
+      case 'wake':
+        if (this.#hints.take(nowUs)) this.#onHeard(from, nowUs, out)
+        return
+      default:
+        return unreachable(packet)
+    }
+  }
+
+  #onData(packet: DataPacket, from: Address, nowUs: number, out: Output[]): void {
+    const lane = this.#lanes.byCid(packet.dcid)
+    if (lane !== undefined) return this.#onLaneData(lane, packet, nowUs, out)
+    const before = this.#inbound.size
+    const session = this.#inbound.onData(packet, from, nowUs, out)
+    if (session === undefined) {
+      this.counters.junk++
+      if (!this.#hints.take(nowUs)) return
+      const bytes = encodePacket({ type: 'unknown', dcid: packet.dcid })
+      out.push({ type: 'send', to: from, bytes })
+    } else if (session === 'junk') this.counters.junk++
+    else {
+      this.#settle(session, nowUs)
+      // A peer that has just proved itself is back: lanes that wait for it need not wait longer.
+      if (this.#inbound.size > before) this.#onHeard(from, nowUs, out)
+    }
+  }
+
+  #onLaneData(lane: Lane, packet: DataPacket, nowUs: number, out: Output[]): void {
+    const plain = lane.session?.keys.open(packet)
+    const frames = plain === undefined ? undefined : decodeFrames(plain, 'responder')
+    if (frames === undefined) {
+      this.counters.junk++
+      return
+    }
+    lane.onFrames(frames, nowUs, out)
+    this.#settle(lane, nowUs)
+  }
+
+  #onHeard(from: Address, nowUs: number, out: Output[]): void {
+    this.#forLanes(nowUs, (lane) => lane.onHeard(from, nowUs, out))
+  }
+
+  // ---- the store
+
+  #onStored(result: StoreResult, nowUs: number, out: Output[]): void {
+    switch (result.type) {
+      case 'lanes':
+        for (const address of result.lanes) this.#openLane(address, nowUs, out)
+        return
+      case 'emptied':
+        return this.#forLane(this.#lanes.byLane(result.lane), nowUs, (lane) =>
+          lane.onEmptied(nowUs, out),
+        )
+      case 'wanted':
+        return this.#forLane(this.#lanes.byLane(result.lane), nowUs, (lane) =>
+          lane.onRetryNow(nowUs, out),
+        )
+      case 'lost':
+        return this.#forSession(result.session, nowUs, (lane) =>
+          lane.onStoreLost(result.reason, result.retryAfterMs, nowUs, out),
+        )
+      case 'lane-opened':
+        return this.#forSession(result.session, nowUs, (lane) => lane.onLaneOpened(result))
+      case 'judged':
+        return this.#forSession(result.session, nowUs, (lane) => lane.onJudged(result, nowUs, out))
+      case 'rows':
+        return this.#forSession(result.session, nowUs, (lane) =>
+          lane.onRows(result.bytes, result.lastSequence, nowUs, out),
+        )
+      case 'accepted':
+        return this.#settleInbound(this.#inbound.onAccepted(result), nowUs)
+      case 'received':
+        return this.#settleInbound(this.#inbound.onReceived(result, nowUs), nowUs)
+      case 'superseded':
+        return this.#settleInbound(this.#inbound.onSuperseded(result.session, out), nowUs)
+      case 'turned-away':
+        return this.#settleInbound(this.#inbound.onTurnedAway(result, out), nowUs)
+      default:
+        return unreachable(result)
+    }
+  }
+
+  #openLane(address: LaneAddress, nowUs: number, out: Output[]): void {
+    if (this.#lanes.byLane(address.lane) !== undefined) return
+    const lane = new Lane(
+      {
+        environment: this.#environment,
+        address,
+        key: this.#options.keys.find((key) => key.name === address.key),
+        advertisedHost: this.#options.advertisedHost,
+        advertisedPort: this.#options.advertisedPort,
+        bytesPerSecondMax: this.#options.bytesPerSecondMax,
+        readShareBytes: () =>
+          Math.max(readShareBytesMin, Math.floor(readAheadBytesAll / (this.#lanes.size + 1))),
+        takeSessionId: () => this.#takeSessionId(),
+        isOwnAddress: (to) => this.#isOwnAddress(to),
+      },
+      nowUs,
+    )
+    this.#lanes.add(lane)
+    lane.onDeadline(nowUs, out)
+    this.#settle(lane, nowUs)
+  }
+
+  // ---- time
+
+  /** Everyone who is due has a turn; whoever has more to send has another when all have had one. */
+  #onTick(nowUs: number, out: Output[]): void {
+    let round: Owner[] = []
+    for (;;) {
+      const owner = this.#deadlines.takeDue(nowUs)
+      if (owner === undefined) break
+      round.push(owner)
+    }
+    for (const owner of round) this.#onDeadline(owner, nowUs, out)
+    let budget = datagramsPerTick
+    while (round.length > 0) {
+      const again: Owner[] = []
+      for (const owner of round) {
+        const sent = this.#send(owner, Math.min(budget, datagramsPerTurn), nowUs, out)
+        budget -= sent
+        if (sent === datagramsPerTurn) again.push(owner)
+        else this.#settle(owner, nowUs)
+      }
+      round = again
+    }
+  }
+
+  #onDeadline(owner: Owner, nowUs: number, out: Output[]): void {
+    if (owner instanceof InboundSession) this.#inbound.onDeadline(owner, nowUs, out)
+    else if (owner instanceof Lane) owner.onDeadline(nowUs, out)
+    else owner.onDeadline(nowUs)
+  }
+
+  /** How many datagrams have left. */
+  #send(owner: Owner, datagramsMax: number, nowUs: number, out: Output[]): number {
+    if (owner instanceof Acceptor) return 0
+    for (let sent = 0; sent < datagramsMax; sent++) {
+      if (owner instanceof Lane) {
+        const datagram = owner.nextDatagram(nowUs)
+        if (datagram === undefined) return sent
+        out.push({ type: 'send', ...datagram })
+      } else {
+        const bytes = owner.nextDatagram(nowUs)
+        if (bytes === undefined) return sent
+        out.push({ type: 'send', to: owner.peer, bytes })
+      }
+    }
+    return datagramsMax
+  }
+
+  // ---- finding and settling
+
+  #forLanes(nowUs: number, change: (lane: Lane) => void): void {
+    for (const lane of [...this.#lanes.all()]) this.#forLane(lane, nowUs, change)
+  }
+
+  #forCid(cid: ConnectionId, nowUs: number, change: (lane: Lane) => void): void {
+    const lane = this.#lanes.byCid(cid)
+    if (lane === undefined) this.counters.junk++
+    else this.#forLane(lane, nowUs, change)
+  }
+
+  #forSession(session: SessionId, nowUs: number, change: (lane: Lane) => void): void {
+    this.#forLane(this.#lanes.bySession(session), nowUs, change)
+  }
+
+  #forLane(lane: Lane | undefined, nowUs: number, change: (lane: Lane) => void): void {
+    if (lane === undefined) return
+    change(lane)
+    this.#settle(lane, nowUs)
+  }
+
+  #settleInbound(session: InboundSession | undefined, nowUs: number): void {
+    if (session !== undefined) this.#settle(session, nowUs)
+  }
+
+  /** Its next deadline, and where it is found, after something has happened to it. */
+  #settle(owner: Owner, nowUs: number): void {
+    if (owner instanceof Lane) {
+      this.#lanes.register(owner)
+      this.#deadlines.set(owner, owner.deadlineUs(nowUs))
+    } else if (owner instanceof InboundSession) {
+      this.#deadlines.set(owner, owner.deadlineUs(nowUs))
+    } else this.#deadlines.set(owner, owner.deadlineUs())
+  }
+
+  #takeSessionId(): SessionId {
+    return ++this.#lastSession
+  }
+
+  #isOwnAddress(address: Address): boolean {
+    if (address.port !== this.#options.port) return false
+    return isLoopback(address.ip) || this.#ownIps.has(address.ip)
+  }
+}

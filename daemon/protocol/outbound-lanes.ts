@@ -1,0 +1,66 @@
+/**
+ * All lanes of a node that have rows or a session, found by lane, by session and by connection id.
+ */
+import type { Lane } from './lane.ts'
+import type { ConnectionId } from './packet.ts'
+import type { LaneId, SessionId } from './store-port.ts'
+
+type Registered = {
+  readonly cids: readonly ConnectionId[]
+  readonly session: SessionId | undefined
+}
+
+export class OutboundLanes {
+  readonly #lanes = new Map<LaneId, Lane>()
+  readonly #byCid = new Map<ConnectionId, Lane>()
+  readonly #bySession = new Map<SessionId, Lane>()
+  readonly #registered = new Map<Lane, Registered>()
+
+  get size(): number {
+    return this.#lanes.size
+  }
+
+  all(): Iterable<Lane> {
+    return this.#lanes.values()
+  }
+
+  byLane(lane: LaneId): Lane | undefined {
+    return this.#lanes.get(lane)
+  }
+
+  bySession(session: SessionId): Lane | undefined {
+    return this.#bySession.get(session)
+  }
+
+  byCid(cid: ConnectionId): Lane | undefined {
+    return this.#byCid.get(cid)
+  }
+
+  add(lane: Lane): void {
+    this.#lanes.set(lane.address.lane, lane)
+  }
+
+  /** The lane has been touched: where it is found may have changed. */
+  register(lane: Lane): void {
+    const before = this.#registered.get(lane)
+    const session = lane.session?.id
+    const cids = lane.connectionIds()
+    if (before?.session === session && sameIds(before?.cids ?? [], cids)) {
+      if (!lane.isEnded) return
+    }
+    for (const cid of before?.cids ?? []) this.#byCid.delete(cid)
+    if (before?.session !== undefined) this.#bySession.delete(before.session)
+    if (lane.isEnded) {
+      this.#registered.delete(lane)
+      this.#lanes.delete(lane.address.lane)
+      return
+    }
+    for (const cid of cids) this.#byCid.set(cid, lane)
+    if (session !== undefined) this.#bySession.set(session, lane)
+    this.#registered.set(lane, { cids, session })
+  }
+}
+
+function sameIds(one: readonly ConnectionId[], other: readonly ConnectionId[]): boolean {
+  return one.length === other.length && one.every((id, index) => id === other[index])
+}

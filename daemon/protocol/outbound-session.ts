@@ -1,0 +1,397 @@
+/**
+ * The initiator's half of a session, from keys to close: opens a stream, sends what the store hands
+ * over, and says what the peer has confirmed. Must never decide which stream to open or where the
+ * peer lives: its lane does.
+ */
+import type { CloseFrame, Frame, OpenedFrame, OpenFrame } from './frame.ts'
+import { encodeFrame, streamBytesThatFit } from './frame.ts'
+import { assert, unreachable } from './assert.ts'
+import {
+  askPauseMaxUs,
+  elicitingDatagramBytesMin,
+  idleCloseUs,
+  packetsMax,
+  readAheadBytesMax,
+  readAheadBytesMin,
+  readAheadWindows,
+  readBytesMax,
+  renewAfterPackets,
+  renewAfterUs,
+  dataOverheadBytes,
+  unconfirmedRowsMax,
+} from './limits.ts'
+import type { Address } from './node-io.ts'
+import type { ConnectionId } from './packet.ts'
+import type { SessionKeys } from './session-keys.ts'
+import type { OffsetRange } from './range-set.ts'
+import { SendStream } from './send-stream.ts'
+import type { OpenedFacts, SessionId } from './store-port.ts'
+import { Transmission } from './transmission.ts'
+import { Writer } from './wire.ts'
+
+/** What a packet carried: what must go again when the packet is lost. */
+type Content = { readonly open: boolean; readonly pieces: readonly OffsetRange[] }
+
+export type OutboundFact =
+  | { readonly type: 'opened'; readonly opened: OpenedFacts }
+  | { readonly type: 'confirmed'; readonly sequence: number }
+  /** There may be room for more rows. */
+  | { readonly type: 'progress' }
+  | { readonly type: 'closed'; readonly frame: CloseFrame }
+  | { readonly type: 'broken'; readonly reason: string }
+
+type Phase =
+  /** The store looks up which stream to open. */
+  | { readonly type: 'fresh' }
+  /** OPEN is to be sent, or in flight. */
+  | { readonly type: 'opening'; readonly frame: OpenFrame; readonly isDue: boolean }
+  /** OPENED has come; the store applies its rules. */
+  | { readonly type: 'judging'; readonly frame: OpenFrame; readonly watermark: number }
+  | { readonly type: 'streaming' }
+
+export type OutboundOptions = {
+  readonly id: SessionId
+  readonly peer: Address
+  readonly keys: SessionKeys
+  /** 0: none. */
+  readonly bytesPerSecondMax: number
+}
+
+export class OutboundSession {
+  readonly id: SessionId
+  readonly peer: Address
+  readonly #keys: SessionKeys
+  readonly #transmission: Transmission<Content>
+  readonly #stream = new SendStream()
+  readonly #startedAtUs: number
+  #phase: Phase = { type: 'fresh' }
+  #credit = 0
+  #confirmed = 0
+  #lastSequence = 0
+  #readIsOpen = false
+  #probesDue = 0
+  #lastHeardUs: number
+  #lastBusyUs: number
+  #asks = 0
+  #askAtUs: number | undefined
+
+  constructor(options: OutboundOptions, nowUs: number) {
+    this.id = options.id
+    this.peer = options.peer
+    this.#keys = options.keys
+    this.#transmission = new Transmission(options.bytesPerSecondMax)
+    this.#startedAtUs = nowUs
+    this.#lastHeardUs = nowUs
+    this.#lastBusyUs = nowUs
+  }
+
+  get peerCid(): ConnectionId {
+    return this.#keys.peerCid
+  }
+
+  get keys(): SessionKeys {
+    return this.#keys
+  }
+
+  get silentPtos(): number {
+    return this.#transmission.silentPtos
+  }
+
+  get smoothedRttUs(): number {
+    return this.#transmission.smoothedRttUs
+  }
+
+  /** Bytes of stream held in memory. */
+  get heldBytes(): number {
+    return this.#stream.heldBytes
+  }
+
+  silentUs(nowUs: number): number {
+    return nowUs - this.#lastHeardUs
+  }
+
+  /** PROTOCOL §4.5: time for a new handshake beside this session. */
+  needsRenewal(nowUs: number): boolean {
+    return (
+      this.#keys.nextPacketNumber >= renewAfterPackets || nowUs - this.#startedAtUs >= renewAfterUs
+    )
+  }
+
+  /** Nothing to send, nothing to wait for, for so long that the session is not worth its keys. */
+  isIdle(nowUs: number): boolean {
+    return this.#isQuiet() && nowUs - this.#lastBusyUs >= idleCloseUs
+  }
+
+  // ---- facts
+
+  onFrames(frames: readonly Frame[], nowUs: number): OutboundFact[] {
+    this.#lastHeardUs = nowUs
+    const facts: OutboundFact[] = []
+    for (const frame of frames) {
+      const fact = this.#onFrame(frame, nowUs)
+      if (fact !== undefined) facts.push(fact)
+    }
+    return facts
+  }
+
+  onStream(open: OpenFrame): void {
+    if (this.#phase.type === 'fresh') this.#phase = { type: 'opening', frame: open, isDue: true }
+  }
+
+  /** The rules want another stream: OPEN anew (§5.5). Answers the number of this attempt. */
+  onReopen(stream: Uint8Array, confirmed: number): number {
+    assert(this.#phase.type === 'judging', 'A stream changes only between OPENED and the rows.')
+    const attempt = this.#phase.frame.attempt + 1
+    const frame = { ...this.#phase.frame, attempt, stream, confirmed }
+    this.#phase = { type: 'opening', frame, isDue: true }
+    return attempt
+  }
+
+  /** The rules accept: rows may flow from the watermark of OPENED on. */
+  onAccepted(nowUs: number): void {
+    assert(this.#phase.type === 'judging', 'A stream is accepted once.')
+    const { watermark } = this.#phase
+    this.#phase = { type: 'streaming' }
+    this.#confirmed = watermark
+    this.#lastSequence = watermark
+    this.#lastBusyUs = nowUs
+  }
+
+  onRows(bytes: Uint8Array, lastSequence: number, nowUs: number): void {
+    this.#readIsOpen = false
+    this.#stream.append(bytes)
+    this.#lastSequence = Math.max(this.#lastSequence, lastSequence)
+    this.#lastBusyUs = nowUs
+  }
+
+  onTooLong(datagramBytes: number, nowUs: number): void {
+    this.#transmission.onTooLong(datagramBytes, nowUs)
+  }
+
+  /** Which timers are due. */
+  onDeadline(nowUs: number): void {
+    if (this.#askAtUs !== undefined && this.#askAtUs <= nowUs) {
+      this.#askAtUs = undefined
+      this.#asks++
+      this.#probesDue = Math.max(this.#probesDue, 1)
+    }
+    const outcome = this.#transmission.onDeadline(nowUs)
+    if (outcome === undefined) return
+    for (const content of outcome.lost) this.#onLost(content)
+    if (outcome.probes === 0) return
+    this.#probesDue = Math.max(this.#probesDue, outcome.probes)
+    for (const content of this.#transmission.oldestInFlight(outcome.probes)) this.#onLost(content)
+  }
+
+  // ---- decisions
+
+  /**
+   * How many bytes the store should hand over now; undefined: none. The answer must be asked for.
+   */
+  takeRead(shareBytes: number): number | undefined {
+    if (this.#phase.type !== 'streaming' || this.#readIsOpen) return undefined
+    if (this.#lastSequence - this.#confirmed >= unconfirmedRowsMax) return undefined
+    const ahead = readAheadWindows * this.#transmission.windowBytes()
+    const target = Math.min(Math.max(ahead, readAheadBytesMin), readAheadBytesMax, shareBytes)
+    const room = target - this.#stream.heldBytes
+    if (room < Math.min(target, readBytesMax) / 2) return undefined
+    this.#readIsOpen = true
+    return Math.min(room, readBytesMax)
+  }
+
+  /** The next datagram that may leave now. */
+  nextDatagram(nowUs: number): Uint8Array | undefined {
+    assert(
+      this.#keys.nextPacketNumber < packetsMax,
+      'A session is renewed before its keys are worn out.',
+    )
+    if (this.#probesDue > 0) {
+      this.#probesDue--
+      return this.#buildPacket(this.#transmission.datagramBytes, nowUs)
+    }
+    if (!this.#transmission.maySend(nowUs)) return undefined
+    if (this.#phase.type === 'opening' && this.#phase.isDue) {
+      return this.#buildPacket(this.#transmission.datagramBytes, nowUs)
+    }
+    if (this.#phase.type !== 'streaming') return undefined
+    if (this.#stream.hasNext(this.#credit)) {
+      const size = this.#transmission.takeSizeProbe(nowUs)
+      if (size !== undefined) return this.#buildSizeProbe(size, nowUs)
+      return this.#buildPacket(this.#transmission.datagramBytes, nowUs)
+    }
+    this.#transmission.onAppLimited()
+    return undefined
+  }
+
+  closeDatagram(frame: CloseFrame): Uint8Array {
+    const writer = new Writer(256)
+    encodeFrame(writer, frame)
+    this.#transmission.onUnackedSent(this.#keys.nextPacketNumber)
+    return this.#keys.seal(writer.written)
+  }
+
+  deadlineUs(nowUs: number): number | undefined {
+    if (this.#probesDue > 0) return nowUs
+    this.#armAsk(nowUs)
+    return earliest(
+      this.#transmission.deadlineUs(),
+      this.#hasMore() ? this.#transmission.sendAtUs(nowUs) : undefined,
+      this.#askAtUs,
+      this.#isQuiet() ? this.#lastBusyUs + idleCloseUs : undefined,
+      this.#startedAtUs + renewAfterUs > nowUs ? this.#startedAtUs + renewAfterUs : undefined,
+    )
+  }
+
+  // ---- inside
+
+  #onFrame(frame: Frame, nowUs: number): OutboundFact | undefined {
+    switch (frame.type) {
+      case 'ack':
+        return this.#onAck(frame, nowUs)
+      case 'credit':
+        this.#onCredit(frame.offset)
+        return undefined
+      case 'confirm':
+        return this.#onConfirm(frame.sequence, nowUs)
+      case 'opened':
+        return this.#onOpened(frame)
+      case 'close':
+        return { type: 'closed', frame }
+      case 'ping':
+      case 'stream':
+      case 'open':
+        assert(false, 'A frame that a responder may not send was not decoded.')
+      default:
+        return unreachable(frame)
+    }
+  }
+
+  #onAck(frame: Extract<Frame, { type: 'ack' }>, nowUs: number): OutboundFact | undefined {
+    const outcome = this.#transmission.onAck(frame.ranges, frame.delayUs, nowUs)
+    if (outcome === undefined) return { type: 'broken', reason: 'an ack for a packet never sent' }
+    for (const content of outcome.acked) {
+      for (const piece of content.pieces) this.#stream.onAcked(piece)
+    }
+    for (const content of outcome.lost) this.#onLost(content)
+    return { type: 'progress' }
+  }
+
+  #onCredit(offset: number): void {
+    if (offset <= this.#credit) return
+    this.#credit = offset
+    this.#onProgress()
+  }
+
+  #onConfirm(sequence: number, nowUs: number): OutboundFact | undefined {
+    if (this.#phase.type !== 'streaming' || sequence <= this.#confirmed) return undefined
+    if (sequence > this.#lastSequence) {
+      return { type: 'broken', reason: 'a confirm for a row never sent' }
+    }
+    this.#confirmed = sequence
+    this.#lastBusyUs = nowUs
+    this.#onProgress()
+    return { type: 'confirmed', sequence }
+  }
+
+  #onOpened(frame: OpenedFrame): OutboundFact | undefined {
+    const phase = this.#phase
+    if (phase.type !== 'opening' || frame.attempt !== phase.frame.attempt) return undefined
+    this.#phase = { type: 'judging', frame: phase.frame, watermark: frame.watermark }
+    this.#credit = frame.credit
+    this.#transmission.onPeerDatagramMax(frame.datagramBytesMax)
+    return { type: 'opened', opened: frame }
+  }
+
+  #onLost(content: Content): void {
+    for (const piece of content.pieces) this.#stream.onLost(piece)
+    if (content.open && this.#phase.type === 'opening') {
+      this.#phase = { ...this.#phase, isDue: true }
+    }
+  }
+
+  #onProgress(): void {
+    this.#asks = 0
+    this.#askAtUs = undefined
+  }
+
+  #buildPacket(datagramBytes: number, nowUs: number): Uint8Array {
+    const room = datagramBytes - dataOverheadBytes
+    const writer = new Writer(room)
+    const open = this.#phase.type === 'opening' && this.#phase.isDue
+    if (this.#phase.type === 'opening' && open) {
+      encodeFrame(writer, this.#phase.frame)
+      this.#phase = { ...this.#phase, isDue: false }
+    }
+    const pieces: OffsetRange[] = []
+    while (this.#phase.type === 'streaming') {
+      const fits = streamBytesThatFit(this.#stream.nextStart, room - writer.length)
+      const piece = this.#stream.next(fits, this.#credit)
+      if (piece === undefined) break
+      encodeFrame(writer, { type: 'stream', offset: piece.offset, bytes: piece.bytes })
+      pieces.push({ start: piece.offset, end: piece.offset + piece.bytes.length })
+    }
+    if (writer.length === 0) encodeFrame(writer, { type: 'ping' })
+    return this.#seal(writer, elicitingDatagramBytesMin, { open, pieces }, false, nowUs)
+  }
+
+  #buildSizeProbe(datagramBytes: number, nowUs: number): Uint8Array {
+    const writer = new Writer(datagramBytes - dataOverheadBytes)
+    encodeFrame(writer, { type: 'ping' })
+    return this.#seal(writer, datagramBytes, { open: false, pieces: [] }, true, nowUs)
+  }
+
+  #seal(
+    writer: Writer,
+    datagramBytesMin: number,
+    content: Content,
+    isSizeProbe: boolean,
+    nowUs: number,
+  ): Uint8Array {
+    const padding = datagramBytesMin - dataOverheadBytes - writer.length
+    if (padding > 0) writer.zeros(padding)
+    const packetNumber = this.#keys.nextPacketNumber
+    const datagram = this.#keys.seal(writer.written)
+    this.#transmission.onSent(packetNumber, datagram.length, content, isSizeProbe, nowUs)
+    return datagram
+  }
+
+  #hasMore(): boolean {
+    if (this.#phase.type === 'opening') return this.#phase.isDue
+    return this.#phase.type === 'streaming' && this.#stream.hasNext(this.#credit)
+  }
+
+  /**
+   * Waits for a confirm or for credit with nothing in flight: then nobody but us can break the
+   * silence (§5.3).
+   */
+  #armAsk(nowUs: number): void {
+    const waits =
+      this.#phase.type === 'streaming' &&
+      (this.#confirmed < this.#lastSequence || this.#stream.unsentBytes > 0)
+    if (!waits || this.#transmission.inFlightPackets > 0 || this.#hasMore()) {
+      this.#askAtUs = undefined
+      return
+    }
+    const pause = this.#transmission.ptoBaseUs() * 1.5 ** this.#asks
+    this.#askAtUs ??= nowUs + Math.min(pause, askPauseMaxUs)
+  }
+
+  #isQuiet(): boolean {
+    return (
+      this.#phase.type === 'streaming' &&
+      this.#readIsOpen &&
+      this.#stream.heldBytes === 0 &&
+      this.#confirmed >= this.#lastSequence
+    )
+  }
+}
+
+function earliest(...deadlines: readonly (number | undefined)[]): number | undefined {
+  let earliestUs: number | undefined
+  for (const deadline of deadlines) {
+    if (deadline !== undefined && (earliestUs === undefined || deadline < earliestUs)) {
+      earliestUs = deadline
+    }
+  }
+  return earliestUs
+}

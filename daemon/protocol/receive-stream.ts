@@ -1,0 +1,90 @@
+/**
+ * The receiving half of a session's stream: puts pieces in order. Holds nothing beyond the credit
+ * that was given; must never look into the bytes.
+ */
+import { assert } from './assert.ts'
+import { streamSegmentsMax } from './limits.ts'
+
+type Segment = { readonly offset: number; readonly bytes: Uint8Array }
+
+export type Received = 'taken' | 'duplicate' | 'crowded' | 'beyond-credit'
+
+export class ReceiveStream {
+  /** Out of order, sorted by offset, overlaps allowed. */
+  readonly #segments: Segment[] = []
+  #ready: Uint8Array[] = []
+  #readyStart = 0
+  #nextOffset = 0
+
+  /** The first offset that has not come in order. */
+  get nextOffset(): number {
+    return this.#nextOffset
+  }
+
+  get hasReady(): boolean {
+    return this.#ready.length > 0
+  }
+
+  /**
+   * The peer may send below `credit`. A `crowded` piece must be treated as if its packet had been
+   * lost.
+   */
+  onPiece(offset: number, bytes: Uint8Array, credit: number): Received {
+    const end = offset + bytes.length
+    if (end > credit) return 'beyond-credit'
+    if (end <= this.#nextOffset) return 'duplicate'
+    if (offset > this.#nextOffset) return this.#keep({ offset, bytes })
+    this.#take({ offset, bytes })
+    this.#takeSegments()
+    return 'taken'
+  }
+
+  /** All bytes that have come in order since the last call, as one buffer that the caller owns. */
+  takeReady(): { readonly offset: number; readonly bytes: Uint8Array } {
+    const offset = this.#readyStart
+    const bytes = new Uint8Array(this.#nextOffset - offset)
+    let position = 0
+    for (const part of this.#ready) {
+      bytes.set(part, position)
+      position += part.length
+    }
+    assert(position === bytes.length, 'the ready parts add up to the ready bytes')
+    this.#ready = []
+    this.#readyStart = this.#nextOffset
+    return { offset, bytes }
+  }
+
+  #keep(segment: Segment): Received {
+    let low = 0
+    let high = this.#segments.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      const other = this.#segments[middle]
+      if (other !== undefined && other.offset < segment.offset) low = middle + 1
+      else high = middle
+    }
+    const same = this.#segments[low]
+    if (same?.offset === segment.offset && same.bytes.length >= segment.bytes.length) {
+      return 'duplicate'
+    }
+    if (this.#segments.length >= streamSegmentsMax) return 'crowded'
+    this.#segments.splice(low, 0, segment)
+    return 'taken'
+  }
+
+  #takeSegments(): void {
+    let taken = 0
+    for (const segment of this.#segments) {
+      if (segment.offset > this.#nextOffset) break
+      if (segment.offset + segment.bytes.length > this.#nextOffset) this.#take(segment)
+      taken++
+    }
+    if (taken > 0) this.#segments.splice(0, taken)
+  }
+
+  #take(segment: Segment): void {
+    const part = segment.bytes.subarray(this.#nextOffset - segment.offset)
+    this.#ready.push(part)
+    this.#nextOffset += part.length
+  }
+}

@@ -1,0 +1,39 @@
+/**
+ * The keys of one session at one side: seals with the next packet number, opens each number once. Must never use a packet
+ * number twice, which would give the keys away.
+ */
+import { assert } from './assert.ts'
+import { packetsMax } from './limits.ts'
+import type { ConnectionId, DataPacket } from './packet.ts'
+import type { PacketProtection } from './protection.ts'
+import { ReplayWindow } from './replay-window.ts'
+
+export class SessionKeys {
+  readonly #protection: PacketProtection
+  readonly #opened = new ReplayWindow()
+  readonly peerCid: ConnectionId
+  #nextPacketNumber = 0
+
+  constructor(protection: PacketProtection, peerCid: ConnectionId) {
+    this.#protection = protection
+    this.peerCid = peerCid
+  }
+
+  get nextPacketNumber(): number {
+    return this.#nextPacketNumber
+  }
+
+  /** A whole datagram with these frames. */
+  seal(frames: Uint8Array): Uint8Array {
+    assert(this.#nextPacketNumber < packetsMax, 'A session is renewed before its keys wear out.')
+    return this.#protection.seal(this.#nextPacketNumber++, frames)
+  }
+
+  /** PROTOCOL §3.8. `undefined`: seen before, too old, or forged. */
+  open(packet: DataPacket): Uint8Array | undefined {
+    if (!this.#opened.isFresh(packet.packetNumber)) return undefined
+    const frames = this.#protection.open(packet)
+    if (frames !== undefined) this.#opened.mark(packet.packetNumber)
+    return frames
+  }
+}

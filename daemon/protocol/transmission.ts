@@ -1,0 +1,221 @@
+/**
+ * What one session may send and when: the ledger of losses, the congestion window, the pacer and the size of datagrams, wired
+ * to each other. Must never know what a packet carries, beyond handing it back with its fate.
+ */
+import type { AckRange } from './ack-ranges.ts'
+import { Congestion } from './congestion.ts'
+import { idleRestartUs, silentProbesBeforeHello } from './limits.ts'
+import type { SentPacket } from './loss-detection.ts'
+import { LossDetection } from './loss-detection.ts'
+import { Pacer } from './pacer.ts'
+import { PathMtu } from './path-mtu.ts'
+import { Rtt } from './rtt.ts'
+
+export type AckFate<Content> = {
+  readonly acked: readonly Content[]
+  readonly lost: readonly Content[]
+}
+
+export type DeadlineFate<Content> = {
+  readonly lost: readonly Content[]
+  /** How many packets must leave now, whatever the window says. */
+  readonly probes: number
+}
+
+export class Transmission<Content> {
+  readonly #rtt = new Rtt()
+  readonly #ledger = new LossDetection<Content>(this.#rtt)
+  // Until OPENED has said what the peer takes, nothing larger than the base is tried.
+  readonly #mtu = new PathMtu(0)
+  readonly #congestion: Congestion
+  readonly #pacer: Pacer
+  #lastSentAtUs: number | undefined
+  #retransmittedPackets = 0
+
+  /** `bytesPerSecondMax` 0: no limit. */
+  constructor(bytesPerSecondMax: number) {
+    this.#congestion = new Congestion(
+      this.#mtu.datagramBytes,
+      bytesPerSecondMax > 0 ? { bytesPerSecondMax } : {},
+    )
+    this.#pacer = new Pacer(this.#mtu.datagramBytes)
+  }
+
+  /** Size of a full packet. */
+  get datagramBytes(): number {
+    return this.#mtu.datagramBytes
+  }
+
+  get inFlightPackets(): number {
+    return this.#ledger.inFlightPackets
+  }
+
+  get silentPtos(): number {
+    return this.#ledger.silentPtos
+  }
+
+  get smoothedRttUs(): number {
+    return this.#rtt.smoothedUs
+  }
+
+  get lostPackets(): number {
+    return this.#retransmittedPackets
+  }
+
+  windowBytes(): number {
+    return this.#congestion.windowBytes()
+  }
+
+  ptoBaseUs(): number {
+    return this.#rtt.ptoBaseUs()
+  }
+
+  /** Window and pacer let a full packet leave now. */
+  maySend(nowUs: number): boolean {
+    return this.#hasWindow() && this.#pacer.delayUntilUs(nowUs) <= nowUs
+  }
+
+  /** When the pacer lets the next packet leave; undefined: not before an ack. */
+  sendAtUs(nowUs: number): number | undefined {
+    return this.#hasWindow() ? this.#pacer.delayUntilUs(nowUs) : undefined
+  }
+
+  /** Size of a probe for larger datagrams that should leave now. */
+  takeSizeProbe(nowUs: number): number | undefined {
+    if (!this.#rtt.hasSample) return undefined
+    const bytes = this.#mtu.nextProbe(nowUs)
+    if (bytes !== undefined) this.#mtu.onProbeSent(bytes)
+    return bytes
+  }
+
+  /** A packet leaves that asks for an ack. */
+  onSent(
+    packetNumber: number,
+    bytes: number,
+    content: Content,
+    isMtuProbe: boolean,
+    nowUs: number,
+  ): void {
+    if (this.#lastSentAtUs !== undefined && this.#ledger.inFlightPackets === 0) {
+      if (nowUs - this.#lastSentAtUs >= idleRestartUs) this.#onIdle(nowUs)
+    }
+    this.#lastSentAtUs = nowUs
+    this.#ledger.onPacketSent(packetNumber, bytes, content, nowUs, { isMtuProbe })
+    this.#pacer.onSent(bytes, nowUs)
+  }
+
+  onUnackedSent(packetNumber: number): void {
+    this.#ledger.onUnackedPacketSent(packetNumber)
+  }
+
+  /** There was room to send and nothing to send. */
+  onAppLimited(): void {
+    this.#ledger.onAppLimited()
+  }
+
+  onPeerDatagramMax(bytes: number): void {
+    if (this.#mtu.onPeerBytesMax(bytes)) this.#onSizeChanged()
+  }
+
+  onTooLong(bytes: number, nowUs: number): void {
+    if (this.#mtu.onMessageTooLong(bytes, nowUs)) this.#onSizeChanged()
+  }
+
+  /** `undefined`: the peer acks what was never sent. */
+  onAck(
+    ranges: readonly AckRange[],
+    ackDelayUs: number,
+    nowUs: number,
+  ): AckFate<Content> | undefined {
+    const outcome = this.#ledger.onAckReceived(ranges, ackDelayUs, nowUs)
+    if (outcome.type === 'never-sent') return undefined
+    for (const packet of outcome.newlyAcked) this.#onArrived(packet)
+    for (const packet of outcome.spurious) this.#onArrived(packet)
+    if (outcome.spurious.length > 0) this.#congestion.onSpuriousLoss(outcome.spurious.length)
+    this.#onLost(outcome.lost, outcome.lostMtuProbes, nowUs)
+    if (outcome.newlyAcked.length > 0) {
+      this.#congestion.onPacketsAcked({
+        nowUs,
+        ackedBytes: outcome.ackedBytes,
+        ackedPackets: outcome.newlyAcked.length,
+        inFlightBytes: this.#ledger.inFlightBytes,
+        smoothedRttUs: this.#rtt.smoothedUs,
+        rttSampleUs: outcome.rttSampleUs,
+        rateSample: outcome.rateSample,
+      })
+    }
+    this.#pacer.onRateChanged(this.#congestion.pacingBytesPerSecond(), nowUs)
+    return {
+      acked: [...contents(outcome.newlyAcked), ...contents(outcome.spurious)],
+      lost: contents(outcome.lost),
+    }
+  }
+
+  deadlineUs(): number | undefined {
+    return this.#ledger.deadlineUs()
+  }
+
+  onDeadline(nowUs: number): DeadlineFate<Content> | undefined {
+    const outcome = this.#ledger.onDeadline(nowUs)
+    if (outcome === undefined) return undefined
+    if (outcome.type === 'lost') {
+      this.#onLost(outcome.packets, outcome.mtuProbes, nowUs)
+      return { lost: contents(outcome.packets), probes: 0 }
+    }
+    const silent = this.#ledger.silentPtos
+    if (this.#mtu.onSilentPtos(silent, nowUs)) this.#onSizeChanged()
+    if (silent === silentProbesBeforeHello) this.#congestion.onPersistentCongestion()
+    this.#pacer.onRateChanged(this.#congestion.pacingBytesPerSecond(), nowUs)
+    return { lost: [], probes: outcome.count }
+  }
+
+  /** What the packets carry that wait longest for their ack. */
+  oldestInFlight(countMax: number): Content[] {
+    return contents(this.#ledger.oldestInFlight(countMax))
+  }
+
+  #hasWindow(): boolean {
+    const after = this.#ledger.inFlightBytes + this.#mtu.datagramBytes
+    return after <= this.#congestion.windowBytes() || this.#ledger.inFlightPackets === 0
+  }
+
+  #onArrived(packet: SentPacket<Content>): void {
+    const grown = packet.isMtuProbe
+      ? this.#mtu.onProbeAcked(packet.bytes)
+      : this.#mtu.onPacketAcked(packet.bytes)
+    if (grown) this.#onSizeChanged()
+  }
+
+  #onLost(
+    packets: readonly SentPacket<Content>[],
+    mtuProbes: readonly SentPacket<Content>[],
+    nowUs: number,
+  ): void {
+    for (const probe of mtuProbes) this.#mtu.onProbeLost(probe.bytes, nowUs)
+    const newest = packets.at(-1)
+    if (newest === undefined) return
+    this.#retransmittedPackets += packets.length
+    for (const packet of packets) {
+      if (this.#mtu.onPacketLost(packet.bytes, nowUs)) this.#onSizeChanged()
+    }
+    this.#congestion.onPacketsLost({
+      nowUs,
+      lostPackets: packets.length,
+      newestSentAtUs: newest.sentAtUs,
+    })
+  }
+
+  #onIdle(nowUs: number): void {
+    this.#congestion.onIdle()
+    this.#pacer.onRateChanged(this.#congestion.pacingBytesPerSecond(), nowUs)
+  }
+
+  #onSizeChanged(): void {
+    this.#congestion.onPacketSizeChanged(this.#mtu.datagramBytes)
+    this.#pacer.onPacketSizeChanged(this.#mtu.datagramBytes)
+  }
+}
+
+function contents<Content>(packets: readonly SentPacket<Content>[]): Content[] {
+  return packets.map((packet) => packet.content)
+}
