@@ -355,8 +355,8 @@ function writeId(writer: Writer, id: Uint8Array): void {
   writer.bytes(id)
 }
 
-// A copy, unlike stream bytes: ids are kept, and must not keep a packet with them. Not `slice`: of a
-// Buffer that is a view.
+// A copy, unlike stream bytes: ids are kept, and must not keep a packet with them. Not by `slice`,
+// which gives a view of a Buffer.
 function readId(reader: Reader): Uint8Array {
   return new Uint8Array(reader.bytes(idBytes))
 }

@@ -252,8 +252,9 @@ test('a record in one piece is a view of it', () => {
 
 test('an encoder refuses what a correct peer would not take', () => {
   const wrong: ((writer: Writer) => void)[] = [
-    (writer) => encodeSkip(writer, []),
-    (writer) => encodeSkip(writer, [new Uint8Array(15)]),
+    (writer) => encodeSkip(writer, new Uint8Array(0)),
+    (writer) => encodeSkip(writer, new Uint8Array(15)),
+    (writer) => encodeSkip(writer, new Uint8Array(16 * 1_025)),
     (writer) => encodeMessageHead(writer, 19),
     (writer) => encodeMessageHead(writer, 2 ** 28 + 1),
     (writer) => encodeResumeHead(writer, 20, 20),

@@ -39,7 +39,8 @@ export type RecordEvent =
       readonly offset: number
       readonly bytes: Uint8Array
     }
-  | { readonly type: 'skip'; readonly uids: readonly Uint8Array[] }
+  /** 16 bytes for each row that is not coming. */
+  | { readonly type: 'skip'; readonly uids: Uint8Array }
   /** What follows goes on at `offset` of a body of `length` bytes; it ends with a `rest`. */
   | { readonly type: 'resume'; readonly length: number; readonly offset: number }
   /** The last event there is. The peer broke a rule. */
@@ -71,7 +72,7 @@ type OpenRecord =
 export class RecordParser {
   readonly #bodyBytesMax: number
   #open: OpenRecord | undefined
-  // The bytes of `#open` that are here. It doubles when full, so a body is not copied over and over.
+  // The bytes of `#open` that are here. It doubles when full: no body is copied over and over.
   #held = noBytes
   #heldBytes = 0
   // The beginning of a head that came in two pieces.
@@ -172,7 +173,7 @@ export class RecordParser {
       bytes = this.#releaseHeld()
     }
     this.#open = undefined
-    if (open.type === 'skip') return { type: 'skip', uids: uidsOf(bytes) }
+    if (open.type === 'skip') return { type: 'skip', uids: bytes }
     if (open.offset === 0) return { type: 'message', body: bytes }
     return { type: 'rest', length: open.length, offset: open.offset, bytes }
   }
@@ -213,11 +214,14 @@ export function encodeMessageHead(writer: Writer, length: number): void {
   writer.varint(length)
 }
 
-export function encodeSkip(writer: Writer, uids: readonly Uint8Array[]): void {
-  assert(uids.length > 0 && uids.length <= skipCountMax, 'A SKIP has 1 to 1,024 uids.')
+/** `uids` has 16 bytes for each of 1 to 1,024 rows. */
+export function encodeSkip(writer: Writer, uids: Uint8Array): void {
+  const count = uids.length / uidBytes
+  assert(Number.isInteger(count), 'A uid has 16 bytes.')
+  assert(count > 0 && count <= skipCountMax, 'A SKIP has 1 to 1,024 uids.')
   writer.u8(recordType.skip)
-  writer.varint(uids.length)
-  for (const uid of uids) writeUid(writer, uid)
+  writer.varint(count)
+  writer.bytes(uids)
 }
 
 /** The head of a RESUME; the body's bytes from `offset` to `length` follow. */
@@ -250,9 +254,10 @@ export function bodyLength(message: Message): number {
 /** The body but for its data, which follows without anything between: it may be long. */
 export function encodeBodyHead(writer: Writer, message: Message): void {
   const { token, headers, digest } = message
+  assert(message.uid.length === uidBytes, 'A uid has 16 bytes.')
   assert(utf8Length(token) <= tokenBytesMax, 'A token has at most 255 bytes.')
   assert((digest !== undefined) === needsDigest(message.data.length), 'Long data has a digest.')
-  writeUid(writer, message.uid)
+  writer.bytes(message.uid)
   writer.u8(flagsOf(message))
   writer.varint(message.row)
   writer.varint(message.timeMs)
@@ -297,17 +302,4 @@ function isHeadComplete(bytes: Uint8Array, start: number): boolean {
     end += 1 << (first >>> 6)
   }
   return end <= bytes.length
-}
-
-function uidsOf(bytes: Uint8Array): Uint8Array[] {
-  const uids: Uint8Array[] = []
-  for (let start = 0; start < bytes.length; start += uidBytes) {
-    uids.push(bytes.subarray(start, start + uidBytes))
-  }
-  return uids
-}
-
-function writeUid(writer: Writer, uid: Uint8Array): void {
-  assert(uid.length === uidBytes, 'A uid has 16 bytes.')
-  writer.bytes(uid)
 }

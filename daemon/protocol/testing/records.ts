@@ -2,13 +2,13 @@
 import * as fc from 'fast-check'
 import type { Message } from '../record.ts'
 import { bodyLength, encodeBodyHead, encodeMessage, encodeSkip } from '../record.ts'
-import { Writer } from '../wire.ts'
+import { concat, Writer } from '../wire.ts'
 import { numbers, texts } from './frames.ts'
 
 /** One record of a stream, and its bytes. */
 export type SampleRecord =
   | { readonly type: 'message'; readonly message: Message; readonly bytes: Uint8Array }
-  | { readonly type: 'skip'; readonly uids: readonly Uint8Array[]; readonly bytes: Uint8Array }
+  | { readonly type: 'skip'; readonly uids: Uint8Array; readonly bytes: Uint8Array }
 
 const plain = { noNullPrototype: true } as const
 const uids = fc.uint8Array({ minLength: 16, maxLength: 16 })
@@ -30,7 +30,7 @@ export const messages: fc.Arbitrary<Message> = fc.record(
 
 export const records: fc.Arbitrary<SampleRecord> = fc.oneof(
   messages.map((message) => messageRecord(message)),
-  fc.array(uids, { minLength: 1, maxLength: 40 }).map((uids) => skipRecord(uids)),
+  fc.array(uids, { minLength: 1, maxLength: 40 }).map((uids) => skipRecord(concat(...uids))),
 )
 
 export function bodyOf(message: Message): Uint8Array {
@@ -46,7 +46,7 @@ function messageRecord(message: Message): SampleRecord {
   return { type: 'message', message, bytes: writer.written }
 }
 
-function skipRecord(uids: readonly Uint8Array[]): SampleRecord {
+function skipRecord(uids: Uint8Array): SampleRecord {
   const writer = new Writer(64)
   encodeSkip(writer, uids)
   return { type: 'skip', uids, bytes: writer.written }
