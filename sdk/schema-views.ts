@@ -38,10 +38,10 @@ SELECT
   ${secondsUntil('CASE WHEN p.id IS NOT NULL THEN p.retry_at ELSE l.retry_at END')} AS retry_in_s
 FROM mqout AS o
 LEFT JOIN mqparked AS p ON p.id = o.id AND p.uid = o.uid
-LEFT JOIN mqlane AS l ON l.id = (
+LEFT JOIN mqlane AS l ON l.id = coalesce(
   -- The lane of the key that the token names, else the lane without a key.
-  SELECT id FROM mqlane WHERE host = o.host AND port = o.port AND key IN (o.token, '')
-  ORDER BY key DESC LIMIT 1
+  (SELECT id FROM mqlane WHERE host = o.host AND port = o.port AND key = o.token),
+  (SELECT id FROM mqlane WHERE host = o.host AND port = o.port AND key = '')
 );
 `
 
