@@ -79,6 +79,22 @@ test('a row deleted in flight is delivered or cancelled once its run is done', a
   await mq.delivered(3)
 })
 
+test('a row is delivered once its lane is confirmed up to it', async (t) => {
+  const path = scratchPath(t)
+  using mq = open(path)
+  mq.sendMany(Array.from({ length: 4 }, () => ({ host: 'b', data: 'x' })))
+  shell(path, `INSERT INTO mqlane (id, host, port) VALUES (1, 'b', 9000); ${numbered(1, 4)}`)
+  const [second, third] = [mq.delivered(2), mq.delivered(3)]
+  shell(path, 'BEGIN; DELETE FROM mqout WHERE id < 3; UPDATE mqlane SET confirmed = 2; COMMIT;')
+  await second
+  assert.equal(await settled(third), isPending)
+  const ids = '0000000000000001000000000000000200000000000000000000000000000004'
+  mq.cancel(3)
+  shell(path, `BEGIN; ${withoutId(1, ids)} UPDATE mqlane SET confirmed = 3; COMMIT;`)
+  await assert.rejects(third, { code: 'TINYMQ_CANCELLED' })
+  await mq.delivered(2)
+})
+
 test('an id is found in a run only where an id begins', async (t) => {
   const path = scratchPath(t)
   using mq = open(path)

@@ -9,7 +9,13 @@ export type Outcome =
   | { readonly type: 'delivered' }
   | { readonly type: 'lost'; readonly error: TinymqError }
 
-type Run = { readonly ids: Uint8Array | null; readonly done: number }
+type Run = {
+  readonly first: number
+  readonly id_first: number
+  readonly ids: Uint8Array | null
+  readonly done: number
+  readonly confirmed: number | null
+}
 
 /** Reads outcomes from one connection. */
 export class OutcomeReader {
@@ -21,8 +27,9 @@ export class OutcomeReader {
     this.#row = prepare(db, 'SELECT uid FROM mqout WHERE id = ?')
     this.#runs = prepare(
       db,
-      `SELECT ids, done_at IS NOT NULL AS done FROM mqrun
-      WHERE id_last >= ? AND id_first <= ?`,
+      `SELECT r.first, r.id_first, r.ids, r.done_at IS NOT NULL AS done, l.confirmed
+      FROM mqrun AS r LEFT JOIN mqlane AS l ON l.id = r.lane
+      WHERE r.id_last >= ? AND r.id_first <= ?`,
     )
     this.#counters = prepare(
       db,
@@ -44,10 +51,15 @@ export class OutcomeReader {
     if (row !== undefined && (uid === undefined || Buffer.compare(row.uid, uid) === 0)) {
       return { type: 'waiting', uid: row.uid }
     }
-    const runs = (this.#runs.all(id, id) as Run[]).filter(({ ids }) => includesId(ids, id))
-    if (runs.some(({ done }) => done === 1)) return { type: 'delivered' }
-    // Deleted while it was in flight: whether the peer has it will be known when the run is done.
-    if (runs.length > 0) return { type: 'waiting', uid }
+    let isInFlight = false
+    for (const run of this.#runs.all(id, id) as Run[]) {
+      const sequence = sequenceOf(run, id)
+      if (sequence === undefined) continue
+      if (run.done === 1 || sequence <= (run.confirmed ?? 0)) return { type: 'delivered' }
+      isInFlight = true
+    }
+    // Deleted while it was in flight: the daemon will say whether that came in time.
+    if (isInFlight) return { type: 'waiting', uid }
     return { type: 'lost', error: this.#lost(id, uid !== undefined) }
   }
 
@@ -67,18 +79,18 @@ export class OutcomeReader {
     }
     return new TinymqError(
       'TINYMQ_CANCELLED',
-      `row ${id} was deleted from mqout before the peer had it`,
+      `row ${id} was deleted from mqout before the peer confirmed it`,
     )
   }
 }
 
-/** Whether a run has the row: its ids are 8 bytes big-endian each; NULL means all of its range. */
-function includesId(ids: Uint8Array | null, id: number): boolean {
-  if (ids === null) return true
+/** The sequence number that the row has in the run, `undefined` when it is not in it. */
+function sequenceOf({ first, id_first, ids }: Run, id: number): number | undefined {
+  if (ids === null) return first + id - id_first
   const wanted = new Uint8Array(8)
   new DataView(wanted.buffer).setBigUint64(0, BigInt(id))
   const all = Buffer.from(ids.buffer, ids.byteOffset, ids.byteLength)
   let at = all.indexOf(wanted)
   while (at !== -1 && at % 8 !== 0) at = all.indexOf(wanted, at + 1)
-  return at !== -1
+  return at === -1 ? undefined : first + at / 8
 }

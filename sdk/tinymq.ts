@@ -128,9 +128,9 @@ export class Tinymq implements Disposable {
   /**
    * Resolves when the peer has the message of row `id` on disk. To wait again after a restart, keep
    * the id.
-   * @throws TinymqError TINYMQ_CANCELLED when the row was deleted before, TINYMQ_NO_SUCH_ROW when
-   * there never was one, TINYMQ_FORGOTTEN when it is too long ago to tell, TINYMQ_CLOSED; and the
-   * reason of the signal.
+   * @throws TinymqError TINYMQ_CANCELLED when the row was deleted before that (if it was in flight
+   * then, the peer may have it all the same), TINYMQ_NO_SUCH_ROW when there never was one,
+   * TINYMQ_FORGOTTEN when it is too long ago to tell, TINYMQ_CLOSED; and the reason of the signal.
    */
   async delivered(id: number, options: DeliveredOptions = {}): Promise<void> {
     checkId(id)
@@ -139,7 +139,7 @@ export class Tinymq implements Disposable {
 
   /**
    * Takes a message back: deletes its row from the outbox. Returns whether there was one. When it
-   * was in flight already, it may arrive all the same; `delivered` tells.
+   * was in flight already (`mqstatus` tells), it may arrive all the same.
    */
   cancel(id: number): boolean {
     checkId(id)
