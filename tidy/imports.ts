@@ -88,7 +88,7 @@ const layers: readonly Layer[] = [
   { at: 'daemon/protocol/', own: ['daemon/protocol/'], modules: [] },
   {
     at: 'daemon/store/',
-    own: ['daemon/store/', 'sdk/schema', 'sdk/errors', ...coreValues],
+    own: ['daemon/store/', 'sdk/schema', 'sdk/database', 'sdk/errors', ...coreValues],
     modules: ['node:', 'better-sqlite3'],
   },
   {

@@ -1,6 +1,7 @@
 /**
- * The responder's door: decides which HELLO1 gets an answer, and keeps what is half open. Works from the cheapest check to the
- * dearest, holds a fixed number of strangers, and answers none of them with more than they sent (P11).
+ * The responder's door: decides which HELLO1 gets an answer, and keeps what is half open. Works
+ * from the cheapest check to the dearest, holds a fixed number of strangers, and answers none of
+ * them with more than they sent (P11).
  */
 import { addressKey, isPrivate } from './address.ts'
 import type { Environment } from './environment.ts'
@@ -131,14 +132,8 @@ export class Acceptor {
   }
 
   #takesKeyless(from: Address): boolean {
-    switch (this.#options.keylessFrom) {
-      case 'anywhere':
-        return true
-      case 'private':
-        return isPrivate(from.ip)
-      default:
-        return false
-    }
+    const { keylessFrom } = this.#options
+    return keylessFrom === 'anywhere' || (keylessFrom === 'private' && isPrivate(from.ip))
   }
 
   /** PROTOCOL §3.4. */

@@ -1,7 +1,9 @@
 /**
- * The initiator's way from a name to keys: look the name up, greet its addresses with HELLO1 until one answers, for ever.
- * Must never give up, and never speak more often than `hello-pause.ts` allows but for one hint a second.
+ * The initiator's way from a name to keys: look the name up, greet its addresses with HELLO1 until
+ * one answers, for ever. Must never give up, and never speak more often than `hello-pause.ts`
+ * allows but for one hint a second.
  */
+import type { Trouble } from './after-close.ts'
 import type { Environment } from './environment.ts'
 import { InitiatorHandshake } from './handshake.ts'
 import type { Key } from './handshake.ts'
@@ -27,9 +29,6 @@ export type ConnectorOptions = {
   /** Since when the peer has been out of reach: monotonic microseconds. */
   readonly outageSinceUs: number
 }
-
-/** Why it has not worked so far. */
-export type ConnectorTrouble = { readonly code: string; readonly reason: string }
 
 type LookUp =
   | { readonly type: 'due'; readonly atUs: number }
@@ -63,14 +62,16 @@ export class Connector {
   }
 
   /** Undefined while it is too early to speak of trouble. */
-  trouble(): ConnectorTrouble | undefined {
+  trouble(): Trouble | undefined {
     if (this.#unresolved !== '') return { code: 'TINYMQ_UNRESOLVED', reason: this.#unresolved }
     if (this.#foreignVersions !== '') {
-      const reason = `the peer speaks version ${this.#foreignVersions} of the protocol, this node ${protocolVersion}: upgrade the older one`
+      const versions = `${this.#foreignVersions} of the protocol, this node ${protocolVersion}`
+      const reason = `the peer speaks version ${versions}: upgrade the older one`
       return { code: 'TINYMQ_VERSION', reason }
     }
     if (this.#attempt < 3) return undefined
-    const reason = `no answer from ${this.#ips.join(' and ')} port ${this.#options.port}: is tinymq running there, and may UDP pass?`
+    const to = `${this.#ips.join(' and ')} port ${this.#options.port}`
+    const reason = `no answer from ${to}: is tinymq running there, and may UDP pass?`
     return { code: 'TINYMQ_NO_ANSWER', reason }
   }
 
@@ -85,7 +86,8 @@ export class Connector {
     this.#lookUp = { type: 'due', atUs: Math.max(nowUs + resolveAgainUs, this.#helloAtUs) }
     this.#unresolved = ips.length === 0 ? reason : ''
     if (ips.length === 0) {
-      // The last known addresses stay in use: a name server may be out of reach while the peer is not.
+      // The last known addresses stay in use: a name server may be out of reach while the peer is
+      // not.
       this.#lookUp = { type: 'due', atUs: nowUs + this.#pauseUs(nowUs) }
       if (this.#ips.length === 0) this.#attempt++
       return

@@ -3,8 +3,14 @@
  * the store keeps up. What all windows may hold together is the owner's share, so a crowd gets
  * small windows, not a full memory (P9).
  */
-import { creditGrowthUs, creditWindowFirst, creditWindowMax, creditWindowMin } from './limits.ts'
-import { heldBytesAll, spillBytesMax } from './limits.ts'
+import {
+  creditGrowthUs,
+  creditWindowFirst,
+  creditWindowMax,
+  creditWindowMin,
+  heldBytesAll,
+  spillBytesMax,
+} from './limits.ts'
 
 /** What one of `sessions` inbound sessions may hold. */
 export function creditShare(sessions: number): number {
@@ -41,7 +47,7 @@ export class Credit {
   onDurable(durable: number, shareBytes: number, nowUs: number): void {
     if (durable <= this.#durable) return
     this.#durable = durable
-    if (durable - this.#grownAt >= this.#windowBytes) {
+    if (2 * (durable - this.#grownAt) >= this.#windowBytes) {
       if (nowUs - this.#grownAtUs < creditGrowthUs) this.#windowBytes *= 2
       this.#grownAt = durable
       this.#grownAtUs = nowUs

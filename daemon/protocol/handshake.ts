@@ -1,6 +1,6 @@
 /**
- * The handshake of PROTOCOL §4 on both sides: from HELLO1 and HELLO2 to the keys of a session. Must never keep a secret once
- * the keys are made.
+ * The handshake of PROTOCOL §4 on both sides: from HELLO1 and HELLO2 to the keys of a session. Must
+ * never keep a secret once the keys are made.
  */
 import type { Environment } from './environment.ts'
 import { protocolVersions } from './limits.ts'

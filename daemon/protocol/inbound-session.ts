@@ -230,6 +230,7 @@ export class InboundSession {
       case 'confirm':
       case 'opened':
         assert(false, 'A frame that an initiator may not send was not decoded.')
+        return undefined
       default:
         return unreachable(frame)
     }

@@ -1,6 +1,6 @@
 /**
- * All inbound sessions of a node: from the first packet that proves a half-open one to its close. Shares the memory for what
- * is held among them. Must never answer a packet that has not opened.
+ * All inbound sessions of a node: from the first packet that proves a half-open one to its close.
+ * Shares the memory for what is held among them. Must never answer a packet that has not opened.
  */
 import type { Acceptor, HalfOpen } from './acceptor.ts'
 import { creditShare } from './credit.ts'
@@ -41,7 +41,10 @@ export class InboundSessions {
     return this.#byId.has(session)
   }
 
-  /** The session that the packet belonged to and that must be looked after; undefined: it is not ours, or junk. */
+  /**
+   * The session that the packet belonged to and that must be looked after; undefined: it is not
+   * ours, or junk.
+   */
   onData(
     packet: DataPacket,
     from: Address,
@@ -104,7 +107,7 @@ export class InboundSessions {
 
   /** The node stops. */
   stop(out: Output[]): void {
-    for (const id of [...this.#byId.keys()]) {
+    for (const id of this.#byId.keys()) {
       this.#end(id, { code: closeCode.stopping, reason: '' }, out)
     }
   }

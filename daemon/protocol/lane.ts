@@ -1,23 +1,21 @@
 /**
- * One outbound lane: brings its session up, keeps it up while there are rows, and says what is wrong when it cannot. It asks
- * the store and the network by pushing outputs; it never waits, and never looks at rows.
+ * One outbound lane: brings its session up, keeps it up while there are rows, and says what is
+ * wrong when it cannot. It asks the store and the network by pushing outputs; it never waits, and
+ * never looks at rows.
  */
 import { assert, unreachable } from './assert.ts'
-import { closeReason } from './close-reason.ts'
+import type { Trouble } from './after-close.ts'
+import { afterClose } from './after-close.ts'
 import { Connector } from './connector.ts'
-import type { Environment } from './environment.ts'
 import type { CloseCode, CloseFrame, Frame } from './frame.ts'
 import { closeCode } from './frame.ts'
-import type { Key } from './handshake.ts'
+import type { LaneOptions, LaneState } from './lane-state.ts'
 import {
   brokenPauseUs,
   openAttemptsMax,
   reopenPauseUs,
-  retryAfterMaxUs,
   silentGiveUpUs,
   silentProbesBeforeHello,
-  statusPauseUs,
-  supersededPauseUs,
   unknownPauseUs,
 } from './limits.ts'
 import type { Address, Output } from './node-io.ts'
@@ -26,51 +24,24 @@ import { OutboundSession } from './outbound-session.ts'
 import type { ConnectionId, Hello2 } from './packet.ts'
 import { toConnectionId } from './packet.ts'
 import type { SessionKeys } from './session-keys.ts'
-import type { LaneAddress, LaneStatus, SessionId, StoreResult } from './store-port.ts'
-
-/** What a lane needs from its node. */
-export type LaneOptions = {
-  readonly environment: Environment
-  readonly address: LaneAddress
-  readonly key: Key | undefined
-  /** Where peers can answer; '' and 0: where this comes from. */
-  readonly advertisedHost: string
-  readonly advertisedPort: number
-  readonly bytesPerSecondMax: number
-  /** What one session may read ahead now. */
-  readonly readShareBytes: () => number
-  readonly takeSessionId: () => SessionId
-  readonly isOwnAddress: (address: Address) => boolean
-}
+import { StatusTeller } from './status-teller.ts'
+import type { LaneAddress, StoreResult } from './store-port.ts'
 
 type Judged = Extract<StoreResult, { type: 'judged' }>
 type LaneOpened = Extract<StoreResult, { type: 'lane-opened' }>
 
-type State =
-  | { readonly type: 'connecting'; readonly connector: Connector }
-  /** `successor`: a handshake beside the session, because it is silent or old. */
-  | {
-      readonly type: 'up'
-      readonly session: OutboundSession
-      readonly localCid: ConnectionId
-      readonly successor: Connector | undefined
-    }
-  /** The peer, or an operator's policy, asks for a pause; without an end it takes a retry by hand. */
-  | { readonly type: 'resting'; readonly untilUs: number | undefined }
-  | { readonly type: 'ended' }
-
 export class Lane {
   readonly address: LaneAddress
   readonly #options: LaneOptions
-  #state: State
+  #state: LaneState
   #outageSinceUs: number
-  #statusKey = ''
-  #statusAtUs = -Infinity
+  readonly #teller: StatusTeller
   #successorAtUs = -Infinity
 
   constructor(options: LaneOptions, nowUs: number) {
     this.address = options.address
     this.#options = options
+    this.#teller = new StatusTeller(options.address)
     this.#outageSinceUs = nowUs
     this.#state = { type: 'connecting', connector: this.#newConnector(nowUs) }
   }
@@ -86,16 +57,9 @@ export class Lane {
 
   /** By which packets find this lane. */
   connectionIds(): ConnectionId[] {
-    switch (this.#state.type) {
-      case 'connecting':
-        return [this.#state.connector.scid]
-      case 'up': {
-        const { localCid, successor } = this.#state
-        return successor === undefined ? [localCid] : [localCid, successor.scid]
-      }
-      default:
-        return []
-    }
+    const successor = this.#connector()?.scid
+    const ids = this.#state.type === 'up' ? [this.#state.localCid] : []
+    return successor === undefined ? ids : [...ids, successor]
   }
 
   deadlineUs(nowUs: number): number | undefined {
@@ -148,7 +112,11 @@ export class Lane {
   /** Frames of a packet that opened under the session's keys. */
   onFrames(frames: readonly Frame[], nowUs: number, out: Output[]): void {
     if (this.#state.type !== 'up') return
-    for (const fact of this.#state.session.onFrames(frames, nowUs)) this.#onFact(fact, nowUs, out)
+    const { session, successor } = this.#state
+    for (const fact of session.onFrames(frames, nowUs)) this.#onFact(fact, nowUs, out)
+    if (this.#state.type !== 'up' || successor === undefined || session.needsRenewal(nowUs)) return
+    // The session was only slow: another would have to send again what is under way.
+    if (session.silentPtos === 0) this.#state = { ...this.#state, successor: undefined }
   }
 
   /** UNKNOWN for our session: followed up by a handshake, never trusted (PROTOCOL §3.6). */
@@ -199,7 +167,7 @@ export class Lane {
           type: 'event',
           event: { type: 'lane-open', lane: this.address, to: session.peer },
         })
-        this.#tellStatus({ type: 'open', rttUs: Math.round(session.smoothedRttUs) }, nowUs, out)
+        this.#teller.tell({ type: 'open', rttUs: Math.round(session.smoothedRttUs) }, nowUs, out)
         this.#read(out)
         return
       case 'again': {
@@ -295,13 +263,13 @@ export class Lane {
     const connector = this.#connector()
     if (connector === undefined) return
     if (connector.takeLookUp(nowUs)) out.push({ type: 'resolve', host: this.address.host })
-    const hello = connector.takeHello(nowUs)
-    for (const to of hello?.to ?? []) out.push({ type: 'send', to, bytes: hello?.bytes ?? empty })
+    const hello = connector.takeHello(nowUs) ?? { to: [], bytes: new Uint8Array(0) }
+    for (const to of hello.to) out.push({ type: 'send', to, bytes: hello.bytes })
     if (this.#state.type !== 'connecting') return
     const trouble = connector.trouble()
-    if (trouble === undefined) return this.#tellStatus({ type: 'connecting' }, nowUs, out)
+    if (trouble === undefined) return this.#teller.tell({ type: 'connecting' }, nowUs, out)
     const retryInUs = Math.max(0, connector.deadlineUs() - nowUs)
-    this.#tellTrouble({ ...trouble, retryInUs }, nowUs, out)
+    this.#teller.tellTrouble(trouble, retryInUs, nowUs, out)
   }
 
   #onKeys(
@@ -373,44 +341,21 @@ export class Lane {
   }
 
   #onClosed(session: OutboundSession, frame: CloseFrame, nowUs: number, out: Output[]): void {
-    const askedUs = Math.min(frame.retryAfterMs * 1000, retryAfterMaxUs)
-    switch (frame.code) {
-      case closeCode.refused: {
-        const { sequence, reason, retryAfterMs } = frame
-        const work = {
-          type: 'refused',
-          session: session.id,
-          sequence,
-          reason,
-          retryAfterMs,
-        } as const
-        out.push({ type: 'store', work })
-        this.#dropSession(session, nowUs, out)
-        return this.#startConnecting(nowUs, out)
-      }
-      case closeCode.done:
-      case closeCode.stopping:
-      case closeCode.damaged:
-        this.#dropSession(session, nowUs, out)
-        this.#state = { type: 'resting', untilUs: nowUs + Math.max(askedUs, reopenPauseUs) }
-        return
-      case closeCode.superseded:
-        return this.#restAsTold(frame, Math.max(askedUs, supersededPauseUs), nowUs, out)
-      case closeCode.protocol:
-        return this.#restAsTold(frame, Math.max(askedUs, brokenPauseUs), nowUs, out)
-      default:
-        return this.#restAsTold(frame, Math.max(askedUs, reopenPauseUs), nowUs, out)
+    if (frame.code === closeCode.refused) {
+      const { sequence, reason, retryAfterMs } = frame
+      const work = { type: 'refused', session: session.id, sequence, reason, retryAfterMs } as const
+      out.push({ type: 'store', work })
+      this.#dropSession(session, nowUs, out)
+      return this.#startConnecting(nowUs, out)
     }
-  }
-
-  #restAsTold(frame: CloseFrame, pauseUs: number, nowUs: number, out: Output[]): void {
-    this.#rest(pauseUs, closeReason(frame.code, frame.reason), nowUs, out)
+    const { pauseUs, trouble } = afterClose(frame)
+    this.#rest(pauseUs, trouble, nowUs, out)
   }
 
   /** `pauseUs` undefined: until somebody asks for a retry. */
   #rest(
     pauseUs: number | undefined,
-    trouble: { readonly code: string; readonly reason: string },
+    trouble: Trouble | undefined,
     nowUs: number,
     out: Output[],
   ): void {
@@ -419,11 +364,7 @@ export class Lane {
       type: 'resting',
       untilUs: pauseUs === undefined ? undefined : nowUs + pauseUs,
     }
-    this.#tellTrouble(
-      { code: trouble.code, reason: trouble.reason, retryInUs: pauseUs },
-      nowUs,
-      out,
-    )
+    if (trouble !== undefined) this.#teller.tellTrouble(trouble, pauseUs, nowUs, out)
   }
 
   /** Rows in flight are read again by the next session. */
@@ -436,7 +377,7 @@ export class Lane {
   #end(nowUs: number, out: Output[]): void {
     if (this.#state.type === 'up') this.#dropSession(this.#state.session, nowUs, out)
     this.#state = { type: 'ended' }
-    this.#tellStatus({ type: 'idle' }, nowUs, out)
+    this.#teller.tell({ type: 'idle' }, nowUs, out)
   }
 
   #read(out: Output[]): void {
@@ -456,39 +397,4 @@ export class Lane {
     })
     out.push({ type: 'send', to: session.peer, bytes })
   }
-
-  // ---- inside: what people read
-
-  #tellTrouble(
-    trouble: {
-      readonly code: string
-      readonly reason: string
-      readonly retryInUs: number | undefined
-    },
-    nowUs: number,
-    out: Output[],
-  ): void {
-    const { code, reason } = trouble
-    const isNew = this.#statusKey !== statusKey({ type: 'waiting', ...trouble })
-    if (isNew) {
-      out.push({ type: 'event', event: { type: 'lane-waits', lane: this.address, code, reason } })
-    }
-    this.#tellStatus({ type: 'waiting', ...trouble }, nowUs, out)
-  }
-
-  /** Said when it changes, and again when the time of the next attempt is news. */
-  #tellStatus(status: LaneStatus, nowUs: number, out: Output[]): void {
-    const key = statusKey(status)
-    if (key === this.#statusKey && nowUs - this.#statusAtUs < statusPauseUs) return
-    if (key === this.#statusKey && status.type !== 'waiting') return
-    this.#statusKey = key
-    this.#statusAtUs = nowUs
-    out.push({ type: 'store', work: { type: 'lane-status', lane: this.address.lane, status } })
-  }
-}
-
-const empty = new Uint8Array(0)
-
-function statusKey(status: LaneStatus): string {
-  return status.type === 'waiting' ? `${status.code} ${status.reason}` : status.type
 }

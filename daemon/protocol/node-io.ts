@@ -3,7 +3,10 @@
  */
 import type { LaneAddress, StoreResult, StoreWork } from './store-port.ts'
 
-/** Where a peer can be reached now: never an identity. `ip` in its shortest form, IPv4 never mapped into IPv6. */
+/**
+ * Where a peer can be reached now: never an identity. `ip` in its shortest form, IPv4 never mapped
+ * into IPv6.
+ */
 export type Address = { readonly ip: string; readonly port: number }
 
 export type Input =

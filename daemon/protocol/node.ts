@@ -1,10 +1,12 @@
 /**
- * The core: facts in, decisions out. Finds the session that a packet belongs to, the lane that a result belongs to, and what
- * is due; the work itself is done by `Lane`, `InboundSession` and `Acceptor`. Must never do I/O, tell the time, or draw a
- * random number but through its environment.
+ * The core: facts in, decisions out. Finds the session that a packet belongs to, the lane that a
+ * result belongs to, and what is due; the work itself is done by `Lane`, `InboundSession` and
+ * `Acceptor`. Must never do I/O, tell the time, or draw a random number but through its
+ * environment.
  *
- * A datagram is only taken in; what follows from it (acks, rows for the store, packets that may now leave) is given out by
- * the next `tick`, which is due at once. So a burst of datagrams costs one answer and one hand-over to the store.
+ * A datagram is only taken in; what follows from it (acks, rows for the store, packets that may now
+ * leave) is given out by the next `tick`, which is due at once. So a burst of datagrams costs one
+ * answer and one hand-over to the store.
  */
 import { Acceptor } from './acceptor.ts'
 import { isLoopback } from './address.ts'
@@ -148,7 +150,7 @@ export class Node {
   }
 
   #onResolved(answer: Extract<Input, { type: 'resolved' }>, nowUs: number, out: Output[]): void {
-    for (const lane of [...this.#lanes.all()]) {
+    for (const lane of this.#lanes.all()) {
       if (lane.address.host !== answer.host) continue
       this.#forLane(lane, nowUs, () => lane.onResolved(answer.ips, answer.reason, nowUs, out))
     }
@@ -346,7 +348,7 @@ export class Node {
   // ---- finding and settling
 
   #forLanes(nowUs: number, change: (lane: Lane) => void): void {
-    for (const lane of [...this.#lanes.all()]) this.#forLane(lane, nowUs, change)
+    for (const lane of this.#lanes.all()) this.#forLane(lane, nowUs, change)
   }
 
   #forCid(cid: ConnectionId, nowUs: number, change: (lane: Lane) => void): void {

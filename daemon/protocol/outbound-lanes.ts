@@ -20,8 +20,9 @@ export class OutboundLanes {
     return this.#lanes.size
   }
 
-  all(): Iterable<Lane> {
-    return this.#lanes.values()
+  /** As they are now: the caller may end some of them. */
+  all(): readonly Lane[] {
+    return [...this.#lanes.values()]
   }
 
   byLane(lane: LaneId): Lane | undefined {

@@ -10,7 +10,6 @@ import {
   askPauseMaxUs,
   elicitingDatagramBytesMin,
   idleCloseUs,
-  packetsMax,
   readAheadBytesMax,
   readAheadBytesMin,
   readAheadWindows,
@@ -191,9 +190,12 @@ export class OutboundSession {
   takeRead(shareBytes: number): number | undefined {
     if (this.#phase.type !== 'streaming' || this.#readIsOpen) return undefined
     if (this.#lastSequence - this.#confirmed >= unconfirmedRowsMax) return undefined
+    // What is unsent feeds the window; what is held besides waits behind losses, and costs memory
+    // only.
     const ahead = readAheadWindows * this.#transmission.windowBytes()
-    const target = Math.min(Math.max(ahead, readAheadBytesMin), readAheadBytesMax, shareBytes)
-    const room = target - this.#stream.heldBytes
+    const target = Math.min(Math.max(ahead, readAheadBytesMin), shareBytes)
+    const held = Math.min(readAheadBytesMax, shareBytes) - this.#stream.heldBytes
+    const room = Math.min(target - this.#stream.unsentBytes, held)
     if (room < Math.min(target, readBytesMax) / 2) return undefined
     this.#readIsOpen = true
     return Math.min(room, readBytesMax)
@@ -201,10 +203,6 @@ export class OutboundSession {
 
   /** The next datagram that may leave now. */
   nextDatagram(nowUs: number): Uint8Array | undefined {
-    assert(
-      this.#keys.nextPacketNumber < packetsMax,
-      'A session is renewed before its keys are worn out.',
-    )
     if (this.#probesDue > 0) {
       this.#probesDue--
       return this.#buildPacket(this.#transmission.datagramBytes, nowUs)
@@ -261,6 +259,7 @@ export class OutboundSession {
       case 'stream':
       case 'open':
         assert(false, 'A frame that a responder may not send was not decoded.')
+        return undefined
       default:
         return unreachable(frame)
     }

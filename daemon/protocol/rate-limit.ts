@@ -1,4 +1,6 @@
-/** So many events a second, counted in whole seconds: cheap enough to stand before everything else. */
+/**
+ * So many events a second, counted in whole seconds: cheap enough to stand before everything else.
+ */
 export class RateLimit {
   readonly #perSecond: number
   #secondStartUs = -Infinity

@@ -1,6 +1,6 @@
 /**
- * The keys of one session at one side: seals with the next packet number, opens each number once. Must never use a packet
- * number twice, which would give the keys away.
+ * The keys of one session at one side: seals with the next packet number, opens each number once.
+ * Must never use a packet number twice, which would give the keys away.
  */
 import { assert } from './assert.ts'
 import { packetsMax } from './limits.ts'

@@ -1,7 +1,8 @@
 /**
- * What the core asks of the store, and what the store answers: values only, so that the two may live in different
- * threads. Must never hold behaviour. The store works through a batch of work in the order in which it was given, inside
- * one transaction, and hands out the answers after that transaction has been committed and synced.
+ * What the core asks of the store, and what the store answers: values only, so that the two may
+ * live in different threads. Must never hold behaviour. The store works through a batch of work in
+ * the order in which it was given, inside one transaction, and hands out the answers after that
+ * transaction has been committed and synced.
  */
 
 import type { CloseCode } from './frame.ts'
@@ -57,8 +58,8 @@ export type StoreWork =
       readonly addressIsOwn: boolean
     }
   /**
-   * Outbound: number rows durably and hand over about `bytesMax` bytes of stream. It stays asked until there are rows;
-   * a session has at most one of these open.
+   * Outbound: number rows durably and hand over about `bytesMax` bytes of stream. It stays asked
+   * until there are rows; a session has at most one of these open.
    */
   | { readonly type: 'read'; readonly session: SessionId; readonly bytesMax: number }
   /** Outbound: the peer has everything up to `sequence` on disk. */
@@ -85,8 +86,9 @@ export type StoreWork =
       readonly port: number
     }
   /**
-   * Inbound: the next bytes of the stream, without a gap, from `offset`. When the incomplete body grows beyond `spillBytes` the
-   * store writes it down as a part, so that it counts as durable for credit.
+   * Inbound: the next bytes of the stream, without a gap, from `offset`. When the incomplete body
+   * grows beyond `spillBytes` the store writes it down as a part, so that it counts as durable for
+   * credit.
    */
   | {
       readonly type: 'receive'
@@ -106,7 +108,10 @@ export type StoreResult =
       readonly stream: Uint8Array
       readonly confirmed: number
     }
-  /** `go`: rows flow from watermark + 1; `again`: OPEN anew with this stream; `hold`: the lane waits for its operator. */
+  /**
+   * `go`: rows flow from watermark + 1; `again`: OPEN anew with this stream; `hold`: the lane waits
+   * for its operator.
+   */
   | {
       readonly type: 'judged'
       readonly session: SessionId
@@ -137,8 +142,8 @@ export type StoreResult =
   | { readonly type: 'wanted'; readonly lane: LaneId }
   /**
    * Outbound: the store knows nothing of this session any more, because the database could not be
-   * written, or was changed under it. What it had not answered has not happened; the session must be
-   * dropped, and the lane opened anew.
+   * written, or was changed under it. What it had not answered has not happened; the session must
+   * be dropped, and the lane opened anew.
    */
   | {
       readonly type: 'lost'
@@ -156,7 +161,10 @@ export type StoreResult =
       readonly logStart: number
       readonly messageBytesMax: number
     }
-  /** Everything up to `sequence`, and all stream bytes below `durable`, are on disk; both never fall. */
+  /**
+   * Everything up to `sequence`, and all stream bytes below `durable`, are on disk; both never
+   * fall.
+   */
   | {
       readonly type: 'received'
       readonly session: SessionId

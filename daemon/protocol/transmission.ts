@@ -1,10 +1,16 @@
 /**
- * What one session may send and when: the ledger of losses, the congestion window, the pacer and the size of datagrams, wired
- * to each other. Must never know what a packet carries, beyond handing it back with its fate.
+ * What one session may send and when: the ledger of losses, the congestion window, the pacer and
+ * the size of datagrams, wired to each other. Must never know what a packet carries, beyond handing
+ * it back with its fate.
  */
 import type { AckRange } from './ack-ranges.ts'
 import { Congestion } from './congestion.ts'
-import { idleRestartUs, silentProbesBeforeHello } from './limits.ts'
+import {
+  datagramBytesEthernet,
+  idleRestartUs,
+  largeDatagramsPerSecondMin,
+  silentProbesBeforeHello,
+} from './limits.ts'
 import type { SentPacket } from './loss-detection.ts'
 import { LossDetection } from './loss-detection.ts'
 import { Pacer } from './pacer.ts'
@@ -84,7 +90,8 @@ export class Transmission<Content> {
   takeSizeProbe(nowUs: number): number | undefined {
     if (!this.#rtt.hasSample) return undefined
     const bytes = this.#mtu.nextProbe(nowUs)
-    if (bytes !== undefined) this.#mtu.onProbeSent(bytes)
+    if (bytes === undefined || !this.#paysOff(bytes)) return undefined
+    this.#mtu.onProbeSent(bytes)
     return bytes
   }
 
@@ -172,6 +179,15 @@ export class Transmission<Content> {
   /** What the packets carry that wait longest for their ack. */
   oldestInFlight(countMax: number): Content[] {
     return contents(this.#ledger.oldestInFlight(countMax))
+  }
+
+  /**
+   * Large datagrams save work where packets are many; where they are few, one lost datagram would
+   * be a large part of the window.
+   */
+  #paysOff(bytes: number): boolean {
+    if (bytes <= datagramBytesEthernet) return true
+    return this.#congestion.pacingBytesPerSecond() >= bytes * largeDatagramsPerSecondMin
   }
 
   #hasWindow(): boolean {

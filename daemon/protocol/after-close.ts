@@ -1,0 +1,52 @@
+/**
+ * What an initiator does after a CLOSE (PROTOCOL §9): how long it waits, and what people read
+ * meanwhile. Code 4 is not among them: it is about one row.
+ */
+import type { CloseFrame } from './frame.ts'
+import { closeCode } from './frame.ts'
+import { brokenPauseUs, reopenPauseUs, retryAfterMaxUs, supersededPauseUs } from './limits.ts'
+
+/** Why a lane waits: a code of `TinymqError`, and a sentence. */
+export type Trouble = { readonly code: string; readonly reason: string }
+
+export type AfterClose = {
+  readonly pauseUs: number
+  /** Undefined: nothing that anyone needs to know. */
+  readonly trouble: Trouble | undefined
+}
+
+export function afterClose(frame: CloseFrame): AfterClose {
+  const askedUs = Math.min(frame.retryAfterMs * 1000, retryAfterMaxUs)
+  const pauseUs = Math.max(askedUs, leastPauseUs(frame.code))
+  const said = sentenceOf(frame.code)
+  if (said === undefined) return { pauseUs, trouble: undefined }
+  const [code, sentence] = said
+  const reason = frame.reason === '' ? sentence : `${sentence}: ${frame.reason}`
+  return { pauseUs, trouble: { code, reason } }
+}
+
+function leastPauseUs(code: number): number {
+  if (code === closeCode.superseded) return supersededPauseUs
+  return code === closeCode.protocol ? brokenPauseUs : reopenPauseUs
+}
+
+function sentenceOf(code: number): readonly [code: string, sentence: string] | undefined {
+  switch (code) {
+    case closeCode.done:
+    case closeCode.stopping:
+    case closeCode.damaged:
+      return undefined
+    case closeCode.superseded:
+      return ['TINYMQ_SUPERSEDED', 'another copy of this database sends to the same peer']
+    case closeCode.protocol:
+      return ['TINYMQ_PROTOCOL', 'the peer says that this node broke a rule of the protocol']
+    case closeCode.closed:
+      return ['TINYMQ_INBOX_CLOSED', 'the peer takes nothing from this node']
+    case closeCode.busy:
+      return ['TINYMQ_PEER_BUSY', 'the peer has too many sessions']
+    case closeCode.store:
+      return ['TINYMQ_PEER_STORE', "the peer's database cannot take rows"]
+    default:
+      return ['TINYMQ_PEER_CLOSED', `the peer closed the session with code ${code}`]
+  }
+}

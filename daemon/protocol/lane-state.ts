@@ -1,0 +1,41 @@
+/**
+ * The states of an outbound lane, and what a lane is given. Must never hold behaviour.
+ */
+import type { Connector } from './connector.ts'
+import type { Environment } from './environment.ts'
+import type { Key } from './handshake.ts'
+import type { Address } from './node-io.ts'
+import type { OutboundSession } from './outbound-session.ts'
+import type { ConnectionId } from './packet.ts'
+import type { LaneAddress, SessionId } from './store-port.ts'
+
+/** What a lane needs from its node. */
+export type LaneOptions = {
+  readonly environment: Environment
+  readonly address: LaneAddress
+  readonly key: Key | undefined
+  /** Where peers can answer; '' and 0: where this comes from. */
+  readonly advertisedHost: string
+  readonly advertisedPort: number
+  readonly bytesPerSecondMax: number
+  /** What one session may read ahead now. */
+  readonly readShareBytes: () => number
+  readonly takeSessionId: () => SessionId
+  readonly isOwnAddress: (address: Address) => boolean
+}
+
+/** Where a lane stands. */
+export type LaneState =
+  | { readonly type: 'connecting'; readonly connector: Connector }
+  /** `successor`: a handshake beside the session, because it is silent or old. */
+  | {
+      readonly type: 'up'
+      readonly session: OutboundSession
+      readonly localCid: ConnectionId
+      readonly successor: Connector | undefined
+    }
+  /**
+   * The peer, or an operator's policy, asks for a pause; without an end it takes a retry by hand.
+   */
+  | { readonly type: 'resting'; readonly untilUs: number | undefined }
+  | { readonly type: 'ended' }

@@ -1,0 +1,42 @@
+/**
+ * What people are told of a lane: a status in its table when it changes, a line in the log when the
+ * reason is new. Must never repeat itself, for each status costs a write.
+ */
+import type { Trouble } from './after-close.ts'
+import { statusPauseUs } from './limits.ts'
+import type { Output } from './node-io.ts'
+import type { LaneAddress, LaneStatus } from './store-port.ts'
+
+export class StatusTeller {
+  readonly #lane: LaneAddress
+  #said = ''
+  #saidAtUs = -Infinity
+
+  constructor(lane: LaneAddress) {
+    this.#lane = lane
+  }
+
+  /** `retryInUs` undefined: not before somebody acts. */
+  tellTrouble(trouble: Trouble, retryInUs: number | undefined, nowUs: number, out: Output[]): void {
+    const { code, reason } = trouble
+    const status = { type: 'waiting', code, reason, retryInUs } as const
+    if (this.#said !== keyOf(status)) {
+      out.push({ type: 'event', event: { type: 'lane-waits', lane: this.#lane, code, reason } })
+    }
+    this.tell(status, nowUs, out)
+  }
+
+  /** Said when it is new; a wait also when the time of the next attempt is. */
+  tell(status: LaneStatus, nowUs: number, out: Output[]): void {
+    const key = keyOf(status)
+    const isKnown = key === this.#said
+    if (isKnown && (status.type !== 'waiting' || nowUs - this.#saidAtUs < statusPauseUs)) return
+    this.#said = key
+    this.#saidAtUs = nowUs
+    out.push({ type: 'store', work: { type: 'lane-status', lane: this.#lane.lane, status } })
+  }
+}
+
+function keyOf(status: LaneStatus): string {
+  return status.type === 'waiting' ? `${status.code} ${status.reason}` : status.type
+}
