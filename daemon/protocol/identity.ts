@@ -35,8 +35,8 @@ export type OpenedIdentity = Pick<OpenedFacts, 'database' | 'watermark' | 'diges
 export type RenewEvent =
   | { readonly code: 'PEER_REPLACED' }
   /**
-   * The peer has lost the confirmed sequences `from` to `to`. With `from` 1 it was restored to before
-   * the stream began, and rows confirmed in earlier streams of the lane may be lost too.
+   * The peer has lost the confirmed sequences `from` to `to`. With `from` 1 it was restored to
+   * before the stream began, and rows confirmed in earlier streams of the lane may be lost too.
    */
   | { readonly code: 'PEER_ROLLED_BACK'; readonly from: number; readonly to: number }
   | { readonly code: 'SELF_ROLLED_BACK' }

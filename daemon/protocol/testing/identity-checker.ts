@@ -1,6 +1,6 @@
 /**
- * What must be true in every life of the identity model, judged by what no party to it can see. Must
- * never act on the parties but note what is watched, and must never be used outside tests.
+ * What must be true in every life of the identity model, judged by what no party to it can see.
+ * Must never act on the parties but note what is watched, and must never be used outside tests.
  */
 import { unreachable } from '../assert.ts'
 import type { RenewEvent, Verdict } from '../identity.ts'

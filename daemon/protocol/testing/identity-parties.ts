@@ -49,7 +49,7 @@ export class Lane {
   parked: Row[] = []
   /** At a. */
   chain = new Chain(sha256)
-  /** For the checker: uids of the sequences 1 to a, and of those that were messages where they are. */
+  /** For the checker: uids of the sequences 1 to a; of the messages among them, the sequence. */
   history: number[] = []
   watched = new Map<number, number>()
 
@@ -265,7 +265,7 @@ export class ReceiverDatabase {
     this.log.set(row.uid.n, { stream, origin: origin.n, createdMs: row.createdMs })
   }
 
-  /** The log's retention: forgets its oldest uids. Gives the streams and origins they came under. */
+  /** The log's retention: forgets its oldest uids. Gives what it has forgotten. */
   forget(count: number): Logged[] {
     const oldest = Array.from(this.log).slice(0, count)
     for (const [uid, { stream, createdMs }] of oldest) {
