@@ -16,7 +16,9 @@ import {
 const fileLinesMax = 400
 const testLinesMax = 800
 const lineColumnsMax = 100
-const coreLinesMax = 4_000
+// Lines of code: comments and blank lines are what a reader is helped by, not what he must hold.
+// ARCHITECTURE.md says why it is more than the 4,000 of a smaller protocol.
+const coreCodeLinesMax = 5_600
 
 function lineCount(text: string): number {
   return text.split('\n').length - (text.endsWith('\n') ? 1 : 0)
@@ -42,14 +44,20 @@ export function sizeProblems(files: readonly SourceFile[]): Problem[] {
     })
 }
 
+function codeLineCount(file: SourceFile): number {
+  return maskedFile(file)
+    .code.split('\n')
+    .filter((line) => line.trim() !== '').length
+}
+
 /** The whole protocol core, without its tests. */
 export function coreSizeProblems(files: readonly SourceFile[]): Problem[] {
   const core = files.filter(
     ({ path }) => path.startsWith('daemon/protocol/') && isCode(path) && !isTest(path),
   )
-  const lines = core.reduce((sum, { text }) => sum + lineCount(text), 0)
-  if (lines <= coreLinesMax) return []
-  const fix = `${lines} lines, of ${coreLinesMax}: which part of the core does not earn its place?`
+  const lines = core.reduce((sum, file) => sum + codeLineCount(file), 0)
+  if (lines <= coreCodeLinesMax) return []
+  const fix = `${lines} lines of code, of ${coreCodeLinesMax}: which part does not earn its place?`
   return [{ path: 'daemon/protocol/', line: 1, fix }]
 }
 
