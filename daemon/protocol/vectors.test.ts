@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { keyPairFrom, nodeEnvironment } from '../crypto.ts'
+import { unreachable } from './assert.ts'
 import { Chain } from './chain.ts'
 import type { Environment } from './environment.ts'
 import { decodeFrames, encodeFrame } from './frame.ts'
@@ -142,6 +143,8 @@ function recordOf(event: RecordEvent): Uint8Array {
       return event.bytes
     case 'malformed':
       return assert.fail('A malformed record has no vector.')
+    default:
+      return unreachable(event)
   }
 }
 
