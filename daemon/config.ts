@@ -1,6 +1,6 @@
 /**
- * From the command line and the environment to a `Config`; with bin/ the only place that reads the environment. Must never
- * open, create or check what the options name.
+ * From the command line and the environment to a `Config`; with bin/ the only place that reads the
+ * environment. Must never open, create or check what the options name.
  */
 import { Command, CommanderError } from 'commander'
 import {
@@ -99,7 +99,9 @@ function valueOf(
   return row.default
 }
 
-/** Kubernetes describes a service called tinymq to every container beside it: those are not ours. */
+/**
+ * Kubernetes describes a service called tinymq to every container beside it: those are not ours.
+ */
 const foreignVariable = /^TINYMQ_(?:\w+_)?(?:SERVICE_(?:HOST|PORT)|PORT)(?:_|$)/
 
 function unknownVariables(environment: Environment): string[] {
@@ -110,7 +112,7 @@ function unknownVariables(environment: Environment): string[] {
 }
 
 function sentenceOf(problems: readonly string[]): string {
-  const [first, ...rest] = problems
-  const list = rest.length === 0 ? ` ${first}.` : problems.map((one) => `\n  ${one}`).join('')
-  return `The options are not right:${list}${rest.length === 0 ? '' : '\n'} See tinymq daemon --help.`
+  const [before, after] = problems.length === 1 ? [' ', '. '] : ['\n  ', '\n']
+  const list = problems.join('\n  ')
+  return `The options are not right:${before}${list}${after}See tinymq daemon --help.`
 }

@@ -1,13 +1,9 @@
 /**
- * What a daemon has done since it started, for logs and metrics: one plain object, only ever counted up. Must never be
- * read to decide anything.
+ * What a daemon has done since it started, for logs and metrics: one plain object, only ever
+ * counted up. Must never be read to decide anything.
  */
 
 export type Counters = {
-  datagramsReceived: number
-  bytesReceived: number
-  datagramsSent: number
-  bytesSent: number
   /** Refused by the system, by its code. */
   readonly sendsFailed: { [code: string]: number }
   readonly receivesFailed: { [code: string]: number }
@@ -21,10 +17,6 @@ export type Counters = {
 
 export function createCounters(): Counters {
   return {
-    datagramsReceived: 0,
-    bytesReceived: 0,
-    datagramsSent: 0,
-    bytesSent: 0,
     sendsFailed: {},
     receivesFailed: {},
     namesAsked: 0,

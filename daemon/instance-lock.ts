@@ -1,8 +1,9 @@
 /**
- * One daemon for one database: a lock that dies with its process, so that a crash leaves nothing to clean up. It is
- * SQLite's own lock on a small file beside the database, which works between threads, processes and containers of one
- * kernel. The file stays: to remove a lock's file is to let in two who each hold another one. Must never touch the
- * database itself, nor open the lock's file other than through SQLite: closing it would drop the locks of the process.
+ * One daemon for one database: a lock that dies with its process, so that a crash leaves nothing to
+ * clean up. It is SQLite's own lock on a small file beside the database, which works between
+ * threads, processes and containers of one kernel. The file stays: to remove a lock's file is to
+ * let in two who each hold another one. Must never touch the database itself, nor open the lock's
+ * file other than through SQLite: closing it would drop the locks of the process.
  */
 import { hostname } from 'node:os'
 import Database from 'better-sqlite3'
@@ -33,8 +34,9 @@ function openLock(path: string): Database.Database {
 }
 
 /**
- * The lock is an open write transaction, which lets others read who holds it. To write the name down ends one, and before
- * the next begins somebody else may have written theirs: then it is written again, until name and lock are of one hand.
+ * The lock is an open write transaction, which lets others read who holds it. To write the name
+ * down ends one, and before the next begins somebody else may have written theirs: then it is
+ * written again, until name and lock are of one hand.
  */
 function hold(db: Database.Database, name: string): void {
   for (;;) {
@@ -60,6 +62,7 @@ function holderOf(db: Database.Database): string {
 
 function lockError(error: unknown, path: string, holder: string): unknown {
   if (!(error instanceof TinymqError) || error.code !== 'TINYMQ_BUSY') return error
-  const sentence = `Another daemon (${holder}) has ${path}: stop that one or choose another database.`
-  return new StartError('TINYMQ_ALREADY_RUNNING', sentence, { cause: error })
+  const sentence = `Another daemon (${holder}) has ${path}`
+  const advice = 'stop that one or choose another database.'
+  return new StartError('TINYMQ_ALREADY_RUNNING', `${sentence}: ${advice}`, { cause: error })
 }

@@ -1,13 +1,14 @@
 /**
- * IP addresses as text in one form, so that two spellings of one address compare equal. Must never resolve a name.
+ * IP addresses as text in one form, so that two spellings of one address compare equal. Must never
+ * resolve a name.
  */
 import { isIP } from 'node:net'
 
 const mappedPrefix = '::ffff:'
 
 /**
- * The shortest form in lower case, IPv4 never mapped into IPv6, the scope of a link-local address kept. `ip` must be an
- * IP address.
+ * The shortest form in lower case, IPv4 never mapped into IPv6, the scope of a link-local address
+ * kept. `ip` must be an IP address.
  */
 export function canonicalIp(ip: string): string {
   if (!ip.includes(':')) return ip
@@ -22,7 +23,9 @@ function unmapped(high: number, low: number): string {
   return [high >> 8, high & 0xff, low >> 8, low & 0xff].join('.')
 }
 
-/** `canonicalIp` for what the socket says, which is in its shortest form already: for every packet. */
+/**
+ * `canonicalIp` for what the socket says, which is in its shortest form already: for every packet.
+ */
 export function fromSocket(ip: string): string {
   return ip.startsWith(mappedPrefix) && isIP(ip.slice(mappedPrefix.length)) === 4
     ? ip.slice(mappedPrefix.length)

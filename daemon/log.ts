@@ -1,6 +1,7 @@
 /**
- * The lines that a daemon writes for its operator. Each line names its kind of event, and each kind has a budget, so that
- * neither a peer nor a stranger can flood the log. Must never hold a secret or a message's data.
+ * The lines that a daemon writes for its operator. Each line names its kind of event, and each kind
+ * has a budget, so that neither a peer nor a stranger can flood the log. Must never hold a secret
+ * or a message's data.
  */
 import { pino, type Logger } from 'pino'
 

@@ -1,6 +1,6 @@
 /**
- * What an operator may choose, as one table: the flags, the environment variables, `--help`, the README's table and the
- * type `Config` are derived from it. Must never read the environment itself.
+ * What an operator may choose, as one table: the flags, the environment variables, `--help`, the
+ * README's table and the type `Config` are derived from it. Must never read the environment itself.
  */
 import { isIP } from 'node:net'
 
@@ -78,8 +78,17 @@ const hostAndPort: Kind<HostAndPort> = {
   },
 }
 
-/** Lets the compiler find the value of an option from its kind and its default. */
-function option<Value>(row: Option<Value>): Option<Value> {
+type Row<Value, Default> = Omit<Option<unknown>, 'kind' | 'default'> & {
+  readonly kind: Kind<Value>
+  readonly default: Default
+}
+
+/**
+ * Lets the compiler find the type of an option from its kind, and from whether there is a default.
+ */
+function option<Value, const Default extends Value | undefined>(
+  row: Row<Value, Default>,
+): Option<Value | Default> {
   return row
 }
 
@@ -118,14 +127,15 @@ export const options = {
     default: 'private',
     variable: 'TINYMQ_KEYLESS_FROM',
     sentence:
-      'Who may send without a key: loopback, private, link-local and carrier-grade addresses, or anybody.',
+      'Who may send without a key: loopback, private, link-local and carrier-grade addresses ' +
+      'only, or anybody.',
   }),
   maxRate: option({
     kind: integer('bytes/s', 0, 1e12),
     default: 0,
     defaultText: '0, no limit',
     variable: 'TINYMQ_MAX_RATE',
-    sentence: 'Bytes a second that this daemon sends at most.',
+    sentence: 'Bytes a second that this daemon sends to one peer at most.',
   }),
   logLevel: option({
     kind: choice('debug', 'info', 'warn', 'error'),
@@ -146,6 +156,12 @@ export type OptionName = keyof typeof options
 /** What the operator has chosen. */
 export type Config = {
   readonly [Name in OptionName]: (typeof options)[Name] extends Option<infer Value> ? Value : never
+}
+
+/** What holds where the operator has chosen nothing. */
+export function defaultConfig(): Config {
+  const values = optionEntries().map(([name, row]) => [name, row.default])
+  return Object.fromEntries(values) as Config
 }
 
 /** `[name, option]` of every option, in the order of the table. */

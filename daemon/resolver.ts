@@ -1,6 +1,7 @@
 /**
- * From names to addresses, beside the path of the packets: few look-ups at a time, each name once, an answer within ten
- * seconds whatever the resolver of the system does. Must never be asked to judge an address.
+ * From names to addresses, beside the path of the packets: few look-ups at a time, each name once,
+ * an answer within ten seconds whatever the resolver of the system does. Must never be asked to
+ * judge an address.
  */
 import { lookup, type LookupAddress } from 'node:dns'
 import { isIP } from 'node:net'
@@ -18,7 +19,10 @@ type LookupCallback = (error: NodeJS.ErrnoException | null, found: LookupAddress
 /** Like `dns.lookup` with `all`. */
 export type Lookup = (host: string, callback: LookupCallback) => void
 
-/** A look-up holds one of the four threads that files and fsync use too: one is always left for them. */
+/**
+ * A look-up holds one of the four threads that files and fsync use too: one is always left for
+ * them.
+ */
 const flightsMax = 3
 /** Beyond this the name counts as unknown; the system may still be trying. */
 const answerMs = 10_000
@@ -42,7 +46,9 @@ export class Resolver {
     this.#lookup = systemOrOther
   }
 
-  /** Answers through the callback: at once for an address or a name that is cached, later otherwise. */
+  /**
+   * Answers through the callback: at once for an address or a name that is cached, later otherwise.
+   */
   resolve(host: string): void {
     if (isIP(host) !== 0) return this.#onResolved({ host, ips: [canonicalIp(host)], reason: '' })
     const cached = this.#cache.get(host)

@@ -1,9 +1,12 @@
 /**
- * Why a daemon cannot start, and with which number the process then ends. Must never end the process itself.
+ * Why a daemon cannot start, and with which number the process then ends. Must never end the
+ * process itself.
  */
 import { TinymqError, type TinymqErrorCode } from '../sdk/errors.ts'
 
-/** What only a daemon can run into; what it shares with every user of the tables is a `TinymqError`. */
+/**
+ * What only a daemon can run into; what it shares with every user of the tables is a `TinymqError`.
+ */
 export type StartErrorCode =
   | 'TINYMQ_BAD_OPTION'
   | 'TINYMQ_NO_DIRECTORY'
@@ -23,7 +26,8 @@ export class StartError extends Error {
 }
 
 /**
- * The numbers are those of sysexits.h, and stable: a supervisor may tell by them what is worth another attempt.
+ * The numbers are those of sysexits.h, and stable: a supervisor may tell by them what is worth
+ * another attempt.
  *
  *    0  stopped by SIGTERM or SIGINT, everything handed over
  *   64  the command line or the environment is wrong
@@ -67,12 +71,15 @@ export function exitCodeOf(error: unknown): number {
   return exitCodes[error.code] ?? ownBug
 }
 
-/** What stderr says about it: one sentence and its code, or all there is to know about a bug of ours. */
+/**
+ * What stderr says about it: one sentence and its code, or all there is to know about a bug of
+ * ours.
+ */
 export function describeError(error: unknown): string {
   if (error instanceof StartError) return `tinymq: ${error.message} (${error.code})`
   if (error instanceof TinymqError) {
     return `tinymq: ${error.message} ${error.hint} (${error.code})`
   }
   const detail = error instanceof Error ? (error.stack ?? error.message) : String(error)
-  return `tinymq: a bug of tinymq's own ended the daemon; nothing in the database is lost. ${detail}`
+  return `tinymq: A bug of its own ended the daemon; nothing in the database is lost. ${detail}`
 }

@@ -1,6 +1,7 @@
 /**
- * The one UDP socket: datagrams in, datagrams out, addresses in one form. What the network does to a datagram is counted,
- * never thrown. Must never connect the socket, resolve a name or keep a datagram.
+ * The one UDP socket: datagrams in, datagrams out, addresses in one form. What the network does to
+ * a datagram is counted, never thrown. Must never connect the socket, resolve a name or keep a
+ * datagram.
  */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import { setImmediate } from 'node:timers/promises'
@@ -29,6 +30,8 @@ export class UdpSocket {
   readonly address: Address
   /** False where the socket speaks IPv4 only. */
   readonly hasIpv6: boolean
+  /** What the system has given of the buffer that was asked for. */
+  readonly receiveBufferBytes: number
   readonly #socket: Socket
   #events: UdpEvents | undefined
 
@@ -36,6 +39,7 @@ export class UdpSocket {
   constructor(socket: Socket, hasIpv6: boolean) {
     this.#socket = socket
     this.hasIpv6 = hasIpv6
+    this.receiveBufferBytes = socket.getRecvBufferSize()
     const { address, port } = socket.address()
     this.address = { ip: fromSocket(address), port }
     socket.on('error', (error) => this.#events?.onReceiveFailed(codeOf(error)))
@@ -107,8 +111,9 @@ async function bind(type: 'udp4' | 'udp6', ip: string, port: number): Promise<Ud
 function bindError(cause: NodeJS.ErrnoException, ip: string, port: number): Error {
   const { code } = cause
   if (code === 'EADDRINUSE') {
-    const sentence = `UDP port ${port} is taken by another process: stop that one or choose another port.`
-    return new StartError('TINYMQ_PORT_TAKEN', sentence, { cause })
+    const sentence = `UDP port ${port} is taken by another process`
+    const advice = 'stop that one or choose another port.'
+    return new StartError('TINYMQ_PORT_TAKEN', `${sentence}: ${advice}`, { cause })
   }
   const sentence = `Cannot listen on ${ip} port ${port}: the system says ${code}.`
   return new StartError('TINYMQ_BAD_ADDRESS', sentence, { cause })

@@ -1,14 +1,13 @@
 /**
- * Notices that somebody has written to the database. A watch on its directory says when to look, some looks follow because
- * the event comes before the commit can be seen, and a slow poll catches what no event announced. Lives in the thread of
- * the store, where a look costs microseconds. Must never open the database or its companions: closing them would drop
- * SQLite's locks.
+ * Notices that somebody has written to the database. A watch on its directory says when to look,
+ * some looks follow because the event comes before the commit can be seen, and a slow poll catches
+ * what no event announced. Lives in the thread of the store, where a look costs microseconds. Must
+ * never open the database or its companions: closing them would drop SQLite's locks.
  */
-import { statSync, watch, type FSWatcher } from 'node:fs'
+import { realpathSync, statSync, watch, type FSWatcher } from 'node:fs'
 import { basename, dirname } from 'node:path'
 
 export type WakeOptions = {
-  /** With links resolved: the directory that holds this name is watched. */
   readonly databasePath: string
   /** Looks for commits of others; says whether there was one. */
   readonly look: () => boolean
@@ -21,8 +20,9 @@ export type WakeOptions = {
 }
 
 /**
- * Right after an event: looks this far apart, without giving up the thread for longer than one of them. A commit that
- * waits for its fsync is seen a tenth of a millisecond after it, where timers could only see it a millisecond after.
+ * Right after an event: looks this far apart, without giving up the thread for longer than one of
+ * them. A commit that waits for its fsync is seen a tenth of a millisecond after it, where timers
+ * could only see it a millisecond after.
  */
 const glances = 12
 const glanceMs = 0.1
@@ -34,13 +34,17 @@ const pollIdleMs = 1_000
 /** Without a watch: what a quarter of a percent of a core buys. */
 const deafPollMs = 25
 const deafPollIdleMs = 100
-/** Polls that found what no event had announced, in a row: then the watch counts as deaf (shared folders of a VM). */
+/**
+ * Polls that found what no event had announced, in a row: then the watch counts as deaf (shared
+ * folders of a VM).
+ */
 const surprisesMax = 3
 const statEveryMs = 1_000
 
 export class Wake {
   readonly #options: WakeOptions
-  readonly #names: ReadonlySet<string>
+  /** Where the file really is: SQLite follows links, so that -wal is there too. */
+  readonly #realPath: string
   readonly #identity: string
   readonly #pause = new Int32Array(new SharedArrayBuffer(4))
   #watcher: FSWatcher | undefined
@@ -56,15 +60,16 @@ export class Wake {
   /** The database must be open already: its file is the one that later counts as not replaced. */
   constructor(options: WakeOptions) {
     this.#options = options
-    const name = basename(options.databasePath)
-    this.#names = new Set([name, `${name}-wal`])
+    this.#realPath = realpathSync(options.databasePath)
     this.#identity = identityOf(options.databasePath)
   }
 
   start(): void {
     try {
-      this.#watcher = watch(dirname(this.#options.databasePath), (_type, name) => {
-        if (name === null || this.#names.has(name)) this.#onEvent()
+      const name = basename(this.#realPath)
+      this.#watcher = watch(dirname(this.#realPath), (type, changed) => {
+        if (type === 'rename' && changed === name && this.#isReplaced()) return
+        if (changed === null || changed === name || changed === `${name}-wal`) this.#onEvent()
       })
       this.#watcher.on('error', (error) => this.#becomeDeaf(error.message))
     } catch (error) {
@@ -83,7 +88,8 @@ export class Wake {
   #onEvent(): void {
     this.#eventMs = performance.now()
     this.#options.look()
-    // Our own commits make events too: under load the ladder alone is quick enough, and costs nothing.
+    // Our own commits make events too: under load the ladder alone is quick enough, and costs
+    // nothing.
     if (this.#glancesLeft === 0 && this.#options.isQuiet()) {
       this.#glancesLeft = glances
       this.#glanceTimer = setImmediate(() => this.#glance())

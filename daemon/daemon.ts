@@ -1,0 +1,136 @@
+/**
+ * One daemon: what main, tests, the demo and programs of others start and stop. Several may run in
+ * one process. Must never end the process.
+ */
+import { resolve } from 'node:path'
+import { createCounters, type Counters } from './counters.ts'
+import { settled } from './database-file.ts'
+import { Life } from './life.ts'
+import type { Log } from './log.ts'
+import { defaultConfig, type Config } from './options.ts'
+import type { Address } from './protocol/node-io.ts'
+import { showAddress } from './protocol/address.ts'
+import { readVersion } from './version.ts'
+
+export type DaemonOptions = Partial<Config> & {
+  /** Nobody, if left out. */
+  readonly log?: Log
+  /** The daemon has ended because it cannot go on. If left out, the error is thrown. */
+  readonly onFatal?: (error: unknown) => void
+}
+
+/**
+ * Starts a daemon. @throws StartError or TinymqError when it cannot run; nothing is left behind.
+ */
+export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
+  const daemon = new Daemon(options)
+  await daemon.start()
+  return daemon
+}
+
+export class Daemon {
+  readonly counters: Counters = createCounters()
+  readonly #config: Config
+  readonly #path: string
+  readonly #log: Log
+  readonly #onFatal: (error: unknown) => void
+  #life: Life | undefined
+  /** A life that is ending or beginning: one change at a time. */
+  #change: Promise<void> = Promise.resolve()
+  #isStopping = false
+
+  /** `start` must follow. */
+  constructor({ log, onFatal, ...chosen }: DaemonOptions) {
+    this.#config = { ...defaultConfig(), ...chosen }
+    this.#path = resolve(this.#config.database)
+    this.#log = log ?? (() => {})
+    this.#onFatal = onFatal ?? rethrow
+  }
+
+  /** Where it listens, once it is started. */
+  get address(): Address {
+    if (this.#life === undefined) throw new Error('The daemon is not running.')
+    return this.#life.address
+  }
+
+  async start(): Promise<void> {
+    this.#life = await this.#begin(this.#config.port)
+    const { address } = this.#life
+    const fields = {
+      address: showAddress(address),
+      database: this.#path,
+      version: readVersion(),
+      pid: process.pid,
+    }
+    this.#log({ level: 'info', event: 'started', sentence: 'The daemon is running.', fields })
+    this.#log({
+      level: 'info',
+      event: 'keyless',
+      sentence: keylessSentences[this.#config.keylessFrom],
+    })
+  }
+
+  /** Closes every session and hands over to the disk what has come; resolves when all is closed. */
+  async stop(): Promise<void> {
+    this.#isStopping = true
+    await this.#change
+    const life = this.#life
+    this.#life = undefined
+    await life?.end()
+  }
+
+  async #begin(port: number): Promise<Life> {
+    return Life.begin({
+      config: { ...this.#config, port },
+      path: this.#path,
+      log: this.#log,
+      counters: this.counters,
+      onFatal: (error) => this.#fail(error),
+      onReplaced: () => {
+        this.#change = this.#beginAnew()
+      },
+    })
+  }
+
+  /**
+   * The new file may be of another day or another machine: nothing of the old life holds for it.
+   */
+  async #beginAnew(): Promise<void> {
+    const life = this.#life
+    if (this.#isStopping || life === undefined) return
+    const fields = { database: this.#path }
+    const sentence = 'The database file was removed or replaced: beginning anew with what is there.'
+    this.#log({ level: 'error', event: 'database-replaced', sentence, fields })
+    try {
+      await life.end()
+      await settled(this.#path)
+      if (this.#isStopping) return
+      this.#life = await this.#begin(life.address.port)
+      this.#log({
+        level: 'info',
+        event: 'started',
+        sentence: 'The daemon is running again.',
+        fields,
+      })
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  #fail(error: unknown): void {
+    if (this.#isStopping) return
+    this.#isStopping = true
+    this.#onFatal(error)
+  }
+}
+
+const keylessSentences: { readonly [From in Config['keylessFrom']]: string } = {
+  private:
+    'No key ring: messages are taken from loopback, private, link-local and carrier-grade ' +
+    'addresses only. --keyless-from anywhere takes them from everybody.',
+  anywhere: 'No key ring: messages are taken from everybody who reaches this port.',
+}
+
+function rethrow(error: unknown): never {
+  throw error
+}

@@ -1,0 +1,195 @@
+import { deepEqual, equal, ok } from 'node:assert/strict'
+import { test, type TestContext } from 'node:test'
+import { createCounters, type Counters } from './counters.ts'
+import { Driver, monotonicUs, type Core, type DriverParts } from './driver.ts'
+import type { Input, NodeEvent, Output } from './protocol/node-io.ts'
+import type { StoreResult } from './protocol/store-port.ts'
+import type { StorePort } from './store-thread.ts'
+import { openUdpSocket } from './udp-socket.ts'
+
+/** A core whose decisions are written in the test. */
+class ScriptedCore implements Core {
+  readonly inputs: Input[] = []
+  due: number | undefined
+  decide: (input: Input) => Output[] = () => []
+
+  handle(input: Input): Output[] {
+    this.inputs.push(input)
+    return this.decide(input)
+  }
+
+  deadlineUs(): number | undefined {
+    return this.due
+  }
+}
+
+class EmptyStore implements StorePort {
+  readonly tasks: unknown[] = []
+  tell: (results: readonly StoreResult[]) => void = () => {}
+  isClosed = false
+
+  listen(onResults: (results: readonly StoreResult[]) => void): void {
+    this.tell = onResults
+  }
+
+  submit(task: unknown): void {
+    this.tasks.push(task)
+  }
+
+  async close(): Promise<void> {
+    this.isClosed = true
+    return Promise.resolve()
+  }
+}
+
+type Bench = DriverParts & {
+  readonly core: ScriptedCore
+  readonly store: EmptyStore
+  readonly counters: Counters
+  readonly driver: Driver
+  readonly events: NodeEvent[]
+  readonly bugs: unknown[]
+}
+
+async function bench(context: TestContext): Promise<Bench> {
+  const events: NodeEvent[] = []
+  const bugs: unknown[] = []
+  const parts = {
+    core: new ScriptedCore(),
+    store: new EmptyStore(),
+    socket: await openUdpSocket({ ip: '127.0.0.1', port: 0 }),
+    counters: createCounters(),
+    onEvent: (event: NodeEvent) => events.push(event),
+    onBug: (error: unknown) => bugs.push(error),
+  }
+  const driver = new Driver(parts)
+  driver.start()
+  context.after(async () => {
+    await driver.stop()
+    await parts.socket.close()
+  })
+  return { ...parts, driver, events, bugs }
+}
+
+/** Resolves when the core has been told something that fits. */
+async function told(core: ScriptedCore, fits: (input: Input) => boolean): Promise<Input> {
+  const { promise, resolve } = Promise.withResolvers<Input>()
+  const { decide } = core
+  core.decide = (input) => {
+    if (fits(input)) resolve(input)
+    return decide(input)
+  }
+  return promise
+}
+
+test('a datagram goes out, comes in and is counted by nobody but the core', async (context) => {
+  const { driver, core, socket } = await bench(context)
+  core.decide = ({ type }) =>
+    type === 'network' ? [{ type: 'send', to: socket.address, bytes: Uint8Array.of(1, 2) }] : []
+  const came = told(core, ({ type }) => type === 'datagram')
+  driver.feed({ type: 'network', ips: [] })
+  const input = await came
+  ok(input.type === 'datagram')
+  deepEqual([input.from, ...input.bytes], [socket.address, 1, 2])
+})
+
+test('the deadline is kept, and looked at again when it has moved', async (context) => {
+  const { driver, core } = await bench(context)
+  const ticked = told(core, ({ type }) => type === 'tick')
+  const start = monotonicUs()
+  core.due = start + 2_000
+  driver.feed({ type: 'network', ips: [] })
+  core.due = start + 8_000
+  core.decide = ((before) => (input: Input) => {
+    if (input.type === 'tick') core.due = undefined
+    return before(input)
+  })(core.decide)
+  await ticked
+  const tookUs = monotonicUs() - start
+  ok(tookUs >= 8_000, `${tookUs} µs`)
+})
+
+test('a deadline that lies in the past is kept in the same turn of the loop', async (context) => {
+  const { driver, core } = await bench(context)
+  core.due = 0
+  core.decide = ({ type }) => {
+    if (type === 'tick') core.due = undefined
+    return []
+  }
+  driver.feed({ type: 'network', ips: [] })
+  await new Promise(setImmediate)
+  deepEqual(
+    core.inputs.map(({ type }) => type),
+    ['network', 'tick'],
+  )
+})
+
+test('what a look-up answers at once waits for the decisions before it', async (context) => {
+  const { driver, core, store } = await bench(context)
+  core.decide = ({ type }) =>
+    type === 'network'
+      ? [
+          { type: 'resolve', host: '10.0.0.1' },
+          { type: 'store', work: { type: 'forget', session: 1 } },
+        ]
+      : [{ type: 'store', work: { type: 'forget', session: 2 } }]
+  driver.feed({ type: 'network', ips: [] })
+  deepEqual(core.inputs[1], { type: 'resolved', host: '10.0.0.1', ips: ['10.0.0.1'], reason: '' })
+  deepEqual(store.tasks, [
+    { type: 'forget', session: 1 },
+    { type: 'forget', session: 2 },
+  ])
+})
+
+test('a socket that speaks IPv4 only is never given an IPv6 address', async (context) => {
+  const { driver, core } = await bench(context)
+  core.decide = ({ type }) => (type === 'network' ? [{ type: 'resolve', host: '::1' }] : [])
+  driver.feed({ type: 'network', ips: [] })
+  const input = core.inputs[1]
+  ok(input?.type === 'resolved')
+  deepEqual([input.ips, input.reason], [[], 'only IPv6 addresses, and this machine has no IPv6'])
+})
+
+test('a datagram that is too long for the path is a fact for the core', async (context) => {
+  const { driver, core, counters } = await bench(context)
+  const to = { ip: '127.0.0.1', port: 9 }
+  core.decide = ({ type }) =>
+    type === 'network' ? [{ type: 'send', to, bytes: new Uint8Array(65_535) }] : []
+  const came = told(core, ({ type }) => type === 'too-long')
+  driver.feed({ type: 'network', ips: [] })
+  deepEqual(await came, { type: 'too-long', to, bytes: 65_535 })
+  deepEqual(counters.sendsFailed, { EMSGSIZE: 1 })
+})
+
+test('results of the store and events reach their places', async (context) => {
+  const { core, store, events, counters } = await bench(context)
+  const event = { type: 'peer-opened', from: { ip: '10.0.0.1', port: 1 } } as const
+  core.decide = () => [{ type: 'event', event }]
+  store.tell([{ type: 'superseded', session: 3 }])
+  deepEqual(core.inputs, [{ type: 'stored', result: { type: 'superseded', session: 3 } }])
+  deepEqual([events, counters.events], [[event], { 'peer-opened': 1 }])
+})
+
+test('a bug of the core ends the driver and is told once', async (context) => {
+  const { driver, core, bugs } = await bench(context)
+  core.decide = () => {
+    throw new Error('should not happen')
+  }
+  driver.feed({ type: 'network', ips: [] })
+  driver.feed({ type: 'network', ips: [] })
+  equal(bugs.length, 1)
+  equal(core.inputs.length, 1)
+})
+
+test('stopping closes the sessions first, then the store', async (context) => {
+  const { driver, core, store } = await bench(context)
+  const { promise, resolve } = Promise.withResolvers<boolean>()
+  core.decide = () => {
+    resolve(store.isClosed)
+    return []
+  }
+  await driver.stop()
+  equal(await promise, false)
+  deepEqual(core.inputs, [{ type: 'stop' }])
+  equal(store.isClosed, true)
+})

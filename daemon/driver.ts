@@ -1,0 +1,166 @@
+/**
+ * Feeds the core with what happens and performs what it decides: one socket, one store, one clock,
+ * one timer. Must never decide anything itself; what the network, the names and the disk do to it
+ * is counted or handed to the core as a fact.
+ */
+import { countKind, type Counters } from './counters.ts'
+import type { Address, Input, NodeEvent, Output } from './protocol/node-io.ts'
+import type { StoreResult } from './protocol/store-port.ts'
+import { unreachable } from './protocol/assert.ts'
+import { Resolver, type Resolved } from './resolver.ts'
+import type { StorePort } from './store-thread.ts'
+import type { UdpSocket } from './udp-socket.ts'
+
+/** What the driver knows of `Node`. */
+export type Core = {
+  handle(input: Input, nowUs: number): Output[]
+  deadlineUs(): number | undefined
+}
+
+export type DriverParts = {
+  readonly core: Core
+  readonly socket: UdpSocket
+  readonly store: StorePort
+  readonly counters: Counters
+  readonly onEvent: (event: NodeEvent) => void
+  /** The core has thrown: a bug of ours, and the end. */
+  readonly onBug: (error: unknown) => void
+}
+
+/** Monotonic microseconds: the only clock of the protocol. */
+export function monotonicUs(): number {
+  return Math.floor(performance.now() * 1_000)
+}
+
+/** Below this, timers are too coarse and the loop is turned instead. */
+const timerUsMin = 1_000
+
+export class Driver {
+  readonly #parts: DriverParts
+  readonly #resolver: Resolver
+  readonly #inputs: Input[] = []
+  #isFeeding = false
+  #hasTurnEnd = false
+  #isOver = false
+  /** When the timer will look at the core's deadline. */
+  #armedUs = Number.POSITIVE_INFINITY
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(parts: DriverParts) {
+    this.#parts = parts
+    this.#resolver = new Resolver((resolved) => this.#onResolved(resolved))
+  }
+
+  /** Begins to listen to the socket and the store. */
+  start(): void {
+    const { socket, store, counters } = this.#parts
+    socket.listen({
+      onDatagram: (from, bytes) => this.feed({ type: 'datagram', from, bytes }),
+      onSendFailed: (code, to, bytes) => this.#onSendFailed(code, to, bytes),
+      onReceiveFailed: (code) => countKind(counters.receivesFailed, code),
+    })
+    store.listen((results) => this.#onResults(results))
+  }
+
+  /** An input that comes up while another is handled waits for its turn. */
+  feed(input: Input): void {
+    if (this.#isOver) return
+    this.#inputs.push(input)
+    if (this.#isFeeding) return
+    this.#isFeeding = true
+    try {
+      for (let next = this.#inputs.shift(); next !== undefined; next = this.#inputs.shift()) {
+        const outputs = this.#parts.core.handle(next, monotonicUs())
+        for (const output of outputs) this.#perform(output)
+      }
+    } catch (error) {
+      this.#end()
+      this.#parts.onBug(error)
+    } finally {
+      this.#isFeeding = false
+    }
+    this.#endTurn()
+  }
+
+  /** Closes every session; what the store was asked to do is done when it resolves. */
+  async stop(): Promise<void> {
+    this.feed({ type: 'stop' })
+    await this.#parts.store.close()
+    this.#end()
+  }
+
+  #end(): void {
+    this.#isOver = true
+    this.#inputs.length = 0
+    this.#resolver.stop()
+    clearTimeout(this.#timer)
+  }
+
+  #onSendFailed(code: string, to: Address, bytes: number): void {
+    countKind(this.#parts.counters.sendsFailed, code)
+    if (code === 'EMSGSIZE') this.feed({ type: 'too-long', to, bytes })
+  }
+
+  #onResolved({ host, ips, reason }: Resolved): void {
+    const usable = this.#parts.socket.hasIpv6 ? ips : ips.filter((ip) => !ip.includes(':'))
+    const noIpv6 = 'only IPv6 addresses, and this machine has no IPv6'
+    const why = ips.length > 0 && usable.length === 0 ? noIpv6 : reason
+    this.feed({ type: 'resolved', host, ips: usable, reason: why })
+  }
+
+  #onResults(results: readonly StoreResult[]): void {
+    for (const result of results) this.feed({ type: 'stored', result })
+  }
+
+  #perform(output: Output): void {
+    const { socket, store, counters } = this.#parts
+    switch (output.type) {
+      case 'send':
+        return socket.send(output.to, output.bytes)
+      case 'store':
+        return store.submit(output.work)
+      case 'resolve':
+        counters.namesAsked++
+        return this.#resolver.resolve(output.host)
+      case 'event':
+        countKind(counters.events, output.event.type)
+        return this.#parts.onEvent(output.event)
+      default:
+        return unreachable(output)
+    }
+  }
+
+  /** What follows from all the datagrams and results of one turn of the loop is asked for once. */
+  #endTurn(): void {
+    if (this.#hasTurnEnd) return
+    this.#hasTurnEnd = true
+    setImmediate(() => {
+      this.#hasTurnEnd = false
+      this.#look()
+    })
+  }
+
+  #look(): void {
+    const deadlineUs = this.#parts.core.deadlineUs()
+    if (this.#isOver || deadlineUs === undefined) return
+    const delayUs = deadlineUs - monotonicUs()
+    if (delayUs <= 0) this.feed({ type: 'tick' })
+    else if (delayUs < timerUsMin) this.#endTurn()
+    else this.#arm(deadlineUs, delayUs)
+  }
+
+  /** A timer that comes too early looks again: cheaper than to move it with every packet. */
+  #arm(deadlineUs: number, delayUs: number): void {
+    if (this.#armedUs <= deadlineUs) return
+    this.#armedUs = deadlineUs
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(
+      () => {
+        this.#armedUs = Number.POSITIVE_INFINITY
+        // The datagrams that have come meanwhile are handled before.
+        this.#endTurn()
+      },
+      Math.ceil(delayUs / 1_000),
+    )
+  }
+}

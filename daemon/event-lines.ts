@@ -1,0 +1,45 @@
+/**
+ * What the events of the core are in the words of the log. Must never hold a message's data.
+ */
+import type { LogLine } from './log.ts'
+import { showAddress } from './protocol/address.ts'
+import { unreachable } from './protocol/assert.ts'
+import type { NodeEvent } from './protocol/node-io.ts'
+import type { LaneAddress } from './protocol/store-port.ts'
+
+export function eventLine(event: NodeEvent): LogLine {
+  switch (event.type) {
+    case 'lane-open': {
+      const fields = { ...laneFields(event.lane), ip: event.to.ip }
+      return { level: 'info', event: event.type, sentence: 'Sending to a peer.', fields }
+    }
+    case 'lane-waits': {
+      const { code, reason } = event
+      const fields = { ...laneFields(event.lane), code, reason }
+      return { level: 'warn', event: event.type, sentence: 'Messages wait.', fields }
+    }
+    case 'peer-opened':
+      return {
+        level: 'info',
+        event: event.type,
+        sentence: 'Receiving from a peer.',
+        fields: { from: showAddress(event.from) },
+      }
+    case 'peer-closed':
+    case 'peer-broke-rule': {
+      const isClosed = event.type === 'peer-closed'
+      return {
+        level: isClosed ? 'debug' : 'warn',
+        event: event.type,
+        sentence: isClosed ? 'A peer has closed.' : 'A peer broke a rule of the protocol.',
+        fields: { from: showAddress(event.from), reason: event.reason },
+      }
+    }
+    default:
+      return unreachable(event)
+  }
+}
+
+function laneFields({ lane, host, port, key }: LaneAddress): LogLine['fields'] {
+  return { lane, host, port, ...(key === '' ? {} : { key }) }
+}

@@ -1,0 +1,72 @@
+/**
+ * The program that runs a daemon: its options, its signals and the number that it ends with. Must
+ * never hold what a daemon inside another program needs too.
+ */
+import { constants } from 'node:os'
+import { isatty } from 'node:tty'
+import { readConfig } from './config.ts'
+import { startDaemon, type Daemon } from './daemon.ts'
+import { createLog, type Log } from './log.ts'
+import type { Config } from './options.ts'
+import { describeError, exitCodeOf } from './start-error.ts'
+
+/** A supervisor that kills after ten seconds, as Docker does, must find nothing left to do. */
+const drainMs = 5_000
+const stderr = 2
+
+/** Runs until a signal or a fatal error ends the process. */
+export async function main(args: readonly string[]): Promise<void> {
+  process.on('uncaughtException', fail)
+  process.on('unhandledRejection', fail)
+  // Whoever read the log has gone: no reason to stop.
+  process.stderr.on('error', () => {})
+  try {
+    const line = readConfig(args)
+    if (line.type === 'help') process.stdout.write(line.text)
+    else await run(line.config)
+  } catch (error) {
+    fail(error)
+  }
+}
+
+async function run(config: Config): Promise<void> {
+  const log = createLog({
+    level: config.logLevel,
+    format: config.logFormat === 'auto' ? autoFormat() : config.logFormat,
+    write: (text) => process.stderr.write(text),
+    nowMs: () => performance.now(),
+  })
+  const started = startDaemon({ ...config, log, onFatal: fail })
+  stopOnSignal(started, log)
+  await started
+}
+
+function autoFormat(): 'text' | 'json' {
+  return isatty(stderr) ? 'text' : 'json'
+}
+
+function stopOnSignal(started: Promise<Daemon>, log: Log): void {
+  let isStopping = false
+  const onSignal = (signal: 'SIGTERM' | 'SIGINT'): void => {
+    if (isStopping) process.exit(128 + constants.signals[signal])
+    isStopping = true
+    log({ level: 'info', event: 'stopping', sentence: 'Stopping.', fields: { signal } })
+    setTimeout(() => process.exit(0), drainMs)
+    void started.then(async (daemon) => {
+      await daemon.stop()
+      process.exit(0)
+    })
+  }
+  process.on('SIGTERM', onSignal)
+  process.on('SIGINT', onSignal)
+  process.on('SIGHUP', () => {
+    const sentence = 'SIGHUP reads the key ring again; there is none.'
+    log({ level: 'info', event: 'reload', sentence })
+  })
+}
+
+/** Everything that matters is in the database: to end is always safe. */
+function fail(error: unknown): never {
+  process.stderr.write(`${describeError(error)}\n`)
+  process.exit(exitCodeOf(error))
+}

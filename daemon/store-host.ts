@@ -1,0 +1,127 @@
+/**
+ * Runs the store, in whatever thread it lives: gathers what is asked while the last commit ran into
+ * one transaction, looks for what others have written, and leaves the database alone for as long as
+ * the store says. Must never know what a task means.
+ */
+import type { StoreResult } from './protocol/store-port.ts'
+import type { Store, StoreTask } from './store/store.ts'
+import { Wake } from './wake.ts'
+
+export type StoreHostEvents = {
+  readonly onResults: (results: StoreResult[]) => void
+  /** The database cannot be used any more: the daemon must end. */
+  readonly onFailed: (error: unknown) => void
+  /** Another file is at the path now, or none: the daemon must begin anew. */
+  readonly onReplaced: () => void
+  /** Changes are noticed later than they should be. */
+  readonly onDeaf: (reason: string) => void
+}
+
+/** Shorter pauses are slept through, longer ones are left to a timer. */
+const timerUsMin = 1_000
+/** For so long after a run, events on the files are likely our own. */
+const quietUs = 3_000
+
+export class StoreHost {
+  readonly #store: Store
+  readonly #events: StoreHostEvents
+  readonly #wake: Wake
+  readonly #sleep = new Int32Array(new SharedArrayBuffer(4))
+  #tasks: StoreTask[] = []
+  #turn: NodeJS.Immediate | undefined
+  #pauseTimer: NodeJS.Timeout | undefined
+  /** The next transaction may begin. */
+  #readyUs = 0
+  #ranUs = 0
+  #isClosed = false
+
+  constructor(store: Store, path: string, events: StoreHostEvents) {
+    this.#store = store
+    this.#events = events
+    this.#wake = new Wake({
+      databasePath: path,
+      look: () => this.#look(),
+      isQuiet: () => nowUs() - this.#ranUs > quietUs && this.#tasks.length === 0,
+      onReplaced: () => events.onReplaced(),
+      onDeaf: (reason) => events.onDeaf(reason),
+    })
+  }
+
+  /** Begins to look for what is there and for what comes. */
+  start(): void {
+    this.#wake.start()
+    this.submit([{ type: 'scan' }])
+  }
+
+  submit(tasks: readonly StoreTask[]): void {
+    for (const task of tasks) this.#tasks.push(task)
+    this.#schedule()
+  }
+
+  /** Does what was asked, and closes the database. */
+  close(): void {
+    this.#wake.stop()
+    clearImmediate(this.#turn)
+    clearTimeout(this.#pauseTimer)
+    if (!this.#isClosed)
+      do this.#run()
+      while (!this.#isClosed && this.#store.hasWork)
+    this.#isClosed = true
+    this.#store.close()
+  }
+
+  /** In the next turn of the loop, when all that has come meanwhile is there. */
+  #schedule(): void {
+    if (this.#turn !== undefined || this.#pauseTimer !== undefined || this.#isClosed) return
+    const pauseUs = this.#readyUs - nowUs()
+    if (pauseUs >= timerUsMin) {
+      this.#pauseTimer = setTimeout(
+        () => {
+          this.#pauseTimer = undefined
+          this.#schedule()
+        },
+        Math.floor(pauseUs / 1_000),
+      )
+      return
+    }
+    this.#turn = setImmediate(() => {
+      this.#turn = undefined
+      const restUs = this.#readyUs - nowUs()
+      if (restUs > 0) Atomics.wait(this.#sleep, 0, 0, restUs / 1_000)
+      this.#run()
+    })
+  }
+
+  /** @returns whether another program has written something that matters here. */
+  #look(): boolean {
+    if (this.#isClosed) return false
+    if (this.#tasks.length > 0 || this.#readyUs > nowUs()) {
+      this.submit([{ type: 'scan' }])
+      return false
+    }
+    this.#tasks.push({ type: 'scan' })
+    return this.#run()
+  }
+
+  #run(): boolean {
+    const tasks = this.#tasks
+    this.#tasks = []
+    try {
+      const results = this.#store.run(tasks, Date.now())
+      this.#ranUs = nowUs()
+      this.#readyUs = this.#ranUs + this.#store.pauseUs
+      if (results.length > 0) this.#events.onResults(results)
+      if (this.#store.hasWork) this.#schedule()
+      return results.length > 0
+    } catch (error) {
+      this.#isClosed = true
+      this.#wake.stop()
+      this.#events.onFailed(error)
+      return false
+    }
+  }
+}
+
+function nowUs(): number {
+  return performance.now() * 1_000
+}

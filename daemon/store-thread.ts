@@ -1,0 +1,108 @@
+/**
+ * The store in a thread of its own, behind an asynchronous port: work in, committed out. An fsync
+ * stalls no packet there. Must never hold more than what was asked in one turn of the loop.
+ */
+import { once } from 'node:events'
+import { extname } from 'node:path'
+import { Worker } from 'node:worker_threads'
+import { TinymqError } from '../sdk/errors.ts'
+import type { StoreResult } from './protocol/store-port.ts'
+import type { StoreTask } from './store/store.ts'
+import type { StoreHostEvents } from './store-host.ts'
+import type { ThreadMessage, ThreadRequest } from './store-worker.ts'
+import { movable } from './transfer.ts'
+
+export interface StorePort {
+  /** Whom to tell. Before this is called, nothing happens. Called once. */
+  listen(onResults: (results: readonly StoreResult[]) => void): void
+  submit(task: StoreTask): void
+  /** Resolves when everything that was submitted is on disk, and the database is closed. */
+  close(): Promise<void>
+}
+
+export type StorePortEvents = Omit<StoreHostEvents, 'onResults'>
+
+/** @throws TinymqError when the database cannot be opened. */
+export async function openStoreThread(path: string, events: StorePortEvents): Promise<StorePort> {
+  const worker = new Worker(workerUrl(), { workerData: path, name: 'tinymq store' })
+  const [first] = (await once(worker, 'message')) as [ThreadMessage]
+  if (first.type === 'failed') throw errorOf(first)
+  return new StoreThread(worker, events)
+}
+
+/**
+ * The compiler rewrites the endings of imports, not of paths: the worker ends like this file, .ts
+ * or .js.
+ */
+function workerUrl(): URL {
+  return new URL(`./store-worker${extname(import.meta.filename)}`, import.meta.url)
+}
+
+class StoreThread implements StorePort {
+  readonly #worker: Worker
+  readonly #events: StorePortEvents
+  #onResults: (results: readonly StoreResult[]) => void = () => {}
+  #tasks: StoreTask[] = []
+  #isClosing = false
+  readonly #exited = Promise.withResolvers<void>()
+
+  constructor(worker: Worker, events: StorePortEvents) {
+    this.#worker = worker
+    this.#events = events
+    worker.on('message', (message: ThreadMessage) => this.#onMessage(message))
+    worker.on('error', (error) => events.onFailed(error))
+    worker.on('exit', (code) => {
+      this.#exited.resolve()
+      if (this.#isClosing) return
+      events.onFailed(new Error(`The store's thread ended with code ${code}.`))
+    })
+  }
+
+  listen(onResults: (results: readonly StoreResult[]) => void): void {
+    this.#onResults = onResults
+    this.#post({ type: 'start' })
+  }
+
+  submit(task: StoreTask): void {
+    if (this.#tasks.push(task) === 1) setImmediate(() => this.#flush())
+  }
+
+  async close(): Promise<void> {
+    this.#flush()
+    this.#isClosing = true
+    this.#post({ type: 'close' })
+    return this.#exited.promise
+  }
+
+  /** Everything of one turn goes over in one message. */
+  #flush(): void {
+    const tasks = this.#tasks
+    if (tasks.length === 0) return
+    this.#tasks = []
+    const { items, buffers } = movable(tasks)
+    this.#post({ type: 'tasks', tasks: items }, buffers)
+  }
+
+  #post(request: ThreadRequest, buffers: readonly ArrayBuffer[] = []): void {
+    this.#worker.postMessage(request, buffers)
+  }
+
+  #onMessage(message: ThreadMessage): void {
+    switch (message.type) {
+      case 'results':
+        return this.#onResults(message.results)
+      case 'failed':
+        return this.#events.onFailed(errorOf(message))
+      case 'replaced':
+        return this.#events.onReplaced()
+      case 'deaf':
+        return this.#events.onDeaf(message.reason)
+      case 'ready':
+        return undefined
+    }
+  }
+}
+
+function errorOf({ code, sentence }: ThreadMessage & { readonly type: 'failed' }): TinymqError {
+  return new TinymqError(code, sentence)
+}

@@ -1,0 +1,63 @@
+/**
+ * The entry of the store's thread: opens the store, says so, and hands messages to and fro. Must
+ * never be imported but for its types.
+ */
+import { parentPort, workerData } from 'node:worker_threads'
+import { fromSqlite, TinymqError, type TinymqErrorCode } from '../sdk/errors.ts'
+import type { StoreResult } from './protocol/store-port.ts'
+import { openStore, type StoreTask } from './store/store.ts'
+import { StoreHost } from './store-host.ts'
+import { movable } from './transfer.ts'
+
+export type ThreadRequest =
+  | { readonly type: 'start' }
+  | { readonly type: 'tasks'; readonly tasks: readonly StoreTask[] }
+  | { readonly type: 'close' }
+
+export type ThreadMessage =
+  | { readonly type: 'ready' }
+  | { readonly type: 'results'; readonly results: readonly StoreResult[] }
+  /** Errors lose their class on the way: these two are what a `TinymqError` is made of. */
+  | { readonly type: 'failed'; readonly code: TinymqErrorCode; readonly sentence: string }
+  | { readonly type: 'replaced' }
+  | { readonly type: 'deaf'; readonly reason: string }
+
+const port = parentPort
+
+function post(message: ThreadMessage, buffers: readonly ArrayBuffer[] = []): void {
+  port?.postMessage(message, buffers)
+}
+
+/** What is not the world's doing is our bug, and ends the thread. */
+function fail(error: unknown): void {
+  const translated = fromSqlite(error)
+  if (!(translated instanceof TinymqError)) throw error
+  post({ type: 'failed', code: translated.code, sentence: translated.message })
+}
+
+function serve(path: string): void {
+  const host = new StoreHost(openStore(path), path, {
+    onResults: (results) => {
+      const { items, buffers } = movable(results)
+      post({ type: 'results', results: items }, buffers)
+    },
+    onFailed: fail,
+    onReplaced: () => post({ type: 'replaced' }),
+    onDeaf: (reason) => post({ type: 'deaf', reason }),
+  })
+  port?.on('message', (request: ThreadRequest) => {
+    if (request.type === 'tasks') host.submit(request.tasks)
+    else if (request.type === 'start') host.start()
+    else {
+      host.close()
+      port.close()
+    }
+  })
+  post({ type: 'ready' })
+}
+
+try {
+  serve(workerData as string)
+} catch (error) {
+  fail(error)
+}

@@ -1,0 +1,111 @@
+import { deepEqual, equal, ok } from 'node:assert/strict'
+import { mkdtempSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test, type TestContext } from 'node:test'
+import { setTimeout as wait } from 'node:timers/promises'
+import Database from 'better-sqlite3'
+import { Wake, type WakeOptions } from './wake.ts'
+
+class Watched {
+  readonly path: string
+  readonly writer: Database.Database
+  readonly noticed = Promise.withResolvers<void>()
+  readonly replaced = Promise.withResolvers<void>()
+  readonly deaf: string[] = []
+  looks = 0
+  readonly #reader: Database.Database
+  #version: unknown
+
+  constructor(context: TestContext, options: Partial<WakeOptions> = {}) {
+    const directory = mkdtempSync(join(tmpdir(), 'tinymq-wake-'))
+    this.path = join(directory, 'db')
+    this.writer = new Database(this.path)
+    this.writer.pragma('journal_mode = WAL')
+    this.writer.exec('CREATE TABLE t (x)')
+    this.#reader = new Database(this.path)
+    this.#version = this.#dataVersion()
+    const wake = new Wake({
+      databasePath: this.path,
+      look: () => this.#look(),
+      isQuiet: () => true,
+      onReplaced: () => this.replaced.resolve(),
+      onDeaf: (reason) => this.deaf.push(reason),
+      ...options,
+    })
+    wake.start()
+    context.after(() => {
+      wake.stop()
+      this.writer.close()
+      this.#reader.close()
+      rmSync(directory, { recursive: true })
+    })
+  }
+
+  #dataVersion(): unknown {
+    return this.#reader.pragma('data_version', { simple: true })
+  }
+
+  #look(): boolean {
+    this.looks++
+    const before = this.#version
+    this.#version = this.#dataVersion()
+    if (this.#version === before) return false
+    this.noticed.resolve()
+    return true
+  }
+}
+
+async function millisecondsTo(event: Promise<void>): Promise<number> {
+  const start = performance.now()
+  await event
+  return performance.now() - start
+}
+
+test('P12: a commit of another connection is noticed at once', async (context) => {
+  const watched = new Watched(context)
+  watched.writer.exec('INSERT INTO t VALUES (1)')
+  const took = await millisecondsTo(watched.noticed.promise)
+  // A poll alone would take up to 250 ms; the bound is what a busy machine may need.
+  ok(took < 100, `${took} ms`)
+})
+
+test('a commit that becomes visible long after its event is noticed', async (context) => {
+  const watched = new Watched(context, { isQuiet: () => false })
+  watched.writer.exec('BEGIN; INSERT INTO t VALUES (randomblob(4000000))')
+  const looked = watched.looks
+  await wait(30)
+  watched.writer.exec('COMMIT')
+  ok((await millisecondsTo(watched.noticed.promise)) < 150)
+  ok(watched.looks > looked)
+})
+
+test('a quiet database is looked at once a second', (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout'] })
+  const watched = new Watched(context)
+  for (let second = 0; second < 60; second++) context.mock.timers.tick(1_000)
+  ok(watched.looks >= 59 && watched.looks <= 61, `${watched.looks} looks`)
+})
+
+test('files beside the database wake nobody', async (context) => {
+  const watched = new Watched(context)
+  for (let count = 0; count < 100; count++) writeFileSync(`${watched.path}-daemon`, String(count))
+  watched.writer.exec('INSERT INTO t VALUES (1)')
+  await watched.noticed.promise
+  ok(watched.looks < 50, `${watched.looks} looks`)
+})
+
+test('another file at the same path is noticed', async (context) => {
+  const watched = new Watched(context)
+  writeFileSync(`${watched.path}.new`, '')
+  renameSync(`${watched.path}.new`, watched.path)
+  await watched.replaced.promise
+  deepEqual(watched.deaf, [])
+})
+
+test('a database that was removed is noticed', async (context) => {
+  const watched = new Watched(context)
+  unlinkSync(watched.path)
+  await watched.replaced.promise
+  equal(watched.deaf.length, 0)
+})
