@@ -427,7 +427,7 @@ class Life {
   #newId(): Id {
     const n = this.#newNumber()
     const bytes = new Uint8Array(16)
-    new DataView(bytes.buffer).setUint32(0, n)
+    bytes.set([n >>> 16, n >>> 8, n])
     return { n, bytes }
   }
 

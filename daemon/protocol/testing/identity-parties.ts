@@ -102,6 +102,7 @@ export class Lane {
   }
 
   digestAt(sequence: number): Uint8Array {
+    if (sequence === this.confirmed) return this.chain.digest()
     const chain = this.chain.clone()
     for (const { uid } of this.entries.slice(0, sequence - this.confirmed)) chain.append(uid.bytes)
     return chain.digest()
