@@ -19,6 +19,29 @@ import { isAllZero, Writer } from './wire.ts'
 
 const roles: readonly Role[] = ['initiator', 'responder']
 
+const id = fromHex('11'.repeat(16))
+const open = {
+  type: 'open',
+  attempt: 1,
+  origin: id,
+  stream: id,
+  confirmed: 0,
+  host: 'h'.repeat(255),
+  port: 65_535,
+} as const
+const opened = {
+  type: 'opened',
+  attempt: 1,
+  database: id,
+  watermark: 0,
+  digest: id,
+  part: 0,
+  logStart: 1,
+  credit: 0,
+  messageBytesMax: 0,
+  datagramBytesMax: 0,
+} as const
+
 function encoded(...frames: Frame[]): Uint8Array {
   const writer = new Writer(64)
   for (const frame of frames) encodeFrame(writer, frame)
@@ -143,21 +166,20 @@ test('what a correct peer would not send is an error', () => {
   }
 })
 
+test('values at their bounds are taken', () => {
+  const reason = 'r'.repeat(200)
+  const refused = close({ code: closeCode.refused, sequence: 1, reason })
+  assert.deepEqual(decodeFrames(encoded(open, refused), 'initiator'), [open, refused])
+  assert.deepEqual(decodeFrames(encoded(opened), 'responder'), [opened])
+  const last: Frame = { type: 'stream', offset: 2 ** 53 - 2, bytes: Uint8Array.of(1) }
+  assert.deepEqual(decodeFrames(encoded(last), 'initiator'), [last])
+})
+
 test('stream bytes are a view of the packet, ids are not', () => {
   const packet = encoded({ type: 'stream', offset: 5, bytes: fromHex('aabb') })
   const [frame] = decodeFrames(packet, 'initiator') ?? []
   assert.ok(frame?.type === 'stream' && frame.bytes.buffer === packet.buffer)
-  const id = fromHex('11'.repeat(16))
-  const open = encoded({
-    type: 'open',
-    attempt: 1,
-    origin: id,
-    stream: id,
-    confirmed: 0,
-    host: '',
-    port: 0,
-  })
-  const [opened] = decodeFrames(open, 'initiator') ?? []
+  const [opened] = decodeFrames(encoded(open), 'initiator') ?? []
   assert.ok(opened?.type === 'open' && opened.origin.buffer.byteLength === 16)
 })
 
@@ -185,6 +207,11 @@ test('an encoder refuses what a correct peer would not take', () => {
     close({ sequence: 1 }),
     close({ reason: 'ä'.repeat(101) }),
     { type: 'credit', offset: -1 },
+    { ...open, attempt: 0 },
+    { ...open, port: 65_536 },
+    { ...open, host: 'h'.repeat(256) },
+    { ...open, origin: new Uint8Array(15) },
+    { ...opened, attempt: 0 },
   ]
   for (const frame of wrong) assert.throws(() => encoded(frame), { name: 'AssertionFailure' })
 })

@@ -103,7 +103,15 @@ test('the length of a text is that of its UTF-8, lone surrogates included', () =
     fc.property(fc.string({ unit: fc.integer({ max: 0xffff }).map(toUnit) }), (text) => {
       assert.equal(utf8Length(text), new TextEncoder().encode(text).length)
     }),
-    { examples: [['\ud800'], ['\udc00\ud800'], ['\ud800a'], ['\ud83d\ude00']] },
+    {
+      examples: [
+        ['\u007f\u0080\u07ff\u0800'],
+        ['\ud800'],
+        ['\udc00\ud800'],
+        ['\ud800a'],
+        ['\ud83d\ude00'],
+      ],
+    },
   )
 })
 
