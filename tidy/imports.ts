@@ -76,6 +76,7 @@ const coreValues = [
   'chain',
   'close-code',
   'digest',
+  'frame',
   'identity',
   'limits',
   'record',

@@ -1,0 +1,85 @@
+/**
+ * Frees the rows that the peer has on disk. Must never delete a row that was not numbered under a
+ * confirmed sequence: an id may have been given to another row since, and a row may have been set
+ * aside.
+ */
+import type BetterSqlite3 from 'better-sqlite3'
+import type { Connection } from './connection.ts'
+import { DatabaseChanged } from './faults.ts'
+import type { Lane, Lanes } from './lanes.ts'
+import type { Run } from './run.ts'
+import type { Runs } from './runs.ts'
+
+type Range = [string, number, number, number]
+
+export class Confirming {
+  readonly #connection: Connection
+  readonly #lanes: Lanes
+  readonly #runs: Runs
+  readonly #count: BetterSqlite3.Statement<Range, number>
+  readonly #isAnyOther: BetterSqlite3.Statement<[number, number, number, number], number>
+  readonly #deleteRange: BetterSqlite3.Statement<Range>
+  readonly #deleteOne: BetterSqlite3.Statement<[number, Uint8Array]>
+
+  constructor(connection: Connection, lanes: Lanes, runs: Runs) {
+    this.#connection = connection
+    this.#lanes = lanes
+    this.#runs = runs
+    this.#count = connection.prepareValue(countSql)
+    this.#isAnyOther = connection.prepareValue(isAnyOtherSql)
+    this.#deleteRange = connection.prepareChange(deleteRangeSql)
+    this.#deleteOne = connection.prepareChange(deleteOneSql)
+  }
+
+  /**
+   * Everything up to `sequence` is on the peer's disk. Begins the transaction.
+   * @returns false when there is more than the transaction may hold: call again in the next.
+   * @throws DatabaseBusy, DatabaseChanged
+   */
+  advance(lane: Lane, sequence: number, nowMs: number): boolean {
+    if (sequence <= lane.confirmed) return true
+    this.#connection.begin()
+    while (lane.confirmed < sequence) {
+      if (this.#connection.isSpent) return false
+      const run = this.#runs.at(lane, lane.confirmed + 1)
+      if (run === undefined) throw new DatabaseChanged('mqrun')
+      const to = Math.min(sequence, run.last, lane.confirmed + this.#connection.rowsLeft)
+      this.#free(lane, run, lane.confirmed + 1, to)
+      lane.chain.appendMany(run.uidsOf(lane.confirmed + 1, to))
+      lane.confirmed = to
+      this.#lanes.onChanged(lane)
+      if (to === run.last) this.#runs.finish(lane, nowMs)
+    }
+    return true
+  }
+
+  #free(lane: Lane, run: Run, from: number, to: number): void {
+    this.#connection.spend(to - from + 1, 0)
+    if (run.isGapless && this.#freeRange(lane, run.idAt(from), run.idAt(to))) return
+    for (let sequence = from; sequence <= to; sequence++) {
+      const id = run.idAt(sequence)
+      if (id === 0) continue
+      const { changes } = this.#deleteOne.run(id, run.uidAt(sequence))
+      if (changes === 0) run.strike(sequence)
+    }
+  }
+
+  /**
+   * The quick way, if each id of the range is still with the row that was numbered: none has gone,
+   * and none that has come back under an id of old is late or parked. (One that came back and was
+   * numbered again has been struck out, and the run has a gap.)
+   */
+  #freeRange(lane: Lane, idFirst: number, idLast: number): boolean {
+    const { host, port } = lane.address
+    if (this.#count.get(host, port, idFirst, idLast) !== idLast - idFirst + 1) return false
+    if (this.#isAnyOther.get(idFirst, idLast, idFirst, idLast) !== undefined) return false
+    this.#deleteRange.run(host, port, idFirst, idLast)
+    return true
+  }
+}
+
+const countSql = 'SELECT count(*) FROM mqout WHERE host = ? AND port = ? AND id BETWEEN ? AND ?'
+const isAnyOtherSql = `SELECT 1 FROM mqlate WHERE id BETWEEN ? AND ?
+  UNION ALL SELECT 1 FROM mqparked WHERE id BETWEEN ? AND ? LIMIT 1`
+const deleteRangeSql = 'DELETE FROM mqout WHERE host = ? AND port = ? AND id BETWEEN ? AND ?'
+const deleteOneSql = 'DELETE FROM mqout WHERE id = ? AND uid = ?'

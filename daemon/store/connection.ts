@@ -1,0 +1,164 @@
+/**
+ * The store's one SQLite connection: its durability, its write transaction, and how much work one
+ * transaction may hold. Must never know a table.
+ */
+import type BetterSqlite3 from 'better-sqlite3'
+import { openDatabase } from '../../sdk/database.ts'
+import { migrate } from '../../sdk/schema-migrate.ts'
+
+/**
+ * What one transaction may hold. More would keep foreign writers waiting (these figures are about
+ * 5 ms); less would spend the time on fsync.
+ */
+const rowsPerTransaction = 2_000
+const bytesPerTransaction = 1_048_576
+
+/** Nobody has touched anything: the same work can be given again. */
+export class DatabaseBusy extends Error {
+  override readonly name = 'DatabaseBusy'
+}
+
+export class Connection {
+  readonly #db: BetterSqlite3.Database
+  readonly #nowUs: () => number
+  readonly #begin: BetterSqlite3.Statement<[]>
+  readonly #commit: BetterSqlite3.Statement<[]>
+  readonly #dataVersion: BetterSqlite3.Statement<[], number>
+  #beginUs = 0
+  #rowsSpent = 0
+  #bytesSpent = 0
+
+  /**
+   * Opens or makes the file at `path`, with all tables.
+   * @param nowUs a monotonic clock; it decides about pauses only, never about what is written.
+   * @throws TinymqError
+   */
+  constructor(path: string, nowUs: () => number) {
+    this.#nowUs = nowUs
+    this.#db = openDatabase(path)
+    try {
+      for (const pragma of pragmas) this.#db.pragma(pragma)
+      migrate(this.#db)
+    } catch (error) {
+      this.#db.close()
+      throw error
+    }
+    this.#begin = this.#db.prepare('BEGIN IMMEDIATE')
+    this.#commit = this.#db.prepare('COMMIT')
+    this.#dataVersion = this.#db.prepare<[], number>('PRAGMA data_version').pluck()
+  }
+
+  /** Rows come as arrays, in the order of the columns. */
+  prepare<Values extends unknown[], Row extends unknown[]>(
+    sql: string,
+  ): BetterSqlite3.Statement<Values, Row> {
+    return this.#db.prepare<Values, Row>(sql).raw()
+  }
+
+  /** For statements that give one column. */
+  prepareValue<Values extends unknown[], Value>(
+    sql: string,
+  ): BetterSqlite3.Statement<Values, Value> {
+    return this.#db.prepare<Values, Value>(sql).pluck()
+  }
+
+  /** For statements that give no rows. */
+  prepareChange<Values extends unknown[]>(sql: string): BetterSqlite3.Statement<Values> {
+    return this.#db.prepare<Values>(sql)
+  }
+
+  get isWriting(): boolean {
+    return this.#db.inTransaction
+  }
+
+  /** Changes whenever another connection has committed, never with our own commits. */
+  dataVersion(): number {
+    return this.#dataVersion.get() ?? 0
+  }
+
+  /**
+   * Begins the write transaction, unless it has begun. It must be called before the first change,
+   * in memory as in the database, so that a busy database leaves nothing half done.
+   * @throws DatabaseBusy
+   */
+  begin(): void {
+    if (this.#db.inTransaction) return
+    try {
+      this.#begin.run()
+    } catch (error) {
+      if (sqliteCode(error)?.startsWith('SQLITE_BUSY') !== true) throw error
+      throw new DatabaseBusy('Another program has held the write lock for too long.', {
+        cause: error,
+      })
+    }
+    this.#beginUs = this.#nowUs()
+    this.#rowsSpent = 0
+    this.#bytesSpent = 0
+  }
+
+  /** Counts work against what a transaction may hold. */
+  spend(rows: number, bytes: number): void {
+    this.#rowsSpent += rows
+    this.#bytesSpent += bytes
+  }
+
+  /** Rows that still fit into the transaction. */
+  get rowsLeft(): number {
+    return this.#db.inTransaction ? rowsPerTransaction - this.#rowsSpent : rowsPerTransaction
+  }
+
+  /** The transaction is as large as it may be: what is left to do waits for the next. */
+  get isSpent(): boolean {
+    if (!this.#db.inTransaction) return false
+    return this.#rowsSpent >= rowsPerTransaction || this.#bytesSpent >= bytesPerTransaction
+  }
+
+  /** On return everything is on disk. @returns how long the lock was held, in microseconds. */
+  commit(): number {
+    this.#commit.run()
+    return this.#nowUs() - this.#beginUs
+  }
+
+  rollback(): void {
+    // When the disk is full, or a trigger said so, SQLite has rolled back already.
+    if (this.#db.inTransaction) this.#db.exec('ROLLBACK')
+  }
+
+  /**
+   * Runs `work` so that what it wrote is undone when it throws; the transaction goes on, unless a
+   * trigger has rolled all of it back.
+   */
+  nested<T>(work: () => T): T {
+    this.#db.exec('SAVEPOINT nested')
+    try {
+      const result = work()
+      this.#db.exec('RELEASE nested')
+      return result
+    } catch (error) {
+      if (this.#db.inTransaction) this.#db.exec('ROLLBACK TO nested; RELEASE nested')
+      throw error
+    }
+  }
+
+  close(): void {
+    this.rollback()
+    this.#db.close()
+  }
+}
+
+const pragmas: readonly string[] = [
+  'synchronous = FULL',
+  'busy_timeout = 5000',
+  'wal_autocheckpoint = 1000',
+  'journal_size_limit = 67108864',
+  'trusted_schema = OFF',
+  // macOS only: there fsync does not reach the disk. Elsewhere these do nothing.
+  'fullfsync = ON',
+  'checkpoint_fullfsync = ON',
+]
+
+/** The name of SQLite's extended result code, if the error is one of SQLite's. */
+export function sqliteCode(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('code' in error)) return undefined
+  return typeof error.code === 'string' && error.code.startsWith('SQLITE_') ? error.code : undefined
+}

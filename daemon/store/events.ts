@@ -1,0 +1,40 @@
+/**
+ * `mqevent`: what the operator must know. Must never hold more than the newest thousand, so that a
+ * condition that comes back every second cannot fill the disk.
+ */
+import type BetterSqlite3 from 'better-sqlite3'
+import type { Connection } from './connection.ts'
+
+const eventsMax = 1_000
+
+export type StoreEvent = {
+  readonly code: string
+  /** Whom it is about. */
+  readonly host?: string
+  readonly port?: number
+  /** A sentence, with the facts. */
+  readonly detail: string
+}
+
+type NewEvent = [number, string, string | null, number | null, string]
+
+export class Events {
+  readonly #connection: Connection
+  readonly #insert: BetterSqlite3.Statement<NewEvent>
+  readonly #prune: BetterSqlite3.Statement<[number]>
+
+  constructor(connection: Connection) {
+    this.#connection = connection
+    this.#insert = connection.prepareChange(
+      'INSERT INTO mqevent (at, code, host, port, detail) VALUES (?, ?, ?, ?, ?)',
+    )
+    this.#prune = connection.prepareChange('DELETE FROM mqevent WHERE id <= ?')
+  }
+
+  add(event: StoreEvent, nowMs: number): void {
+    this.#connection.begin()
+    const { code, host, port, detail } = event
+    const { lastInsertRowid } = this.#insert.run(nowMs, code, host ?? null, port ?? null, detail)
+    this.#prune.run(Number(lastInsertRowid) - eventsMax)
+  }
+}

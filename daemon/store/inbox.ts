@@ -1,0 +1,378 @@
+/**
+ * The inbound half of the store: one receiving session for each stream, from bytes to rows of `mqin`.
+ * Must never answer for a row, or move a watermark, but in the transaction that inserts it.
+ */
+import type BetterSqlite3 from 'better-sqlite3'
+import { assert } from '../protocol/assert.ts'
+import type { Sha256 } from '../protocol/chain.ts'
+import { closeCode, reasonBytesMax, type CloseCode } from '../protocol/frame.ts'
+import { bodyBytesMaxOfAll, RecordParser } from '../protocol/record.ts'
+import type { RecordEvent } from '../protocol/record.ts'
+import type { SessionId, StoreWork } from '../protocol/store-port.ts'
+import { clampText } from '../protocol/wire.ts'
+import type { Connection } from './connection.ts'
+import type { Events } from './events.ts'
+import type { Turn } from './outbox.ts'
+import type { KeptParts, Parts } from './parts.ts'
+import { takeMessages } from './received-messages.ts'
+import type { Seen } from './seen.ts'
+import type { SenderLog } from './sender-log.ts'
+import type { Sender, Senders } from './senders.ts'
+import type { Storing } from './storing.ts'
+
+/** The parser is fed slices of this size, so that little waits behind a full transaction. */
+const feedBytes = 131_072
+/** What a body has besides its data, at most: token, headers, digest and the numbers. */
+const bodyExtraBytes = 66_000
+/** Somebody has to mend a trigger or to delete a row first. */
+const refusedPauseMs = 60_000
+const brokenPauseMs = 10_000
+/** The log of an origin is looked after once in so many transactions with messages. */
+const storesPerPruning = 64
+
+export type InboxParts = {
+  readonly connection: Connection
+  readonly senders: Senders
+  readonly log: SenderLog
+  readonly seen: Seen
+  readonly parts: Parts
+  readonly storing: Storing
+  readonly events: Events
+  readonly sha256: Sha256
+  readonly origin: Uint8Array
+}
+
+type Work<Type extends StoreWork['type']> = Extract<StoreWork, { type: Type }>
+
+type InboundSession = {
+  readonly id: SessionId
+  readonly sender: Sender
+  readonly host: string
+  readonly port: number
+  readonly parser: RecordParser
+  /** Bytes of stream that were taken over … */
+  received: number
+  /** … of which the parser has not had these … */
+  unfed: Uint8Array
+  /** … and what it made of the others is not stored as far as it is here. */
+  events: RecordEvent[]
+  /** Parts of the body that is next, or older parts of it that may not be used. */
+  kept: KeptParts | undefined
+  spillBytes: number
+  toldSequence: number
+  toldDurable: number
+}
+
+export class Inbox {
+  readonly #parts: InboxParts
+  readonly #messageBytesMax: BetterSqlite3.Statement<[], number>
+  readonly #sessions = new Map<SessionId, InboundSession>()
+  /** The newest session of each stream. */
+  readonly #present = new Map<Sender, InboundSession>()
+  /** These wait until the log of their origin has been gone through. */
+  readonly #waiting = new Map<SessionId, Work<'accept'>>()
+  /** These have something to store that could not be stored yet. */
+  readonly #unstored = new Set<InboundSession>()
+  /** Origins, each by one of its senders, whose log is too long. */
+  readonly #long = new Set<Sender>()
+  readonly #left = new Set<Sender>()
+  #storesLeft = storesPerPruning
+
+  constructor(parts: InboxParts) {
+    this.#parts = parts
+    this.#messageBytesMax = parts.connection.prepareValue(
+      "SELECT CAST(value AS INTEGER) FROM mqmeta WHERE key = 'message_bytes_max'",
+    )
+  }
+
+  /** There is work that nobody asks for: call `goOn`. */
+  get hasWork(): boolean {
+    return this.#waiting.size + this.#unstored.size + this.#long.size > 0
+  }
+
+  accept(work: Work<'accept'>, turn: Turn): void {
+    const { connection, senders, seen } = this.#parts
+    connection.begin()
+    const sender = senders.findOrCreate(work.key, work.stream, work.origin)
+    const family = senders.ofOrigin(sender.origin)
+    this.#waiting.delete(work.session)
+    if (family.length > 1 && !seen.isComplete(family)) {
+      seen.fill(family)
+      for (const member of family) senders.onChanged(member)
+      if (!seen.isComplete(family)) return void this.#waiting.set(work.session, work)
+    }
+    this.#drop(work.session)
+    this.#supersede(sender, turn)
+    this.#tellIfRestored(sender, work, turn)
+    senders.touch(sender, work.host, work.port, turn.nowMs)
+    this.#open(sender, family, work, turn)
+  }
+
+  /** Stores what is complete. What does not fit into the transaction is stored by `goOn`. */
+  receive({ session: id, offset, bytes, spillBytes }: Work<'receive'>, turn: Turn): void {
+    const session = this.#sessions.get(id)
+    if (session === undefined) return
+    assert(offset <= session.received, 'The stream is handed over without a gap.')
+    // The database was busy, and this is the same work again.
+    if (offset === session.received) {
+      session.unfed = session.unfed.length === 0 ? bytes : Buffer.concat([session.unfed, bytes])
+      session.received += bytes.length
+      session.spillBytes = spillBytes
+    }
+    this.#store(session, turn)
+  }
+
+  /** Goes on with what did not fit into the last transaction. */
+  goOn(turn: Turn): void {
+    for (const work of Array.from(this.#waiting.values())) this.accept(work, turn)
+    for (const session of Array.from(this.#unstored)) {
+      if (this.#parts.connection.isSpent) return
+      this.#store(session, turn)
+    }
+    for (const sender of this.#long) {
+      if (this.#parts.connection.isSpent) return
+      this.#prune(sender, turn)
+    }
+  }
+
+  forget(id: SessionId): void {
+    this.#waiting.delete(id)
+    this.#drop(id)
+  }
+
+  /** What senders without a session have in memory goes, once it is on disk. */
+  onCommitted(): void {
+    for (const sender of this.#left) {
+      if (!this.#present.has(sender)) this.#parts.senders.unload(sender)
+    }
+    this.#left.clear()
+  }
+
+  /** Every session is over: what it knows may never have reached the disk. */
+  loseAll(retryAfterMs: number, reason: string, { emit }: Turn): void {
+    for (const session of [...this.#sessions.keys(), ...this.#waiting.keys()]) {
+      const code = closeCode.store
+      emit({ type: 'turned-away', session, code, sequence: 0, retryAfterMs, reason })
+    }
+    this.#sessions.clear()
+    this.#present.clear()
+    this.#waiting.clear()
+    this.#unstored.clear()
+    this.#long.clear()
+    this.#left.clear()
+  }
+
+  #open(sender: Sender, family: readonly Sender[], work: Work<'accept'>, turn: Turn): void {
+    const { emit, nowMs } = turn
+    const { parts, origin } = this.#parts
+    const { session: id, host, port } = work
+    const limit = (this.#messageBytesMax.get() ?? bodyBytesMaxOfAll) + bodyExtraBytes
+    const messageBytesMax = Math.max(0, Math.min(bodyBytesMaxOfAll, limit))
+    const kept = parts.kept(sender.id)
+    const session: InboundSession = {
+      id,
+      sender,
+      host,
+      port,
+      parser: new RecordParser(messageBytesMax),
+      received: 0,
+      unfed: new Uint8Array(0),
+      events: [],
+      kept,
+      spillBytes: Infinity,
+      toldSequence: sender.watermark,
+      toldDurable: 0,
+    }
+    this.#sessions.set(id, session)
+    this.#present.set(sender, session)
+    if (this.#parts.log.isLong(family, nowMs)) this.#long.add(sender)
+    const part = kept !== undefined && parts.mayResume(kept) ? kept.bytes : 0
+    const others = family.filter((member) => member !== sender)
+    const logStart = Math.max(0, ...others.map(({ forgottenAt }) => forgottenAt))
+    const { watermark, chain } = sender
+    const state = { watermark, digest: chain.digest(), part, logStart, messageBytesMax }
+    emit({ type: 'accepted', session: id, database: origin, ...state })
+  }
+
+  #supersede(sender: Sender, { emit }: Turn): void {
+    const older = this.#present.get(sender)
+    if (older === undefined) return
+    this.#drop(older.id)
+    emit({ type: 'superseded', session: older.id })
+  }
+
+  /** The sender remembers more than we do. It notices too (rule 4), and sends what it still has. */
+  #tellIfRestored(sender: Sender, { confirmed, host, port }: Work<'accept'>, turn: Turn): void {
+    if (confirmed <= sender.watermark) return
+    const detail =
+      `This sender's messages ${sender.watermark + 1} to ${confirmed} were confirmed, and are not ` +
+      'in this database: it was restored from a backup, or is another one than the sender knew. ' +
+      "The sender's events say which they are."
+    this.#parts.events.add({ code: 'INBOX_ROLLED_BACK', host, port, detail }, turn.nowMs)
+  }
+
+  #drop(id: SessionId): void {
+    const session = this.#sessions.get(id)
+    if (session === undefined) return
+    this.#sessions.delete(id)
+    this.#unstored.delete(session)
+    if (this.#present.get(session.sender) !== session) return
+    this.#present.delete(session.sender)
+    this.#left.add(session.sender)
+  }
+
+  #turnAway(
+    session: InboundSession,
+    code: CloseCode,
+    retryAfterMs: number,
+    reason: string,
+    { emit }: Turn,
+  ): void {
+    const sequence = code === closeCode.refused ? session.sender.watermark + 1 : 0
+    const clamped = clampText(reason, reasonBytesMax)
+    const { id } = session
+    this.#tell(session, { emit })
+    this.#drop(id)
+    emit({ type: 'turned-away', session: id, code, sequence, retryAfterMs, reason: clamped })
+  }
+
+  #store(session: InboundSession, turn: Turn): void {
+    this.#unstored.add(session)
+    const { senders, seen, connection } = this.#parts
+    const family = senders.ofOrigin(session.sender.origin)
+    const isFamily = family.length > 1
+    if (isFamily && !seen.isComplete(family)) {
+      connection.begin()
+      seen.fill(family)
+      for (const member of family) senders.onChanged(member)
+      if (!seen.isComplete(family)) return
+    }
+    while (this.#storeEvents(session, isFamily, turn)) {
+      if (session.unfed.length === 0) {
+        this.#spill(session)
+        this.#unstored.delete(session)
+        break
+      }
+      session.events = session.parser.feed(session.unfed.subarray(0, feedBytes))
+      session.unfed = session.unfed.subarray(feedBytes)
+    }
+    if (this.#sessions.has(session.id)) this.#tell(session, turn)
+  }
+
+  /** @returns whether all were stored, and the session goes on. */
+  #storeEvents(session: InboundSession, isFamily: boolean, turn: Turn): boolean {
+    while (session.events.length > 0) {
+      if (this.#parts.connection.isSpent) return false
+      this.#parts.connection.begin()
+      this.#lookAfterLog(session.sender, turn)
+      if (!this.#storeMessages(session, isFamily, turn)) return false
+      const event = session.events[0]
+      if (event === undefined || event.type === 'message' || event.type === 'rest') continue
+      session.events = session.events.slice(1)
+      if (!this.#onOther(session, event, isFamily, turn)) return false
+    }
+    return true
+  }
+
+  #storeMessages(session: InboundSession, isFamily: boolean, turn: Turn): boolean {
+    const { storing, parts, sha256, connection } = this.#parts
+    const { sender, host, port } = session
+    const countMax = storing.messagesMax(sender)
+    const whole = (rest: Uint8Array): Uint8Array => parts.whole(sender.id, rest)
+    const { messages, bytes, flaw } = takeMessages(session.events, countMax, whole, sha256)
+    session.events = session.events.slice(messages.length)
+    connection.spend(0, bytes)
+    if (messages.length > 0) {
+      const arrival = { sender: sender.id, host, port }
+      const problem = storing.store(sender, messages, arrival, isFamily, turn.nowMs)
+      this.#dropParts(session)
+      if (problem !== undefined) {
+        const isRefused = problem.type === 'refused'
+        const code = isRefused ? closeCode.refused : closeCode.closed
+        const pauseMs = isRefused ? refusedPauseMs : brokenPauseMs
+        this.#turnAway(session, code, pauseMs, problem.reason, turn)
+        return false
+      }
+    }
+    if (flaw === undefined) return true
+    if (flaw === 'damaged') {
+      this.#dropParts(session)
+      this.#turnAway(session, closeCode.damaged, 0, 'a body does not have its digest', turn)
+    } else this.#turnAway(session, closeCode.protocol, 0, 'a malformed body', turn)
+    return false
+  }
+
+  /** @returns whether the session goes on. */
+  #onOther(
+    session: InboundSession,
+    event: Exclude<RecordEvent, { type: 'message' | 'rest' }>,
+    isFamily: boolean,
+    turn: Turn,
+  ): boolean {
+    if (event.type === 'malformed') {
+      this.#turnAway(session, closeCode.protocol, 0, event.reason, turn)
+      return false
+    }
+    if (event.type === 'skip') {
+      this.#parts.storing.skip(session.sender, event.uids, isFamily)
+      this.#dropParts(session)
+      return true
+    }
+    const { kept } = session
+    if (kept?.length === event.length && kept.bytes === event.offset) return true
+    this.#dropParts(session)
+    const reason = 'a RESUME of a body that is not kept here'
+    this.#turnAway(session, closeCode.damaged, 0, reason, turn)
+    return false
+  }
+
+  #dropParts(session: InboundSession): void {
+    if (session.kept === undefined) return
+    this.#parts.parts.drop(session.sender.id)
+    session.kept = undefined
+  }
+
+  /** Writes down what there is of a large body (PROTOCOL §6.4). */
+  #spill(session: InboundSession): void {
+    const body = session.parser.incompleteBody
+    if (body === undefined || body.held <= session.spillBytes) return
+    this.#parts.connection.begin()
+    // The body comes whole: what was kept of it, or of another, is of no use.
+    if (body.offset === 0) this.#dropParts(session)
+    const bytes = session.parser.takeHeld()
+    session.kept = this.#parts.parts.append(session.sender.id, session.kept, body.length, bytes)
+  }
+
+  #tell(session: InboundSession, { emit }: Pick<Turn, 'emit'>): void {
+    const { id, sender, parser, received, unfed, events } = session
+    const held = unfed.length + parser.heldBytes
+    const durable = events.length > 0 ? session.toldDurable : received - held
+    const sequence = sender.watermark
+    if (sequence === session.toldSequence && durable === session.toldDurable) return
+    session.toldSequence = sequence
+    session.toldDurable = durable
+    emit({ type: 'received', session: id, sequence, durable })
+  }
+
+  #lookAfterLog(sender: Sender, { nowMs }: Turn): void {
+    this.#storesLeft--
+    if (this.#storesLeft > 0) return
+    this.#storesLeft = storesPerPruning
+    const { senders, log } = this.#parts
+    if (log.isLong(senders.ofOrigin(sender.origin), nowMs)) this.#long.add(sender)
+  }
+
+  #prune(sender: Sender, turn: Turn): void {
+    const { connection, senders, log } = this.#parts
+    const family = senders.ofOrigin(sender.origin)
+    connection.begin()
+    const oldest = log.prune(family, turn.nowMs)
+    if (oldest === undefined) return void this.#long.delete(sender)
+    senders.onChanged(oldest)
+    // PROTOCOL §7.5: the others must be told, and they are when they open again.
+    for (const session of Array.from(this.#sessions.values())) {
+      if (session.sender === oldest || !family.includes(session.sender)) continue
+      this.#turnAway(session, closeCode.done, 0, 'the log was pruned', turn)
+    }
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * What each lane is doing, written for people (`mqlane.state` and its neighbours). Must never cost
+ * a transaction of its own more than once a second: nothing depends on it.
+ */
+import type BetterSqlite3 from 'better-sqlite3'
+import type { LaneId, LaneStatus } from '../protocol/store-port.ts'
+import type { Connection } from './connection.ts'
+
+const pauseMs = 1_000
+/** A time of retry that moves by less is not worth a write … */
+const retryGrainMs = 500
+/** … nor is a round-trip time that moves by less than this part. */
+const rttGrain = 0.25
+
+type Written = {
+  readonly state: LaneStatus['type']
+  readonly code: string | null
+  readonly error: string | null
+  readonly since: number
+  readonly retryAt: number | null
+  readonly rttUs: number | null
+}
+
+type Update = [string, string | null, string | null, number, number | null, number | null, LaneId]
+
+export class LaneStatuses {
+  readonly #connection: Connection
+  readonly #update: BetterSqlite3.Statement<Update>
+  readonly #known = new Map<LaneId, Written>()
+  readonly #unwritten = new Set<LaneId>()
+  #writtenAtMs = -Infinity
+
+  constructor(connection: Connection) {
+    this.#connection = connection
+    this.#update = connection.prepareChange(
+      `UPDATE mqlane SET state = ?, error_code = ?, error = ?, since = ?, retry_at = ?,
+         rtt_us = coalesce(?, rtt_us) WHERE id = ?`,
+    )
+  }
+
+  /** Takes note; `write` writes it. */
+  set(lane: LaneId, status: LaneStatus, nowMs: number): void {
+    const before = this.#known.get(lane)
+    const after = statusRow(status, before, nowMs)
+    if (before !== undefined && isSame(before, after)) return
+    this.#known.set(lane, after)
+    this.#unwritten.add(lane)
+  }
+
+  /** It is worth a transaction of its own. */
+  isDue(nowMs: number): boolean {
+    return this.#unwritten.size > 0 && nowMs - this.#writtenAtMs >= pauseMs
+  }
+
+  /** Writes what has changed, inside the open transaction. `onCommitted` must follow. */
+  write(): void {
+    for (const lane of this.#unwritten) {
+      const row = this.#known.get(lane)
+      if (row === undefined) continue
+      const { state, code, error, since, retryAt, rttUs } = row
+      this.#update.run(state, code, error, since, retryAt, rttUs, lane)
+    }
+    this.#connection.spend(this.#unwritten.size, 0)
+  }
+
+  onCommitted(nowMs: number): void {
+    if (this.#unwritten.size === 0) return
+    this.#unwritten.clear()
+    this.#writtenAtMs = nowMs
+  }
+}
+
+function statusRow(status: LaneStatus, before: Written | undefined, nowMs: number): Written {
+  const waiting = status.type === 'waiting' ? status : undefined
+  const code = waiting?.code ?? null
+  const retryInUs = waiting?.retryInUs
+  const isGoingOn = before?.state === status.type && before.code === code
+  return {
+    state: status.type,
+    code,
+    error: waiting?.reason ?? null,
+    since: isGoingOn ? before.since : nowMs,
+    retryAt: retryInUs === undefined ? null : nowMs + Math.round(retryInUs / 1_000),
+    rttUs: status.type === 'open' ? status.rttUs : (before?.rttUs ?? null),
+  }
+}
+
+function isSame(before: Written, after: Written): boolean {
+  return (
+    before.state === after.state &&
+    before.code === after.code &&
+    before.error === after.error &&
+    isNear(before.retryAt, after.retryAt, retryGrainMs) &&
+    isNear(before.rttUs, after.rttUs, (before.rttUs ?? 0) * rttGrain)
+  )
+}
+
+function isNear(before: number | null, after: number | null, grain: number): boolean {
+  if (before === null || after === null) return before === after
+  return Math.abs(before - after) <= grain
+}

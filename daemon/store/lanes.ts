@@ -1,0 +1,227 @@
+/**
+ * `mqlane`: the identity of each lane, loaded while it is used and written once a transaction. Must
+ * never decide about an identity: `judging.ts` does.
+ */
+import type BetterSqlite3 from 'better-sqlite3'
+import { assert } from '../protocol/assert.ts'
+import { Chain } from '../protocol/chain.ts'
+import type { LaneAddress, LaneId } from '../protocol/store-port.ts'
+import type { Connection } from './connection.ts'
+import type { StoreEnvironment } from './environment.ts'
+import { DatabaseChanged } from './faults.ts'
+
+const streamBytes = 16
+/** Rows of one read are guessed from this before the first read has told. */
+const rowBytesAtFirst = 256
+
+type LaneRow = [
+  id: LaneId,
+  host: string,
+  port: number,
+  key: string,
+  stream: Buffer | null,
+  peer: Buffer | null,
+  confirmed: number,
+  numbered: number,
+  chain: Buffer | null,
+  numberedId: number,
+  releasedAt: number,
+]
+type LaneUpdate = [
+  stream: Uint8Array,
+  peer: Uint8Array | null,
+  confirmed: number,
+  numbered: number,
+  chain: Uint8Array,
+  numberedId: number,
+  releasedAt: number,
+  id: LaneId,
+  streamBefore: Uint8Array | null,
+  confirmedBefore: number,
+  numberedBefore: number,
+]
+
+/** What the row says on disk: nobody else may have changed it meanwhile. */
+type OnDisk = {
+  readonly stream: Uint8Array | null
+  readonly confirmed: number
+  readonly numbered: number
+}
+
+export type Lane = {
+  readonly address: LaneAddress
+  stream: Uint8Array
+  peer: Uint8Array | undefined
+  /** a of PROTOCOL §7.1. */
+  confirmed: number
+  /** n of PROTOCOL §7.1. */
+  numbered: number
+  /** Up to this `mqout.id` every row is numbered, parked or in mqlate. */
+  numberedId: number
+  /** Rows created up to this time are sent though they may double: the operator has said so. */
+  releasedAt: number
+  /** At `confirmed`. */
+  chain: Chain
+  /** No late row of this lane has a lower id; Infinity: there is none. */
+  lateFrom: number
+  /** What a row of the last read took on the average. */
+  rowBytes: number
+  isChanged: boolean
+}
+
+export class Lanes {
+  readonly #connection: Connection
+  readonly #environment: StoreEnvironment
+  readonly #insert: BetterSqlite3.Statement<[string, number, string, Uint8Array]>
+  readonly #select: BetterSqlite3.Statement<[LaneId], LaneRow>
+  readonly #update: BetterSqlite3.Statement<LaneUpdate>
+  readonly #find: BetterSqlite3.Statement<[string, number, string], LaneId>
+  readonly #loaded = new Map<LaneId, Lane>()
+  readonly #onDisk = new Map<LaneId, OnDisk>()
+  readonly #ids = new Map<string, LaneAddress>()
+  readonly #changed = new Set<Lane>()
+
+  constructor(connection: Connection, environment: StoreEnvironment) {
+    this.#connection = connection
+    this.#environment = environment
+    this.#insert = connection.prepareChange(
+      'INSERT INTO mqlane (host, port, key, stream) VALUES (?, ?, ?, ?)',
+    )
+    this.#select = connection.prepare(
+      `SELECT id, host, port, key, stream, peer, confirmed, numbered, chain, numbered_id,
+         released_at
+       FROM mqlane WHERE id = ?`,
+    )
+    this.#update = connection.prepareChange(
+      `UPDATE mqlane SET stream = ?, peer = ?, confirmed = ?, numbered = ?, chain = ?,
+         numbered_id = ?, released_at = ?
+       WHERE id = ? AND stream IS ? AND confirmed = ? AND numbered = ?`,
+    )
+    this.#find = connection.prepareValue(
+      'SELECT id FROM mqlane WHERE host = ? AND port = ? AND key = ?',
+    )
+  }
+
+  /** The lane of a row, undefined when it has none yet. A lane for each key has its seam here. */
+  find(host: string, port: number): LaneAddress | undefined {
+    const name = `${port} ${host}`
+    const known = this.#ids.get(name)
+    if (known !== undefined) return known
+    const lane = this.#find.get(host, port, '')
+    if (lane === undefined) return undefined
+    const address = { lane, host, port, key: '' }
+    this.#ids.set(name, address)
+    return address
+  }
+
+  findOrCreate(host: string, port: number): LaneAddress {
+    const known = this.find(host, port)
+    if (known !== undefined) return known
+    this.#connection.begin()
+    this.#insert.run(host, port, '', this.newStream())
+    const created = this.find(host, port)
+    assert(created !== undefined, 'A lane that was inserted is there.')
+    return created
+  }
+
+  /** Lanes that `write` will write. */
+  get changed(): Iterable<Lane> {
+    return this.#changed
+  }
+
+  newStream(): Uint8Array {
+    return this.#environment.randomBytes(streamBytes)
+  }
+
+  /** Undefined when the lane is no longer in the database. */
+  load(id: LaneId): Lane | undefined {
+    const loaded = this.#loaded.get(id)
+    if (loaded !== undefined) return loaded
+    const row = this.#select.get(id)
+    if (row === undefined) {
+      this.#ids.clear()
+      return undefined
+    }
+    const lane = this.#laneOf(row)
+    this.#loaded.set(id, lane)
+    const [, , , , stream, , confirmed, numbered] = row
+    this.#onDisk.set(id, { stream, confirmed, numbered })
+    return lane
+  }
+
+  /** Its last session is over: nothing needs it in memory. */
+  unload(id: LaneId): void {
+    const lane = this.#loaded.get(id)
+    if (lane === undefined || lane.isChanged) return
+    this.#loaded.delete(id)
+    this.#onDisk.delete(id)
+  }
+
+  /** A row of this lane may have been overlooked by the numbering. */
+  onLate(id: LaneId, row: number): void {
+    const lane = this.#loaded.get(id)
+    if (lane !== undefined) lane.lateFrom = Math.min(lane.lateFrom, row)
+  }
+
+  /** The lane is written when the transaction ends. */
+  onChanged(lane: Lane): void {
+    lane.isChanged = true
+    this.#changed.add(lane)
+  }
+
+  /**
+   * Writes what has changed, inside the open transaction.
+   * @throws DatabaseChanged
+   */
+  write(): void {
+    for (const lane of this.#changed) {
+      const { stream, peer, confirmed, numbered, chain, numberedId, releasedAt, address } = lane
+      const before = this.#onDisk.get(address.lane)
+      assert(before !== undefined, 'A lane is loaded before it changes.')
+      const { changes } = this.#update.run(
+        stream,
+        peer ?? null,
+        confirmed,
+        numbered,
+        chain.encode(),
+        numberedId,
+        releasedAt,
+        address.lane,
+        before.stream,
+        before.confirmed,
+        before.numbered,
+      )
+      if (changes !== 1) throw new DatabaseChanged('mqlane')
+      this.#onDisk.set(address.lane, { stream, confirmed, numbered })
+      lane.isChanged = false
+    }
+    this.#changed.clear()
+  }
+
+  /** Forgets everything: what was in memory may never have reached the disk. */
+  reset(): void {
+    this.#loaded.clear()
+    this.#onDisk.clear()
+    this.#ids.clear()
+    this.#changed.clear()
+  }
+
+  #laneOf(row: LaneRow): Lane {
+    const [lane, host, port, key, stream, peer, ...numbers] = row
+    const [confirmed, numbered, chain, numberedId, releasedAt] = numbers
+    const { sha256 } = this.#environment
+    return {
+      address: { lane, host, port, key },
+      stream: stream ?? this.newStream(),
+      peer: peer ?? undefined,
+      confirmed,
+      numbered,
+      numberedId,
+      releasedAt,
+      chain: (chain && Chain.decode(chain, sha256)) ?? new Chain(sha256),
+      lateFrom: 0,
+      rowBytes: rowBytesAtFirst,
+      isChanged: false,
+    }
+  }
+}

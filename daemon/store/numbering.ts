@@ -1,0 +1,212 @@
+/**
+ * Gives rows their sequences. A row gets one in a durable commit before its first byte leaves (P1),
+ * and only when a session with the peer stands (P7). Must never number a row twice, nor one that the
+ * peer would refuse.
+ */
+import type { Connection } from './connection.ts'
+import type { Lane, Lanes } from './lanes.ts'
+import { bodyBytes, defectOf, type OutboxRow, type OutboxRows } from './outbox-rows.ts'
+import type { LateRows, ParkedRows, Refusal } from './parked.ts'
+import { rowsPerRun, type Runs } from './runs.ts'
+
+/** A message that this peer refuses now it may take after its operator has raised a limit. */
+const peerLimitPauseMs = 3_600_000
+/** A row that nobody can take is looked at again in case somebody has mended it. */
+const defectPauseMs = 24 * 3_600_000
+
+/** What the session's OPENED asks for (PROTOCOL §5.6). */
+export type PeerLimits = {
+  readonly bodyBytesMax: number
+  /** Rows created up to this time the peer may have stored and forgotten; 0: none. */
+  readonly logStart: number
+}
+
+export type Numbered = {
+  readonly rows: readonly OutboxRow[]
+  /** The next row may double at the peer: the operator has to choose. */
+  readonly ambiguous: OutboxRow | undefined
+  /** There may be more rows. */
+  readonly isMore: boolean
+}
+
+export class Numbering {
+  readonly #connection: Connection
+  readonly #lanes: Lanes
+  readonly #runs: Runs
+  readonly #rows: OutboxRows
+  readonly #parked: ParkedRows
+  readonly #late: LateRows
+
+  constructor(
+    connection: Connection,
+    lanes: Lanes,
+    runs: Runs,
+    rows: OutboxRows,
+    parked: ParkedRows,
+    late: LateRows,
+  ) {
+    this.#connection = connection
+    this.#lanes = lanes
+    this.#runs = runs
+    this.#rows = rows
+    this.#parked = parked
+    this.#late = late
+  }
+
+  /** Whether `number` would look at any row. Cheap, and needs no transaction. */
+  isAny(lane: Lane): boolean {
+    const { host, port } = lane.address
+    return lane.lateFrom <= lane.numberedId || this.#rows.isAnyFresh(host, port, lane.numberedId)
+  }
+
+  /**
+   * Numbers about `bytesMax` bytes of rows, at most `rowsMax`, inside the open transaction: first
+   * those that were overlooked, then the next.
+   */
+  number(
+    lane: Lane,
+    limits: PeerLimits,
+    bytesMax: number,
+    rowsMax: number,
+    nowMs: number,
+  ): Numbered {
+    const count = Math.min(rowsMax, rowsPerRun, Math.floor(bytesMax / lane.rowBytes) + 1)
+    const late = this.#numberLate(lane, limits, bytesMax, count, nowMs)
+    if (
+      late !== undefined &&
+      (late.isMore || late.ambiguous !== undefined || late.rows.length > 0)
+    ) {
+      return { ...late, isMore: true }
+    }
+    return this.#numberFresh(lane, limits, bytesMax, count, nowMs)
+  }
+
+  /** A numbered row turns out to be too large for this peer: its sequence will be skipped. */
+  isTooLarge(row: OutboxRow, limits: PeerLimits): boolean {
+    return bodyBytes(row) > limits.bodyBytesMax
+  }
+
+  isAmbiguous(lane: Lane, row: OutboxRow, limits: PeerLimits): boolean {
+    const { timeMs } = row.message
+    return timeMs <= limits.logStart && timeMs > lane.releasedAt
+  }
+
+  park(lane: Lane, row: OutboxRow, refusal: Refusal, nowMs: number): void {
+    this.#connection.spend(1, 0)
+    this.#parked.park(lane.address.lane, row.id, row.message.uid, refusal, nowMs)
+  }
+
+  tooLarge(limits: PeerLimits): Refusal {
+    const reason = `the peer takes messages of at most ${limits.bodyBytesMax} bytes, with token and headers`
+    return { code: 'TINYMQ_PEER_LIMIT', reason, retryAfterMs: peerLimitPauseMs }
+  }
+
+  #numberLate(
+    lane: Lane,
+    limits: PeerLimits,
+    bytesMax: number,
+    count: number,
+    nowMs: number,
+  ): Numbered | undefined {
+    if (lane.lateFrom > lane.numberedId) return undefined
+    const { host, port } = lane.address
+    const found = this.#rows.late(host, port, lane.lateFrom, lane.numberedId, count)
+    const unnumbered = found.filter((row) => !this.#isNumbered(lane, row))
+    const { taken, looked, ambiguous } = this.#take(lane, unnumbered, limits, bytesMax, nowMs)
+    const passed = looked < unnumbered.length ? unnumbered[looked]?.id : undefined
+    const isMore = passed !== undefined || found.length === count
+    if (passed !== undefined) lane.lateFrom = passed
+    else lane.lateFrom = isMore ? (found.at(-1)?.id ?? 0) + 1 : Infinity
+    for (const { id } of found) if (passed === undefined || id < passed) this.#late.onNumbered(id)
+    for (const row of taken) this.#strikeOld(lane, row.id)
+    this.#write(lane, taken)
+    return { rows: taken, ambiguous, isMore }
+  }
+
+  #numberFresh(
+    lane: Lane,
+    limits: PeerLimits,
+    bytesMax: number,
+    count: number,
+    nowMs: number,
+  ): Numbered {
+    const { host, port } = lane.address
+    const found = this.#rows.fresh(host, port, lane.numberedId, count)
+    const { taken, looked, ambiguous } = this.#take(lane, found, limits, bytesMax, nowMs)
+    const last = found[looked - 1]
+    if (last !== undefined) {
+      this.#late.onRangeNumbered(lane.numberedId + 1, last.id, host, port)
+      lane.numberedId = last.id
+      this.#lanes.onChanged(lane)
+    }
+    this.#write(lane, taken)
+    return { rows: taken, ambiguous, isMore: looked < found.length || found.length === count }
+  }
+
+  /**
+   * The first rows that make up `bytesMax` bytes; those that cannot go are parked on the way.
+   * `looked`: how many were taken or parked.
+   */
+  #take(
+    lane: Lane,
+    rows: readonly OutboxRow[],
+    limits: PeerLimits,
+    bytesMax: number,
+    nowMs: number,
+  ): {
+    readonly taken: OutboxRow[]
+    readonly looked: number
+    readonly ambiguous: OutboxRow | undefined
+  } {
+    const taken: OutboxRow[] = []
+    let bytes = 0
+    let looked = 0
+    for (const row of rows) {
+      if (bytes >= bytesMax) break
+      if (this.isAmbiguous(lane, row, limits)) return { taken, looked, ambiguous: row }
+      const length = bodyBytes(row)
+      const defect = defectOf(row)
+      looked++
+      if (defect !== undefined)
+        this.park(lane, row, { ...defect, retryAfterMs: defectPauseMs }, nowMs)
+      else if (length > limits.bodyBytesMax) this.park(lane, row, this.tooLarge(limits), nowMs)
+      else {
+        taken.push(row)
+        bytes += length
+      }
+    }
+    if (taken.length > 0) lane.rowBytes = Math.ceil(bytes / taken.length)
+    return { taken, looked, ambiguous: undefined }
+  }
+
+  #write(lane: Lane, rows: readonly OutboxRow[]): void {
+    if (rows.length === 0) return
+    const uids = Buffer.concat(rows.map(({ message }) => message.uid))
+    this.#runs.add(
+      lane,
+      rows.map(({ id }) => id),
+      uids,
+    )
+    lane.numbered += rows.length
+    this.#lanes.onChanged(lane)
+    this.#connection.spend(rows.length, 0)
+  }
+
+  /** The very same row, put back under its own id and uid: it has its number already. */
+  #isNumbered(lane: Lane, { id, message }: OutboxRow): boolean {
+    return this.#runs.open(lane).some((run) => {
+      const sequence = run.sequenceOf(id)
+      return sequence !== undefined && run.uidAt(sequence).equals(message.uid)
+    })
+  }
+
+  /** The id was another row's before: whatever becomes of that sequence, it is not this row. */
+  #strikeOld(lane: Lane, id: number): void {
+    for (const run of this.#runs.open(lane)) {
+      const sequence = run.sequenceOf(id)
+      if (sequence === undefined) continue
+      run.strike(sequence)
+      this.#lanes.onChanged(lane)
+    }
+  }
+}

@@ -1,0 +1,171 @@
+/**
+ * Reads rows of `mqout` as they must travel: data as the bytes that it has in the file, whatever they
+ * are. Must never read more of a large row than it is asked for.
+ */
+import type BetterSqlite3 from 'better-sqlite3'
+import type { Message } from '../protocol/record.ts'
+import {
+  bodyBytesMaxOfAll,
+  bodyLength,
+  headersBytesMax,
+  needsDigest,
+  tokenBytesMax,
+} from '../protocol/record.ts'
+import { utf8Length } from '../protocol/wire.ts'
+import type { Connection } from './connection.ts'
+import { uidBytes } from './run.ts'
+
+/** Larger data is not read with its row, and leaves in slices of this size. */
+export const sliceBytes = 262_144
+
+const noBytes = new Uint8Array(0)
+const noDigest = new Uint8Array(32)
+
+/** A row without its data if that is large. */
+export type OutboxRow = {
+  readonly id: number
+  /** `data` is empty if `isLarge`. */
+  readonly message: Message
+  readonly dataBytes: number
+  readonly isLarge: boolean
+}
+
+type RawRow = [
+  id: number,
+  createdAt: unknown,
+  isText: number,
+  token: string | null,
+  headers: string | null,
+  dataBytes: number | null,
+  uidAndData: Buffer | null,
+]
+
+// The uid and the data come as one value: each value that is a blob costs as much as the rest of a
+// row. `||` joins bytes as they are, in a database in UTF-8.
+const columns = `o.id, o.created_at, typeof(o.data) <> 'blob', o.token, o.headers, o.bytes,
+  CASE WHEN o.bytes <= ${sliceBytes} THEN CAST(o.uid || CAST(o.data AS BLOB) AS BLOB) ELSE o.uid END`
+
+const isNotParked = 'NOT EXISTS (SELECT 1 FROM mqparked AS p WHERE p.id = o.id AND p.uid = o.uid)'
+
+export class OutboxRows {
+  readonly #fresh: BetterSqlite3.Statement<[string, number, number, number], RawRow>
+  readonly #late: BetterSqlite3.Statement<[string, number, number, number, number], RawRow>
+  readonly #one: BetterSqlite3.Statement<[number, Uint8Array, string, number], RawRow>
+  readonly #isAnyFresh: BetterSqlite3.Statement<[string, number, number], number>
+  readonly #isAny: BetterSqlite3.Statement<[string, number], number>
+  readonly #data: BetterSqlite3.Statement<[number, Uint8Array], Buffer>
+  readonly #dataWindow: BetterSqlite3.Statement<[number, number, number, Uint8Array], Buffer>
+
+  constructor(connection: Connection) {
+    this.#fresh = connection.prepare(freshSql)
+    this.#late = connection.prepare(lateSql)
+    this.#one = connection.prepare(
+      `SELECT ${columns} FROM mqout AS o WHERE id = ? AND uid = ? AND host = ? AND port = ?`,
+    )
+    this.#isAnyFresh = connection.prepareValue(
+      'SELECT 1 FROM mqout WHERE host = ? AND port = ? AND id > ? LIMIT 1',
+    )
+    this.#isAny = connection.prepareValue(
+      `SELECT 1 FROM mqout AS o WHERE host = ? AND port = ? AND ${isNotParked} LIMIT 1`,
+    )
+    this.#data = connection.prepareValue(
+      'SELECT CAST(data AS BLOB) FROM mqout WHERE id = ? AND uid = ?',
+    )
+    this.#dataWindow = connection.prepareValue(
+      'SELECT substr(CAST(data AS BLOB), ?, ?) FROM mqout WHERE id = ? AND uid = ?',
+    )
+  }
+
+  /** Rows of a lane from the id after `afterId` on that are not parked, by id. */
+  fresh(host: string, port: number, afterId: number, count: number): OutboxRow[] {
+    return this.#fresh.all(host, port, afterId, count).map(rowOf)
+  }
+
+  /** Late rows of a lane with ids from `fromId` to `toId` that are not parked, by id. */
+  late(host: string, port: number, fromId: number, toId: number, count: number): OutboxRow[] {
+    return this.#late.all(host, port, fromId, toId, count).map(rowOf)
+  }
+
+  /** The row with this identity, as long as it is there. */
+  one(id: number, uid: Uint8Array, host: string, port: number): OutboxRow | undefined {
+    const raw = this.#one.get(id, uid, host, port)
+    return raw === undefined ? undefined : rowOf(raw)
+  }
+
+  /** Cheap; parked rows count. */
+  isAnyFresh(host: string, port: number, afterId: number): boolean {
+    return this.#isAnyFresh.get(host, port, afterId) !== undefined
+  }
+
+  /** Whether the lane has a row, numbered or not, that is not parked. */
+  isAny(host: string, port: number): boolean {
+    return this.#isAny.get(host, port) !== undefined
+  }
+
+  /** All of the row's data; undefined when the row is gone. */
+  data(id: number, uid: Uint8Array): Buffer | undefined {
+    return this.#data.get(id, uid)
+  }
+
+  /** A part of the row's data; undefined when the row is gone. */
+  dataWindow(id: number, uid: Uint8Array, offset: number, bytes: number): Buffer | undefined {
+    return this.#dataWindow.get(offset + 1, bytes, id, uid)
+  }
+}
+
+// Without the hint the planner would go through all of mqlate for each lane.
+const freshSql = `SELECT ${columns} FROM mqout AS o INDEXED BY mqout_lane
+  WHERE host = ? AND port = ? AND id > ? AND ${isNotParked} ORDER BY id LIMIT ?`
+const lateSql = `SELECT ${columns} FROM mqout AS o INDEXED BY mqout_lane
+  WHERE host = ? AND port = ? AND id BETWEEN ? AND ?
+    AND EXISTS (SELECT 1 FROM mqlate AS l WHERE l.id = o.id) AND ${isNotParked}
+  ORDER BY id LIMIT ?`
+
+function rowOf(raw: RawRow): OutboxRow {
+  const [id, createdAt, isText, token, headers, bytes, uidAndData] = raw
+  const dataBytes = bytes ?? 0
+  const blob = uidAndData ?? noBytes
+  const message = {
+    uid: blob.subarray(0, uidBytes),
+    isText: isText !== 0,
+    row: id,
+    // A row has the same time in every copy of its database (PROTOCOL §7.5), so not that of today.
+    timeMs: isTime(createdAt) ? createdAt : 0,
+    token: token ?? '',
+    headers: headers ?? undefined,
+    digest: undefined,
+    data: blob.subarray(uidBytes),
+  }
+  return { id, message, dataBytes, isLarge: dataBytes > sliceBytes }
+}
+
+const isTime = (value: unknown): value is number =>
+  Number.isSafeInteger(value) && Number(value) >= 0
+
+/** The length of the row's body on the wire (PROTOCOL §6.2). */
+export function bodyBytes({ message, dataBytes, isLarge }: OutboxRow): number {
+  if (!isLarge) return bodyLength(message)
+  const digest = needsDigest(dataBytes) ? noDigest : undefined
+  return bodyLength({ ...message, digest, data: noBytes }) + dataBytes
+}
+
+/** Why the row can never be sent to anybody, if so. The triggers of mqout let few such rows in. */
+export function defectOf(row: OutboxRow): { code: string; reason: string } | undefined {
+  const { token, headers, uid } = row.message
+  // Text that is no UTF-8 grows when it is mended, three bytes for one.
+  if (token.length * 3 > tokenBytesMax && utf8Length(token) > tokenBytesMax) {
+    return { code: 'TINYMQ_BAD_TOKEN', reason: 'the token has more than 255 bytes' }
+  }
+  if (
+    headers !== undefined &&
+    headers.length * 3 > headersBytesMax &&
+    utf8Length(headers) > headersBytesMax
+  ) {
+    return { code: 'TINYMQ_BAD_HEADERS', reason: 'the headers have more than 65,536 bytes' }
+  }
+  if (uid.length !== uidBytes) return { code: 'TINYMQ_BAD_UID', reason: 'uid is not 16 bytes' }
+  if (bodyBytes(row) > bodyBytesMaxOfAll) {
+    return { code: 'TINYMQ_TOO_LARGE', reason: 'the message has more than 256 MiB' }
+  }
+  return undefined
+}

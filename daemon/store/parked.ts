@@ -1,0 +1,149 @@
+/**
+ * Rows set aside because the peer refuses them (`mqparked`), and rows that the numbering by id would
+ * overlook (`mqlate`). A row leaves the first for the second (a trigger does it), and the second
+ * when it is numbered. Must never lose one of them on the way: "up to mqlane.numbered_id every row
+ * is numbered, parked or in mqlate".
+ */
+import type BetterSqlite3 from 'better-sqlite3'
+import type { LaneId } from '../protocol/store-port.ts'
+import type { Connection } from './connection.ts'
+
+/** Rows that one look may free or pass: bounds the transaction. */
+const rowsPerLook = 512
+/** How often parked rows are looked through for those whose time has come. */
+const lookPauseMs = 1_000
+/** Attempts are remembered for this many rows at once; the count is for people only. */
+const attemptsMax = 10_000
+
+export type Refusal = {
+  readonly code: string
+  readonly reason: string
+  readonly retryAfterMs: number
+}
+
+/** A late row that is still there, with the lane that it belongs to. */
+export type LateRow = [id: number, host: string, port: number]
+
+export type LateLook = {
+  readonly rows: readonly LateRow[]
+  /** Their rows are not there any more. */
+  readonly gone: readonly number[]
+  readonly passedId: number
+  /** There is more to look at. */
+  readonly isMore: boolean
+}
+
+type NewParked = [number, Uint8Array, LaneId, string, string, number, number]
+
+export class ParkedRows {
+  readonly #connection: Connection
+  readonly #insert: BetterSqlite3.Statement<NewParked>
+  readonly #due: BetterSqlite3.Statement<[number, number], number>
+  readonly #free: BetterSqlite3.Statement<[number]>
+  readonly #any: BetterSqlite3.Statement<[], number>
+  readonly #attempts = new Map<number, number>()
+  #lookAtMs = -Infinity
+
+  constructor(connection: Connection) {
+    this.#connection = connection
+    this.#insert = connection.prepareChange(
+      `INSERT OR REPLACE INTO mqparked (id, uid, lane, code, reason, attempts, retry_at)
+       VALUES (?, ?, ?, ?, ?, ?, ?)`,
+    )
+    this.#due = connection.prepareValue(
+      'SELECT id FROM mqparked WHERE retry_at <= ? OR retry_at IS NULL ORDER BY id LIMIT ?',
+    )
+    this.#free = connection.prepareChange('DELETE FROM mqparked WHERE id = ?')
+    this.#any = connection.prepareValue('SELECT 1 FROM mqparked LIMIT 1')
+  }
+
+  get isEmpty(): boolean {
+    return this.#any.get() === undefined
+  }
+
+  /** Sets a row aside, inside the open transaction. */
+  park(lane: LaneId, id: number, uid: Uint8Array, refusal: Refusal, nowMs: number): void {
+    const attempts = (this.#attempts.get(id) ?? 0) + 1
+    if (this.#attempts.size >= attemptsMax) this.#attempts.clear()
+    this.#attempts.set(id, attempts)
+    const { code, reason, retryAfterMs } = refusal
+    this.#insert.run(id, uid, lane, code, reason, attempts, nowMs + retryAfterMs)
+  }
+
+  /** Rows whose time has come. */
+  due(nowMs: number): number[] {
+    if (nowMs - this.#lookAtMs < lookPauseMs) return []
+    return this.#due.all(nowMs, rowsPerLook)
+  }
+
+  /** Frees what `due` gave, inside the open transaction: the rows are late now. */
+  free(due: readonly number[], nowMs: number): void {
+    for (const id of due) this.#free.run(id)
+    this.#connection.spend(due.length, 0)
+    // When there are more, the next look comes at once.
+    if (due.length < rowsPerLook) this.#lookAtMs = nowMs
+  }
+
+  /** What was remembered may be of a transaction that was rolled back. */
+  reset(): void {
+    this.#lookAtMs = -Infinity
+  }
+}
+
+export class LateRows {
+  readonly #select: BetterSqlite3.Statement<
+    [number, number],
+    [number, string | null, number | null]
+  >
+  readonly #delete: BetterSqlite3.Statement<[number]>
+  readonly #deleteGone: BetterSqlite3.Statement<[number]>
+  readonly #deleteRange: BetterSqlite3.Statement<[number, number, string, number]>
+  readonly #any: BetterSqlite3.Statement<[], number>
+  #passedId = 0
+
+  constructor(connection: Connection) {
+    this.#select = connection.prepare(
+      `SELECT l.id, o.host, o.port FROM mqlate AS l LEFT JOIN mqout AS o ON o.id = l.id
+       WHERE l.id > ? ORDER BY l.id LIMIT ?`,
+    )
+    this.#delete = connection.prepareChange('DELETE FROM mqlate WHERE id = ?')
+    // Asked again: between the look and the transaction the id may have been given to a new row.
+    this.#deleteGone = connection.prepareChange(
+      'DELETE FROM mqlate WHERE id = ? AND id NOT IN (SELECT id FROM mqout)',
+    )
+    this.#deleteRange = connection.prepareChange(
+      `DELETE FROM mqlate WHERE id BETWEEN ? AND ?
+       AND id IN (SELECT id FROM mqout WHERE host = ? AND port = ?)`,
+    )
+    this.#any = connection.prepareValue('SELECT 1 FROM mqlate LIMIT 1')
+  }
+
+  get isEmpty(): boolean {
+    return this.#any.get() === undefined
+  }
+
+  /** The next of the late rows, from the lowest id round and round. Changes nothing. */
+  look(): LateLook {
+    const found = this.#select.all(this.#passedId, rowsPerLook)
+    const rows = found.filter((row): row is LateRow => row[1] !== null)
+    const gone = found.flatMap(([id, host]) => (host === null ? [id] : []))
+    const isMore = found.length === rowsPerLook
+    return { rows, gone, passedId: isMore ? (found.at(-1)?.[0] ?? 0) : 0, isMore }
+  }
+
+  /** `look` was made use of; inside the open transaction if rows are `gone`. */
+  onLooked({ gone, passedId }: LateLook): void {
+    for (const id of gone) this.#deleteGone.run(id)
+    this.#passedId = passedId
+  }
+
+  /** The row has been numbered, inside the open transaction. */
+  onNumbered(id: number): void {
+    this.#delete.run(id)
+  }
+
+  /** All rows of a lane with these ids have been numbered. */
+  onRangeNumbered(idFirst: number, idLast: number, host: string, port: number): void {
+    if (!this.isEmpty) this.#deleteRange.run(idFirst, idLast, host, port)
+  }
+}

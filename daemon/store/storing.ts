@@ -1,0 +1,116 @@
+/**
+ * Makes messages and skips of one stream durable: rows, log, watermark and chain move together. Must
+ * never store a message twice that any stream of its origin has brought before (PROTOCOL §7.4).
+ */
+import type { Message } from '../protocol/record.ts'
+import type { Connection } from './connection.ts'
+import type { Arrival, InboxRows } from './inbox-rows.ts'
+import { uidBytes } from './run.ts'
+import type { Seen } from './seen.ts'
+import type { Sender, SenderId, Senders } from './senders.ts'
+
+/** Why the row after the last stored one was not stored. */
+export type Refused = { readonly type: 'refused' | 'broken'; readonly reason: string }
+
+export class Storing {
+  readonly #connection: Connection
+  readonly #senders: Senders
+  readonly #seen: Seen
+  readonly #rows: InboxRows
+  /**
+   * Senders whose row made a trigger roll back the whole transaction (RAISE(ROLLBACK)), and which row
+   * that was, once it is known.
+   */
+  readonly #suspects = new Map<SenderId, { sequence: number | undefined; reason: string }>()
+
+  constructor(connection: Connection, senders: Senders, seen: Seen, rows: InboxRows) {
+    this.#connection = connection
+    this.#senders = senders
+    this.#seen = seen
+    this.#rows = rows
+  }
+
+  /** How many messages `store` should be given at once. */
+  messagesMax(sender: Sender): number {
+    return this.#suspects.has(sender.id) ? 1 : Math.max(1, this.#connection.rowsLeft)
+  }
+
+  /**
+   * Stores the next messages of a stream, inside the open transaction.
+   * @param isFamily the origin has other streams: each uid is looked up.
+   */
+  store(
+    sender: Sender,
+    messages: readonly Message[],
+    arrival: Arrival,
+    isFamily: boolean,
+    nowMs: number,
+  ): Refused | undefined {
+    const suspect = this.#suspects.get(sender.id)
+    if (suspect?.sequence === sender.watermark + 1) {
+      this.#suspects.delete(sender.id)
+      return { type: 'refused', reason: suspect.reason }
+    }
+    const news = isFamily
+      ? messages.filter(({ uid }) => this.#seen.add(sender.origin, uid))
+      : messages
+    const { inserted, problem } = this.#insert(sender, news, arrival, nowMs)
+    const refused = problem === undefined ? undefined : news[inserted]
+    for (const { uid } of news.slice(inserted)) this.#seen.forget(sender.origin, uid)
+    const stored = refused === undefined ? messages : messages.slice(0, messages.indexOf(refused))
+    this.#advance(sender, uidsOf(stored))
+    if (isFamily) sender.unlogged.push(loggedUids(stored, new Set(news)))
+    else sender.unlogged.push(uidsOf(stored))
+    for (const { timeMs } of stored) {
+      if (timeMs > sender.unloggedNewest) sender.unloggedNewest = timeMs
+    }
+    if (isFamily) sender.seen = sender.watermark
+    return problem
+  }
+
+  /** The rows of the next sequences are not coming, inside the open transaction. */
+  skip(sender: Sender, uids: Uint8Array, isFamily: boolean): void {
+    this.#advance(sender, uids)
+    sender.unlogged.push(new Uint8Array(uids.length))
+    if (isFamily) sender.seen = sender.watermark
+  }
+
+  #insert(
+    sender: Sender,
+    messages: readonly Message[],
+    arrival: Arrival,
+    nowMs: number,
+  ): { readonly inserted: number; readonly problem: Refused | undefined } {
+    if (messages.length === 0) return { inserted: 0, problem: undefined }
+    try {
+      return this.#rows.insert(messages, arrival, nowMs)
+    } catch (error) {
+      if (!this.#connection.isWriting && error instanceof Error) {
+        const sequence = this.messagesMax(sender) === 1 ? sender.watermark + 1 : undefined
+        this.#suspects.set(sender.id, { sequence, reason: error.message })
+      }
+      throw error
+    }
+  }
+
+  #advance(sender: Sender, uids: Uint8Array): void {
+    if (uids.length === 0) return
+    sender.chain.appendMany(uids)
+    sender.watermark += uids.length / uidBytes
+    this.#connection.spend(uids.length / uidBytes, 0)
+    this.#senders.onChanged(sender)
+  }
+}
+
+function uidsOf(messages: readonly Message[]): Uint8Array {
+  return Buffer.concat(messages.map(({ uid }) => uid))
+}
+
+/** Zeros for what was there already: the log has it elsewhere. */
+function loggedUids(messages: readonly Message[], news: ReadonlySet<Message>): Uint8Array {
+  const uids = Buffer.alloc(messages.length * uidBytes)
+  for (const [index, message] of messages.entries()) {
+    if (news.has(message)) uids.set(message.uid, index * uidBytes)
+  }
+  return uids
+}
