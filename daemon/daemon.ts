@@ -35,6 +35,7 @@ export class Daemon {
   readonly #log: Log
   readonly #onFatal: (error: unknown) => void
   #life: Life | undefined
+  #address: Address | undefined
   /** A life that is ending or beginning: one change at a time. */
   #change: Promise<void> = Promise.resolve()
   #isStopping = false
@@ -49,38 +50,25 @@ export class Daemon {
 
   /** Where it listens, once it is started. */
   get address(): Address {
-    if (this.#life === undefined) throw new Error('The daemon is not running.')
-    return this.#life.address
+    if (this.#address === undefined) throw new Error('The daemon was never started.')
+    return this.#address
   }
 
   async start(): Promise<void> {
-    this.#life = await this.#begin(this.#config.port)
-    const { address } = this.#life
-    const fields = {
-      address: showAddress(address),
-      database: this.#path,
-      version: readVersion(),
-      pid: process.pid,
-    }
-    this.#log({ level: 'info', event: 'started', sentence: 'The daemon is running.', fields })
-    this.#log({
-      level: 'info',
-      event: 'keyless',
-      sentence: keylessSentences[this.#config.keylessFrom],
-    })
+    await this.#begin(this.#config.port, 'started', 'The daemon is running.')
+    const sentence = keylessSentences[this.#config.keylessFrom]
+    this.#log({ level: 'info', event: 'keyless', sentence })
   }
 
   /** Closes every session and hands over to the disk what has come; resolves when all is closed. */
   async stop(): Promise<void> {
     this.#isStopping = true
     await this.#change
-    const life = this.#life
-    this.#life = undefined
-    await life?.end()
+    await this.#end()
   }
 
-  async #begin(port: number): Promise<Life> {
-    return Life.begin({
+  async #begin(port: number, event: string, sentence: string): Promise<void> {
+    this.#life = await Life.begin({
       config: { ...this.#config, port },
       path: this.#path,
       log: this.#log,
@@ -90,28 +78,31 @@ export class Daemon {
         this.#change = this.#beginAnew()
       },
     })
+    this.#address = this.#life.address
+    const [address, version] = [showAddress(this.#address), readVersion()]
+    const fields = { address, database: this.#path, version, pid: process.pid }
+    this.#log({ level: 'info', event, sentence, fields })
+  }
+
+  async #end(): Promise<void> {
+    const life = this.#life
+    this.#life = undefined
+    await life?.end()
   }
 
   /**
    * The new file may be of another day or another machine: nothing of the old life holds for it.
    */
   async #beginAnew(): Promise<void> {
-    const life = this.#life
-    if (this.#isStopping || life === undefined) return
-    const fields = { database: this.#path }
+    if (this.#isStopping) return
     const sentence = 'The database file was removed or replaced: beginning anew with what is there.'
+    const fields = { database: this.#path }
     this.#log({ level: 'error', event: 'database-replaced', sentence, fields })
     try {
-      await life.end()
+      await this.#end()
       await settled(this.#path)
       if (this.#isStopping) return
-      this.#life = await this.#begin(life.address.port)
-      this.#log({
-        level: 'info',
-        event: 'started',
-        sentence: 'The daemon is running again.',
-        fields,
-      })
+      await this.#begin(this.address.port, 'started-anew', 'The daemon is running again.')
     } catch (error) {
       this.#fail(error)
     }

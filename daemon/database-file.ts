@@ -28,11 +28,15 @@ export function checkPlace(path: string): void {
 
 function statOf(path: string): Stats | undefined {
   try {
-    return statSync(path)
-  } catch {
-    // Not there, or behind a directory that we may not enter: the same to us.
-    return undefined
+    return statSync(path, { throwIfNoEntry: false })
+  } catch (cause) {
+    const sentence = `${path} cannot be reached: ${(cause as Error).message}; ${self()}.`
+    throw new TinymqError('TINYMQ_READ_ONLY', sentence, { cause })
   }
+}
+
+function self(): string {
+  return `this daemon runs as uid ${process.getuid?.()}, gid ${process.getgid?.()}`
 }
 
 /** SQLite makes files beside the database, so both must be writable. */
@@ -41,8 +45,7 @@ function refuseUnwritable(path: string, kind: string, { uid, gid, mode }: Stats)
     accessSync(path, constants.W_OK)
   } catch (cause) {
     const owner = `it belongs to uid ${uid}, gid ${gid}, mode ${(mode & 0o7777).toString(8)}`
-    const self = `this daemon runs as uid ${process.getuid?.()}, gid ${process.getgid?.()}`
-    const sentence = `The ${kind} ${path} cannot be written: ${owner}; ${self}.`
+    const sentence = `The ${kind} ${path} cannot be written: ${owner}; ${self()}.`
     throw new TinymqError('TINYMQ_READ_ONLY', sentence, { cause })
   }
 }
@@ -52,7 +55,8 @@ const settleMs = 1_000
 
 /** Resolves when nothing has changed at `path` for a second, whether there is a file or none. */
 export async function settled(path: string): Promise<void> {
-  for (let before = signature(path); ;) {
+  let before = signature(path)
+  for (;;) {
     await setTimeout(settleMs)
     const now = signature(path)
     if (now === before) return
@@ -61,6 +65,6 @@ export async function settled(path: string): Promise<void> {
 }
 
 function signature(path: string): string {
-  const stats = statOf(path)
+  const stats = statSync(path, { throwIfNoEntry: false })
   return stats === undefined ? '' : `${stats.dev} ${stats.ino} ${stats.size} ${stats.mtimeMs}`
 }

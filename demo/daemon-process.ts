@@ -6,12 +6,6 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
-export type DaemonProcessOptions = {
-  /** In place of this user; only root may choose. */
-  readonly uid?: number
-  readonly environment?: { readonly [variable: string]: string }
-}
-
 /** A line of the log, in JSON. */
 export type LogRecord = {
   readonly level: string
@@ -20,7 +14,7 @@ export type LogRecord = {
   readonly [field: string]: unknown
 }
 
-const program = fileURLToPath(new URL('../bin/tinymq.js', import.meta.url))
+export const program = fileURLToPath(new URL('../bin/tinymq.js', import.meta.url))
 
 export class DaemonProcess {
   readonly records: LogRecord[] = []
@@ -31,13 +25,13 @@ export class DaemonProcess {
   readonly #child: ChildProcess
   readonly #waiting = new Set<() => void>()
 
-  constructor(args: readonly string[], { uid, environment }: DaemonProcessOptions = {}) {
+  /** @param words what `node` is given: `program` and its arguments. */
+  constructor(...words: readonly string[]) {
     // No option of this shell's may change what the daemon does.
     const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('TINYMQ_'))
-    this.#child = spawn(process.execPath, [program, ...args], {
+    this.#child = spawn(process.execPath, words, {
       stdio: ['ignore', 'inherit', 'pipe'],
-      env: { ...Object.fromEntries(inherited), TINYMQ_LOG_FORMAT: 'json', ...environment },
-      ...(uid === undefined ? {} : { uid }),
+      env: { ...Object.fromEntries(inherited), TINYMQ_LOG_FORMAT: 'json' },
     })
     const { promise, resolve } = Promise.withResolvers<number | NodeJS.Signals | null>()
     this.#child.on('close', (code, signal) => resolve(code ?? signal))

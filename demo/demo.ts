@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { setTimeout as wait } from 'node:timers/promises'
 import Database from 'better-sqlite3'
-import { DaemonProcess } from './daemon-process.ts'
+import { DaemonProcess, program } from './daemon-process.ts'
 
 const arrivalMsMax = 10_000
 
@@ -24,7 +24,7 @@ type Arrived = { readonly id: number; readonly bytes: number; readonly text: str
 
 async function startMachine(name: string, directory: string): Promise<Machine> {
   const path = join(directory, name)
-  const daemon = new DaemonProcess(['0', path])
+  const daemon = new DaemonProcess(program, '0', path)
   const port = await daemon.started()
   const db = new Database(path, { timeout: 5_000 })
   console.log(`  ${name}: tinymq ${port} ${path}   (process ${daemon.pid})`)

@@ -1,0 +1,251 @@
+/**
+ * How a daemon starts and ends, on real processes: what it says when it cannot run and the number
+ * that it ends with (daemon/start-error.ts), and what its signals do.
+ */
+import { deepEqual, equal, match, ok } from 'node:assert/strict'
+import { createSocket, type Socket } from 'node:dgram'
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test, type TestContext } from 'node:test'
+import Database from 'better-sqlite3'
+import { DaemonProcess, program } from '../demo/daemon-process.ts'
+
+function directory(context: TestContext): string {
+  const path = mkdtempSync(join(tmpdir(), 'tinymq-start-'))
+  context.after(() => rmSync(path, { recursive: true }))
+  return path
+}
+
+function daemon(context: TestContext, ...args: string[]): DaemonProcess {
+  const started = new DaemonProcess(program, ...args)
+  context.after(async () => {
+    started.kill('SIGKILL')
+    await started.exited
+  })
+  return started
+}
+
+/** The number that a daemon ends with that cannot run, and all that it says. */
+async function refusal(...words: string[]): Promise<[unknown, string]> {
+  const refused = new DaemonProcess(...words)
+  const code = await refused.exited
+  deepEqual(refused.records, [])
+  return [code, refused.complaints.join('\n')]
+}
+
+async function boundSocket(context: TestContext, type: 'udp4' | 'udp6'): Promise<Socket> {
+  const socket = createSocket(type)
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  socket.once('error', reject)
+  socket.bind(0, resolve)
+  await promise
+  context.after(() => socket.close())
+  return socket
+}
+
+test('wrong options: 64, with every problem', async () => {
+  const [code, text] = await refusal(program, '9000', '--log-level', 'loud', '--nope')
+  equal(code, 64)
+  match(text, /--log-level must be one of .*\n.*|--nope: there is no such option/)
+  ok(text.endsWith('(TINYMQ_BAD_OPTION)'), text)
+})
+
+test('no such command: 64, with the usage', async () => {
+  const [code, text] = await refusal(program, 'frobnicate')
+  equal(code, 64)
+  match(text, /^tinymq: there is no command frobnicate\.\nUsage: /)
+})
+
+test('a file that is not a database: 65', async (context) => {
+  const path = join(directory(context), 'db')
+  writeFileSync(path, 'This is a diary.\n'.repeat(100))
+  const [code, text] = await refusal(program, '0', path)
+  equal(code, 65)
+  match(text, /^tinymq: .*\(TINYMQ_NOT_A_DATABASE\)$/)
+})
+
+test('a directory in place of the file: 65', async (context) => {
+  const [code, text] = await refusal(program, '0', directory(context))
+  equal(code, 65)
+  match(text, /is not a file\..*\(TINYMQ_NOT_A_DATABASE\)$/)
+})
+
+test('no such directory: 66', async (context) => {
+  const path = join(directory(context), 'missing', 'db')
+  const [code, text] = await refusal(program, '0', path)
+  equal(code, 66)
+  match(text, /^tinymq: There is no directory .*missing for the database: create it/)
+})
+
+test('a UDP port that is taken: 69', async (context) => {
+  const path = join(directory(context), 'db')
+  const { port } = (await boundSocket(context, 'udp6')).address()
+  const [code, text] = await refusal(program, String(port), path)
+  equal(code, 69)
+  match(text, new RegExp(`^tinymq: UDP port ${port} is taken by another process`))
+})
+
+test('an address that is not of this machine: 69', async (context) => {
+  const [code, text] = await refusal(
+    program,
+    '0',
+    join(directory(context), 'db'),
+    '--bind=192.0.2.1',
+  )
+  equal(code, 69)
+  match(text, /Cannot listen on 192\.0\.2\.1/)
+})
+
+test('a second daemon on the same file: 75, and who is the first', async (context) => {
+  const path = join(directory(context), 'db')
+  const first = daemon(context, '0', path)
+  await first.started()
+  const [code, text] = await refusal(program, '0', path)
+  equal(code, 75)
+  match(text, new RegExp(`Another daemon \\(process ${first.pid} on .*, since .*\\) has ${path}`))
+})
+
+test('tables of a newer version: 76, and they stay as they are', async (context) => {
+  const path = join(directory(context), 'db')
+  const first = daemon(context, '0', path)
+  await first.started()
+  first.kill('SIGTERM')
+  await first.exited
+  const db = new Database(path)
+  db.exec("UPDATE mqmeta SET value = 1000 WHERE key = 'schema_version'")
+  const [code, text] = await refusal(program, '0', path)
+  equal(code, 76)
+  match(text, /1000.*\(TINYMQ_SCHEMA_NEWER\)$/)
+  db.close()
+})
+
+/**
+ * Not as root, who may write everywhere: modules are loaded first, as the sources may be root's.
+ */
+function asNobody(path: string): string[] {
+  const main = new URL('../daemon/main.ts', import.meta.url).href
+  const drop = 'if (process.getuid() === 0) { process.setgid(65534); process.setuid(65534) }'
+  const script = `import { main } from '${main}'; ${drop} await main(['0', '${path}'])`
+  return ['--input-type=module', '--eval', script]
+}
+
+test('a directory that cannot be written: 77, and whose it is', async (context) => {
+  const parent = directory(context)
+  const path = join(parent, 'locked')
+  mkdirSync(path)
+  chmodSync(parent, 0o755)
+  chmodSync(path, 0o555)
+  const [code, text] = await refusal(...asNobody(join(path, 'db')))
+  equal(code, 77)
+  const { uid } = statSync(path)
+  match(text, new RegExp(`The directory ${path} cannot be written: it belongs to uid ${uid}, `))
+  match(text, /mode 555; this daemon runs as uid \d+, gid \d+\./)
+})
+
+test('a directory that cannot be entered: 77, and as whom', async (context) => {
+  const path = directory(context)
+  if (process.getuid?.() !== 0) chmodSync(path, 0o600)
+  const [code, text] = await refusal(...asNobody(join(path, 'locked', 'db')))
+  chmodSync(path, 0o700)
+  equal(code, 77)
+  match(text, /locked cannot be reached: EACCES.*; this daemon runs as uid \d+, gid \d+\./)
+})
+
+test('Node.js too old: 78, before anything else is loaded', async () => {
+  const older = "{ ...process.versions, node: '22.13.1' }"
+  const preload = `Object.defineProperty(process, 'versions', { value: ${older} })`
+  const words = ['--import', `data:text/javascript,${encodeURIComponent(preload)}`]
+  const [code, text] = await refusal(...words, program, '9000', '/no/such/directory/db')
+  equal(code, 78)
+  match(text, /^tinymq: Node\.js 22\.14 or newer is needed, this is v\d+\.\d+\.\d+\.$/)
+})
+
+/** A greeting in a version that nobody speaks: the answer (PROTOCOL §3.5) shows that it came. */
+async function isHeard(socket: Socket, port: number, address: string): Promise<boolean> {
+  const hello = Buffer.alloc(256)
+  hello.set([0x10, 0xee])
+  const { promise, resolve } = Promise.withResolvers<Buffer>()
+  socket.once('message', resolve)
+  socket.send(hello, port, address)
+  return (await promise)[0] === 0x50
+}
+
+test('one port answers over IPv6 and over IPv4', async (context) => {
+  const running = daemon(context, '0', join(directory(context), 'db'))
+  const port = await running.started()
+  equal(await isHeard(await boundSocket(context, 'udp4'), port, '127.0.0.1'), true)
+  equal(await isHeard(await boundSocket(context, 'udp6'), port, '::1'), true)
+})
+
+test('without a key ring the start says who may send, and how to change it', async (context) => {
+  const running = daemon(context, '0', join(directory(context), 'db'))
+  const { message } = await running.logged('keyless')
+  match(message, /from loopback, private, .* --keyless-from anywhere takes them from everybody/)
+})
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  test(`${signal} ends the daemon with 0 within five seconds`, async (context) => {
+    const running = daemon(context, '0', join(directory(context), 'db'))
+    await running.started()
+    const start = performance.now()
+    running.kill(signal)
+    equal(await running.exited, 0)
+    ok(performance.now() - start < 5_000)
+    deepEqual(running.complaints, [])
+  })
+}
+
+test('a second signal ends it at once', async (context) => {
+  const path = join(directory(context), 'db')
+  const running = daemon(context, '0', path)
+  await running.started()
+  // The last commit cannot be made as long as somebody else writes.
+  const db = new Database(path)
+  db.exec(`INSERT INTO mqout (host, port, data) VALUES ('127.0.0.1', 9, 'x'); BEGIN IMMEDIATE`)
+  running.kill('SIGTERM')
+  await running.logged('stopping')
+  running.kill('SIGTERM')
+  equal(await running.exited, 143)
+  db.close()
+})
+
+test('SIGHUP ends nothing', async (context) => {
+  const running = daemon(context, '0', join(directory(context), 'db'))
+  await running.started()
+  running.kill('SIGHUP')
+  await running.logged('reload')
+  running.kill('SIGTERM')
+  equal(await running.exited, 0)
+})
+
+test('P1: after kill -9 the same file is taken up again', async (context) => {
+  const path = join(directory(context), 'db')
+  const first = daemon(context, '0', path)
+  await first.started()
+  first.kill('SIGKILL')
+  equal(await first.exited, 'SIGKILL')
+  await daemon(context, '0', path).started()
+})
+
+test('P10: a database that was replaced under the daemon is opened anew', async (context) => {
+  const path = join(directory(context), 'db')
+  const running = daemon(context, '0', path)
+  const port = await running.started()
+  renameSync(path, `${path}.old`)
+  const { level } = await running.logged('database-replaced')
+  equal(level, 'error')
+  const { address } = await running.logged('started-anew')
+  equal(String(address).endsWith(`:${port}`), true)
+  const db = new Database(path)
+  equal(db.prepare('SELECT count(*) FROM mqout').pluck().get(), 0)
+  db.close()
+})
