@@ -1,0 +1,72 @@
+/**
+ * How fast a backlog moves between two daemons on loopback, against copying the same rows locally.
+ */
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import Database from 'better-sqlite3'
+import { open } from '../sdk/index.ts'
+import { DaemonProcess } from './daemon-process.ts'
+import { freePort } from './free-port.ts'
+import { copyLocally } from './local-copy.ts'
+import { median, perSecond, type Row } from './table.ts'
+
+export type DrainOptions = {
+  readonly scratch: string
+  readonly rows: number
+  readonly repeats: number
+}
+
+const data = 'x'.repeat(100)
+const deadlineMs = 600_000
+
+export async function measureDrain({ scratch, rows, repeats }: DrainOptions): Promise<Row[]> {
+  const drains: number[] = []
+  const copies: number[] = []
+  for (let repeat = 0; repeat < repeats; repeat++) {
+    const directory = join(scratch, `drain-${repeat}`)
+    mkdirSync(directory)
+    copies.push(copyLocally(directory, rows, data))
+    drains.push(await drain(directory, rows))
+  }
+  const ratio = median(drains.map((rate, index) => rate / (copies[index] ?? Infinity)))
+  return [
+    {
+      measure: `drain ${rows.toLocaleString('en-GB')} rows of 100 bytes`,
+      figure: perSecond(median(drains)),
+      yardstick: `local copy ${perSecond(median(copies))}`,
+      ratio: ratio.toFixed(2),
+      goal: '≥ 0.60',
+    },
+  ]
+}
+
+/** Rows per second, from the commit that brings the backlog to the last row in the other file. */
+async function drain(directory: string, rows: number): Promise<number> {
+  const [a, b] = [join(directory, 'a.db'), join(directory, 'b.db')]
+  const [portA, portB] = [await freePort(), await freePort()]
+  const daemons = [await DaemonProcess.start(portA, a), await DaemonProcess.start(portB, b)]
+  try {
+    using mq = open(a)
+    mq.sendMany(
+      Array.from({ length: rows }, () => ({
+        host: '127.0.0.1',
+        port: portB,
+        token: 'bench',
+        data,
+      })),
+    )
+    const started = performance.now()
+    const inbox = new Database(b, { readonly: true })
+    const newest = inbox.prepare('SELECT coalesce(max(id), 0) FROM mqin').pluck()
+    while (newest.get() !== rows) {
+      if (performance.now() - started > deadlineMs) throw new Error('The drain does not end.')
+      await sleep(5)
+    }
+    const seconds = (performance.now() - started) / 1_000
+    inbox.close()
+    return rows / seconds
+  } finally {
+    for (const daemon of daemons) await daemon.stop()
+  }
+}
