@@ -36,6 +36,18 @@ test('an ack stops at its budget and keeps the newest ranges', () => {
   )
 })
 
+test('a budget that fits exactly is used up', () => {
+  fc.assert(
+    fc.property(acks, (ack) => {
+      for (let count = 1; count <= ack.ranges.length; count++) {
+        const shorter = { ...ack, ranges: ack.ranges.slice(0, count) }
+        assert.equal(encodeAck(new Writer(16), ack, ackLength(shorter)), count)
+      }
+    }),
+    { numRuns: 20 },
+  )
+})
+
 test('ranges below zero or more than 64 are an error', () => {
   const wrong: [string, string][] = [
     ['first range below zero', '02 05 00 00 06'],
