@@ -60,6 +60,7 @@ export type OpenedFrame = {
   readonly digest: Uint8Array
   /** Bytes of the next body that the responder keeps already. */
   readonly part: number
+  /** In milliseconds since 1970 (PROTOCOL §7.5). 0: nothing is forgotten. */
   readonly logStart: number
   readonly credit: number
   readonly messageBytesMax: number
