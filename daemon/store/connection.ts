@@ -18,6 +18,13 @@ export class DatabaseBusy extends Error {
   override readonly name = 'DatabaseBusy'
 }
 
+export type ConnectionOptions = {
+  /** False: a power cut may take commits back. For simulators only, which do not wait for a disk. */
+  readonly isDurable?: boolean
+  /** How long a call may wait for other programs. */
+  readonly busyTimeoutMs?: number
+}
+
 export class Connection {
   readonly #db: BetterSqlite3.Database
   readonly #nowUs: () => number
@@ -33,11 +40,14 @@ export class Connection {
    * @param nowUs a monotonic clock; it decides about pauses only, never about what is written.
    * @throws TinymqError
    */
-  constructor(path: string, nowUs: () => number) {
+  constructor(path: string, nowUs: () => number, options: ConnectionOptions = {}) {
     this.#nowUs = nowUs
     this.#db = openDatabase(path)
+    const { isDurable = true, busyTimeoutMs = 5_000 } = options
     try {
       for (const pragma of pragmas) this.#db.pragma(pragma)
+      this.#db.pragma(`synchronous = ${isDurable ? 'FULL' : 'OFF'}`)
+      this.#db.pragma(`busy_timeout = ${busyTimeoutMs}`)
       migrate(this.#db)
     } catch (error) {
       this.#db.close()
@@ -147,8 +157,6 @@ export class Connection {
 }
 
 const pragmas: readonly string[] = [
-  'synchronous = FULL',
-  'busy_timeout = 5000',
   'wal_autocheckpoint = 1000',
   'journal_size_limit = 67108864',
   'trusted_schema = OFF',

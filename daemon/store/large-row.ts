@@ -43,9 +43,10 @@ export class LargeRow {
     this.#head = head
     this.#offset = offset
     this.#windowOffset = offset
+    const end = offset + windowBytes
+    const window = data.subarray(offset, end)
     // A copy, when it is not all: a view would keep all of it in memory.
-    this.#window =
-      data.length <= windowBytes ? data.subarray(offset) : data.slice(offset, offset + windowBytes)
+    this.#window = data.length <= windowBytes ? window : new Uint8Array(window)
   }
 
   /**

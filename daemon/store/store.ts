@@ -6,7 +6,7 @@
 import { unreachable } from '../protocol/assert.ts'
 import type { LaneId, StoreResult, StoreWork } from '../protocol/store-port.ts'
 import { Confirming } from './confirming.ts'
-import { Connection, DatabaseBusy } from './connection.ts'
+import { Connection, DatabaseBusy, type ConnectionOptions } from './connection.ts'
 import { realEnvironment, type StoreEnvironment } from './environment.ts'
 import { Events, type StoreEvent } from './events.ts'
 import { faultOf } from './faults.ts'
@@ -38,7 +38,7 @@ export type StoreTask =
 /** Where a peer can be reached, as far as is known. */
 export type Peer = { readonly host: string; readonly port: number }
 
-export type StoreOptions = { readonly environment?: StoreEnvironment }
+export type StoreOptions = ConnectionOptions & { readonly environment?: StoreEnvironment }
 
 /** Another program holds the lock for seconds: it gets some more before it is asked again. */
 const busyPauseUs = 20_000
@@ -52,7 +52,7 @@ const peersMax = 256
  * @throws TinymqError
  */
 export function openStore(path: string, options: StoreOptions = {}): Store {
-  return new Store(path, options.environment ?? realEnvironment)
+  return new Store(path, options)
 }
 
 export class Store {
@@ -76,9 +76,10 @@ export class Store {
   #version = -1
 
   /** Use `openStore`. */
-  constructor(path: string, environment: StoreEnvironment) {
+  constructor(path: string, options: StoreOptions) {
+    const { environment = realEnvironment } = options
     const { randomBytes, sha256 } = environment
-    const connection = new Connection(path, environment.nowUs)
+    const connection = new Connection(path, environment.nowUs, options)
     const origin = readOrigin(connection)
     const lanes = new Lanes(connection, environment)
     const runs = new Runs(connection)

@@ -1,0 +1,41 @@
+/**
+ * Stores back to back under whatever can happen to them, from a seed, then peace, then a verdict:
+ * each message once, in order, and none lost without a word.
+ */
+import { test } from 'node:test'
+import { Scenario, type Faults } from './testing/scenario.ts'
+import { World } from './testing/world.ts'
+
+const seedsOf = (first: number, count: number): number[] =>
+  Array.from({ length: count }, (_, index) => first + index)
+
+function runSeed(world: World, seed: number, faults: Faults): void {
+  const own = world.again(seed)
+  const scenario = new Scenario(own, faults)
+  try {
+    scenario.run()
+  } catch (error) {
+    throw new Error(`seed ${seed} has failed`, { cause: error })
+  } finally {
+    scenario.close()
+    own.remove()
+  }
+}
+
+test('crashes, cancels, reroutes, reused ids and refusals lose, double and disorder nothing', (t) => {
+  const world = World.of(t)
+  for (const seed of seedsOf(1, 200))
+    runSeed(world, seed, { restores: false, large: false, steps: 90 })
+})
+
+test('restored, copied and removed databases lose, double and disorder nothing', (t) => {
+  const world = World.of(t)
+  for (const seed of seedsOf(1_001, 150))
+    runSeed(world, seed, { restores: true, large: false, steps: 120 })
+})
+
+test('large messages arrive whole through crashes and restores', (t) => {
+  const world = World.of(t)
+  for (const seed of seedsOf(2_001, 20))
+    runSeed(world, seed, { restores: seed % 2 === 0, large: true, steps: 60 })
+})

@@ -1,0 +1,114 @@
+/**
+ * A database with its store, and the people and programs that use the same file. Its process can die
+ * at any moment, its file can be copied, restored or removed. Must never be used outside tests.
+ */
+import { copyFileSync, rmSync } from 'node:fs'
+import BetterSqlite3 from 'better-sqlite3'
+import type { SessionId, StoreResult } from '../../protocol/store-port.ts'
+import type { StoreEnvironment } from '../environment.ts'
+import { openStore, type Store, type StoreTask } from '../store.ts'
+
+export type MachineOptions = {
+  readonly path: string
+  readonly environment: StoreEnvironment
+}
+
+export class Machine {
+  readonly path: string
+  readonly #environment: StoreEnvironment
+  #store: Store
+  #user: BetterSqlite3.Database
+  readonly #heard = new Map<SessionId, StoreResult[]>()
+  /** Results that belong to no session. */
+  readonly news: StoreResult[] = []
+  nowMs = 1_800_000_000_000
+
+  constructor({ path, environment }: MachineOptions) {
+    this.path = path
+    this.#environment = environment
+    this.#store = this.#open()
+    this.#user = new BetterSqlite3(path)
+  }
+
+  get origin(): Uint8Array {
+    return this.#store.origin
+  }
+
+  /** What other programs do to the file. */
+  get user(): BetterSqlite3.Database {
+    return this.#user
+  }
+
+  get store(): Store {
+    return this.#store
+  }
+
+  /** Works through everything; what is said to a session waits for `take`. */
+  run(...tasks: StoreTask[]): void {
+    let results = this.#store.run(tasks, this.nowMs)
+    for (let rounds = 0; ; rounds++) {
+      for (const result of results) this.#hear(result)
+      if (!this.#store.hasWork) return
+      if (rounds === 1_000) throw new Error('The store never comes to an end.')
+      results = this.#store.run([], this.nowMs)
+    }
+  }
+
+  /** The next of what was said to a session. */
+  take(session: SessionId): StoreResult | undefined {
+    return this.#heard.get(session)?.shift()
+  }
+
+  /** The process dies, perhaps after a commit whose results nobody hears of, and starts again. */
+  crash(...unheard: StoreTask[]): void {
+    if (unheard.length > 0) this.#store.run(unheard, this.nowMs)
+    this.#store.close()
+    this.#heard.clear()
+    this.news.length = 0
+    this.#store = this.#open()
+  }
+
+  backup(path: string): void {
+    rmSync(path, { force: true })
+    this.#user.prepare('VACUUM INTO ?').run(path)
+  }
+
+  /** An older copy takes the place of the file, while nothing runs. */
+  restore(backup: string): void {
+    this.close()
+    rmSync(`${this.path}-wal`, { force: true })
+    rmSync(`${this.path}-shm`, { force: true })
+    copyFileSync(backup, this.path)
+    this.#heard.clear()
+    this.news.length = 0
+    this.#store = this.#open()
+    this.#user = new BetterSqlite3(this.path)
+  }
+
+  close(): void {
+    this.#store.close()
+    this.#user.close()
+  }
+
+  all(sql: string, ...values: unknown[]): Record<string, unknown>[] {
+    return this.#user.prepare<unknown[], Record<string, unknown>>(sql).all(...values)
+  }
+
+  #open(): Store {
+    return openStore(this.path, {
+      environment: this.#environment,
+      isDurable: false,
+      busyTimeoutMs: 0,
+    })
+  }
+
+  #hear(result: StoreResult): void {
+    if (!('session' in result)) {
+      this.news.push(result)
+      return
+    }
+    const heard = this.#heard.get(result.session) ?? []
+    heard.push(result)
+    this.#heard.set(result.session, heard)
+  }
+}

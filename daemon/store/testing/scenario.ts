@@ -1,0 +1,417 @@
+/**
+ * What can happen to stores and their files, one thing at a time, by chance; then peace; then a
+ * verdict. Must never be used outside tests.
+ */
+import { deepEqual, equal, ok } from 'node:assert/strict'
+import type { LaneAddress, LaneId } from '../../protocol/store-port.ts'
+import { LaneLink } from './lane-link.ts'
+import type { Machine } from './machine.ts'
+import { lanesOf, type Chance, type World } from './world.ts'
+
+export type Faults = {
+  /** Files are replaced by older copies, removed, and copied to further machines. */
+  readonly restores: boolean
+  /** Some messages are large. */
+  readonly large: boolean
+  readonly steps: number
+}
+
+type Sent = {
+  readonly data: Buffer
+  readonly isText: boolean
+  readonly token: string
+  readonly headers: string | null
+  readonly id: number
+  /** It may be missing: its owner deleted it, or a restore took it back. */
+  isExcused: boolean
+  /** It may come behind rows with higher ids: rerouted, refused for a while, or with an id by hand. */
+  isDisplaced: boolean
+}
+
+type Arrived = {
+  readonly data: Buffer
+  readonly type: string
+  readonly token: string
+  readonly headers: string | null
+  readonly sender: number
+  readonly sender_row: number
+}
+
+const refusal = `CREATE TRIGGER picky BEFORE INSERT ON mqin WHEN NEW.token = 'bad'
+  BEGIN SELECT RAISE(ABORT, 'not this one'); END`
+
+export class Scenario {
+  readonly #world: World
+  readonly #chance: Chance
+  readonly #faults: Faults
+  readonly #senders: Machine[]
+  readonly #receivers: readonly [Machine, Machine]
+  readonly #links = new Map<Machine, Map<LaneId, LaneLink>>()
+  readonly #lanes = new Map<Machine, Map<LaneId, LaneAddress>>()
+  readonly #sent = new Map<number, Sent>()
+  readonly #backups = new Map<Machine, string>()
+  /** Messages that a receiver had and lost with a restore. */
+  readonly #lost = new Set<number>()
+  #isPeace = false
+  #hasCopies = false
+
+  constructor(world: World, faults: Faults) {
+    this.#world = world
+    this.#chance = world.chance
+    this.#faults = faults
+    this.#senders = [world.machine()]
+    this.#receivers = [world.machine(), world.machine()]
+  }
+
+  run(): void {
+    for (let step = 0; step < this.#faults.steps; step++) this.#step()
+    this.#makePeace()
+    this.#judge()
+  }
+
+  close(): void {
+    for (const machine of this.#machines()) machine.close()
+  }
+
+  #machines(): Machine[] {
+    return [...this.#senders, ...this.#receivers]
+  }
+
+  // ---- what happens
+
+  #step(): void {
+    const sender = this.#pick(this.#senders)
+    const receiver = this.#pick(this.#receivers)
+    if (this.#faults.restores && this.#chance.is(0.05)) return this.#replaceFile(sender, receiver)
+    const what = this.#chance.next()
+    if (what < 0.18) this.#insert(sender)
+    else if (what < 0.21) this.#delete(sender)
+    else if (what < 0.25) this.#reroute(sender)
+    else if (what < 0.27) this.#insertById(sender)
+    else if (what < 0.28) this.#insertAgain(sender)
+    else if (what < 0.31) this.#passTime(this.#chance.below(3_000))
+    else if (what < 0.34) this.#crash(sender)
+    else if (what < 0.37) this.#crash(receiver)
+    else if (what < 0.4) this.#pickLink(sender)?.drop()
+    else if (what < 0.42) this.#toggleRefusal(receiver)
+    else if (what < 0.44) this.#passTime(61_000)
+    else this.#transfer(sender)
+  }
+
+  #insert(sender: Machine): void {
+    for (let count = 1 + this.#chance.below(4); count > 0; count--) this.#send(sender, undefined)
+  }
+
+  #send(sender: Machine, id: number | undefined): void {
+    const number = this.#sent.size + 1
+    const isText = this.#chance.is(0.7)
+    const data = Buffer.concat([Buffer.from(`${number}:`), this.#payload()])
+    const token = this.#chance.is(0.1) ? 'bad' : 'good'
+    const headers = this.#chance.is(0.2) ? `{"n":${number}}` : null
+    const { lastInsertRowid } = sender.user
+      .prepare(
+        `INSERT OR REPLACE INTO mqout (id, host, token, uid, headers, created_at, data)
+         VALUES (?, ?, ?, ?, ?, ?, iif(?, CAST(? AS TEXT), ?))`,
+      )
+      .run(
+        id ?? null,
+        this.#host(),
+        token,
+        this.#chance.bytes(16),
+        headers,
+        sender.nowMs,
+        isText ? 1 : 0,
+        data,
+        data,
+      )
+    const isDisplaced = id !== undefined || token === 'bad'
+    const row = Number(lastInsertRowid)
+    const sent = { data, isText, token, headers, id: row, isExcused: false, isDisplaced }
+    this.#sent.set(number, sent)
+  }
+
+  #payload(): Buffer {
+    if (this.#faults.large && this.#chance.is(0.15)) {
+      const size = this.#pick([262_144, 300_000, 1_048_577, 2_500_000])
+      return Buffer.alloc(size - this.#chance.below(20), this.#chance.bytes(97))
+    }
+    return this.#chance.bytes(this.#chance.below(40))
+  }
+
+  #host(): string {
+    return this.#pick(['b', 'b', 'b', 'b2', 'c', 'x'])
+  }
+
+  #delete(sender: Machine): void {
+    const row = this.#pickRow(sender)
+    if (row === undefined) return
+    this.#excuse(row.number)
+    sender.user.prepare('DELETE FROM mqout WHERE id = ?').run(row.id)
+  }
+
+  #reroute(sender: Machine): void {
+    const row = this.#pickRow(sender)
+    if (row === undefined) return
+    const sent = this.#sent.get(row.number)
+    try {
+      sender.user.prepare('UPDATE mqout SET host = ? WHERE id = ?').run(this.#host(), row.id)
+      if (sent !== undefined) sent.isDisplaced = true
+    } catch (error) {
+      ok(error instanceof Error && error.message.includes('TINYMQ_IN_FLIGHT'), String(error))
+    }
+  }
+
+  /** An id that was used before, perhaps one that is in flight. */
+  #insertById(sender: Machine): void {
+    const [row] = sender.all("SELECT seq FROM sqlite_sequence WHERE name = 'mqout'")
+    const id = 1 + this.#chance.below(Number(row?.['seq'] ?? 1))
+    for (const { number } of rowsOf(sender, id)) this.#excuse(number)
+    this.#send(sender, id)
+  }
+
+  /** The very same row, uid and all. */
+  #insertAgain(sender: Machine): void {
+    const row = this.#pickRow(sender)
+    if (row === undefined) return
+    const sent = this.#sent.get(row.number)
+    if (sent !== undefined) sent.isDisplaced = true
+    sender.user
+      .prepare(
+        `INSERT OR REPLACE INTO mqout (id, host, port, token, created_at, uid, headers, data)
+         SELECT id, host, port, token, created_at, uid, headers, data FROM mqout WHERE id = ?`,
+      )
+      .run(row.id)
+  }
+
+  #passTime(ms: number): void {
+    for (const machine of this.#machines()) machine.nowMs += ms
+  }
+
+  #crash(machine: Machine): void {
+    const links = this.#linksAt(machine)
+    const tasks = links.flatMap((link) => link.nextTaskOf(machine) ?? [])
+    machine.crash(...tasks.slice(0, this.#chance.below(3)))
+    for (const link of links) link.onCrash()
+  }
+
+  #toggleRefusal(receiver: Machine): void {
+    const isPicky = receiver.all("SELECT 1 FROM sqlite_master WHERE name = 'picky'").length > 0
+    receiver.user.exec(isPicky ? 'DROP TRIGGER picky' : refusal)
+  }
+
+  #transfer(sender: Machine): void {
+    this.#findLinks(sender)
+    for (let steps = 1 + this.#chance.below(12); steps > 0; steps--) {
+      const pieceBytes = this.#pick([7, 100, 1_000, 65_536, 1_048_576])
+      this.#pickLink(sender)?.step(pieceBytes, this.#pick([1_000, 100_000]))
+    }
+  }
+
+  #replaceFile(sender: Machine, receiver: Machine): void {
+    const what = this.#chance.next()
+    if (what < 0.3) this.#backup(sender)
+    else if (what < 0.6) this.#backup(receiver)
+    else if (what < 0.75) this.#restoreSender(sender)
+    else if (what < 0.88) this.#restore(receiver, this.#backups.get(receiver))
+    else if (what < 0.92) this.#restore(receiver, this.#emptyFile())
+    else if (this.#senders.length < 3) this.#copy(sender)
+  }
+
+  #backup(machine: Machine): void {
+    const path = `${machine.path}-backup`
+    machine.backup(path)
+    this.#backups.set(machine, path)
+  }
+
+  #restoreSender(sender: Machine): void {
+    const backup = this.#backups.get(sender)
+    if (backup === undefined) return
+    const before = rowsOf(sender)
+    this.#hasCopies = true
+    this.#restore(sender, backup)
+    const kept = new Set(rowsOf(sender).map(({ number }) => number))
+    // What was inserted after the backup is gone, delivered or not.
+    for (const { number } of before) if (!kept.has(number)) this.#excuse(number)
+  }
+
+  #restore(machine: Machine, backup: string | undefined): void {
+    if (backup === undefined) return
+    const before = arrivalsOf(machine).map(numberOf)
+    for (const link of this.#linksAt(machine)) link.onCrash()
+    this.#links.delete(machine)
+    this.#lanes.delete(machine)
+    machine.restore(backup)
+    const kept = new Set(arrivalsOf(machine).map(numberOf))
+    for (const number of before) if (!kept.has(number)) this.#lost.add(number)
+  }
+
+  #emptyFile(): string {
+    const machine = this.#world.machine()
+    machine.close()
+    return machine.path
+  }
+
+  #copy(sender: Machine): void {
+    const path = `${sender.path}-copy`
+    sender.backup(path)
+    const copy = this.#world.copy(path)
+    copy.nowMs = sender.nowMs
+    this.#senders.push(copy)
+    this.#hasCopies = true
+  }
+
+  // ---- who talks to whom
+
+  #findLinks(sender: Machine): void {
+    const links = this.#links.get(sender) ?? new Map<LaneId, LaneLink>()
+    this.#links.set(sender, links)
+    const lanes = this.#lanes.get(sender) ?? new Map<LaneId, LaneAddress>()
+    this.#lanes.set(sender, lanes)
+    for (const lane of lanesOf(sender)) lanes.set(lane.lane, lane)
+    for (const lane of lanes.values()) {
+      const to = this.#machineAt(lane.host)
+      const known = links.get(lane.lane)
+      if (to !== undefined && known?.lane.host !== lane.host) {
+        links.set(lane.lane, new LaneLink({ from: sender, to, lane }))
+      }
+    }
+  }
+
+  /** Nobody is at x until there is peace. */
+  #machineAt(host: string): Machine | undefined {
+    const [first, second] = this.#receivers
+    if (host === 'x' && !this.#isPeace) return undefined
+    return host === 'c' ? second : first
+  }
+
+  #linksAt(machine: Machine): LaneLink[] {
+    const all = Array.from(this.#links.values()).flatMap((links) => Array.from(links.values()))
+    return all.filter((link) => link.from === machine || link.to === machine)
+  }
+
+  #pickLink(sender: Machine): LaneLink | undefined {
+    return this.#chance.pick(Array.from(this.#links.get(sender)?.values() ?? []))
+  }
+
+  #pickRow(sender: Machine): { id: number; number: number } | undefined {
+    return this.#chance.pick(rowsOf(sender))
+  }
+
+  #pick<T>(from: readonly T[]): T {
+    const picked = this.#chance.pick(from)
+    ok(picked !== undefined)
+    return picked
+  }
+
+  #excuse(number: number): void {
+    const sent = this.#sent.get(number)
+    if (sent !== undefined) sent.isExcused = true
+  }
+
+  // ---- peace and verdict
+
+  #makePeace(): void {
+    this.#isPeace = true
+    for (const receiver of this.#receivers) receiver.user.exec('DROP TRIGGER IF EXISTS picky')
+    for (let rounds = 0; rounds < 12; rounds++) {
+      this.#passTime(70_000)
+      for (const sender of this.#senders) {
+        this.#findLinks(sender)
+        for (const link of this.#links.get(sender)?.values() ?? []) link.settle()
+      }
+      if (this.#senders.every((sender) => rowsOf(sender).length === 0)) return
+    }
+    ok(
+      false,
+      `rows are stuck: ${JSON.stringify(this.#senders.flatMap((sender) => rowsOf(sender)))}`,
+    )
+  }
+
+  #judge(): void {
+    const arrived = this.#receivers.map(arrivalsOf)
+    for (const arrivals of arrived) {
+      const numbers = arrivals.map(numberOf)
+      equal(new Set(numbers).size, numbers.length, 'a message came twice')
+      for (const arrival of arrivals) this.#compare(arrival)
+      this.#judgeOrder(arrivals)
+    }
+    const numbers = arrived.flat().map(numberOf)
+    if (!this.#hasCopies) equal(new Set(numbers).size, numbers.length, 'a message came to both')
+    this.#judgeLosses(new Set(numbers))
+    for (const sender of this.#senders) judgeBooks(sender)
+  }
+
+  #compare(arrival: Arrived): void {
+    const sent = this.#sent.get(numberOf(arrival))
+    ok(sent !== undefined, 'a message that nobody sent')
+    ok(sent.data.equals(arrival.data), 'the data have changed')
+    deepEqual(
+      [arrival.type, arrival.token, arrival.headers, arrival.sender_row],
+      [sent.isText ? 'text' : 'blob', sent.token, sent.headers, sent.id],
+    )
+  }
+
+  #judgeOrder(arrivals: readonly Arrived[]): void {
+    const last = new Map<number, number>()
+    for (const arrival of arrivals) {
+      if (this.#sent.get(numberOf(arrival))?.isDisplaced === true) continue
+      const before = last.get(arrival.sender) ?? 0
+      ok(arrival.sender_row > before, `row ${arrival.sender_row} came after row ${before}`)
+      last.set(arrival.sender, arrival.sender_row)
+    }
+  }
+
+  #judgeLosses(arrived: ReadonlySet<number>): void {
+    const told = this.#senders.flatMap((sender) => sender.all('SELECT code, detail FROM mqevent'))
+    for (const [number, sent] of this.#sent) {
+      if (arrived.has(number) || sent.isExcused) continue
+      ok(this.#lost.has(number), `message ${number} (row ${sent.id}) was lost without a word`)
+      // With copies about, PROTOCOL §7.6 names what cannot be noticed.
+      if (this.#hasCopies) continue
+      const isTold = told.some(({ code, detail }) => names(String(code), String(detail), sent.id))
+      ok(isTold, `nobody was told that row ${sent.id} is lost`)
+    }
+  }
+}
+
+function names(code: string, detail: string, id: number): boolean {
+  if (code === 'PEER_REPLACED') return true
+  if (code !== 'PEER_ROLLED_BACK') return false
+  if (/not known|earlier streams/.test(detail)) return true
+  const ranges = /mqout\.id ([\d, -]+)/.exec(detail)?.[1] ?? ''
+  return ranges.split(', ').some((range) => {
+    const [from, to = from] = range.split('-').map(Number)
+    return from !== undefined && to !== undefined && from <= id && id <= to
+  })
+}
+
+/** When all is delivered, nothing may be left over in any table. */
+function judgeBooks(sender: Machine): void {
+  const count = (from: string): unknown => sender.all(`SELECT count(*) AS n FROM ${from}`)[0]?.['n']
+  equal(count('mqrun WHERE done_at IS NULL'), 0, 'a run is open')
+  equal(count('mqlane WHERE confirmed <> numbered'), 0, 'a sequence is not confirmed')
+  sender.nowMs += 5_000
+  sender.run({ type: 'scan' })
+  sender.nowMs += 5_000
+  sender.run({ type: 'scan' })
+  equal(count('mqlate'), 0, 'a late row is left')
+}
+
+function rowsOf(sender: Machine, id?: number): { id: number; number: number }[] {
+  const where = id === undefined ? '' : `WHERE id = ${id}`
+  const rows = sender.all(`SELECT id, substr(CAST(data AS BLOB), 1, 12) AS d FROM mqout ${where}`)
+  return rows.map((row) => ({
+    id: Number(row['id']),
+    number: Number.parseInt(String(row['d']), 10),
+  }))
+}
+
+function arrivalsOf(receiver: Machine): Arrived[] {
+  const sql = `SELECT CAST(data AS BLOB) AS data, typeof(data) AS type, token, headers, sender,
+    sender_row FROM mqin ORDER BY id`
+  return receiver.all(sql) as Arrived[]
+}
+
+function numberOf({ data }: Pick<Arrived, 'data'>): number {
+  return Number.parseInt(data.subarray(0, 12).toString('latin1'), 10)
+}
