@@ -123,7 +123,7 @@ export class Acceptor {
       key: key?.name ?? '',
       keys: response.keys,
       // The datagram's buffer is the driver's: what is kept is a copy.
-      noise: hello1.noise.slice(),
+      noise: new Uint8Array(hello1.noise),
       hello2: response.hello2,
       expiresUs: nowUs + halfOpenTimeoutUs,
     })

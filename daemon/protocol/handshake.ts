@@ -55,7 +55,7 @@ export class InitiatorHandshake {
   /** False: a cookie has been followed already. */
   onCookie(cookie: Uint8Array): boolean {
     if (this.#cookie !== undefined) return false
-    this.#cookie = cookie.slice()
+    this.#cookie = new Uint8Array(cookie)
     return true
   }
 
