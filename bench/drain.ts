@@ -6,8 +6,8 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Database from 'better-sqlite3'
 import { open } from '../sdk/index.ts'
-import { DaemonProcess } from './daemon-process.ts'
-import { freePort } from './free-port.ts'
+import { DaemonProcess } from '../test/harness/daemon-process.ts'
+import { freePort } from '../test/harness/free-port.ts'
 import { copyLocally } from './local-copy.ts'
 import { median, perSecond, type Row } from './table.ts'
 
@@ -45,8 +45,12 @@ export async function measureDrain({ scratch, rows, repeats }: DrainOptions): Pr
 async function drain(directory: string, rows: number): Promise<number> {
   const [a, b] = [join(directory, 'a.db'), join(directory, 'b.db')]
   const [portA, portB] = [await freePort(), await freePort()]
-  const daemons = [await DaemonProcess.start(portA, a), await DaemonProcess.start(portB, b)]
+  const daemons = [
+    new DaemonProcess({ port: portA, database: a }),
+    new DaemonProcess({ port: portB, database: b }),
+  ]
   try {
+    for (const daemon of daemons) await daemon.started()
     using mq = open(a)
     mq.sendMany(
       Array.from({ length: rows }, () => ({

@@ -7,8 +7,8 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Database from 'better-sqlite3'
 import { open } from '../sdk/index.ts'
-import { DaemonProcess } from './daemon-process.ts'
-import { freePort } from './free-port.ts'
+import { DaemonProcess } from '../test/harness/daemon-process.ts'
+import { freePort } from '../test/harness/free-port.ts'
 import { quantile, type Row } from './table.ts'
 
 export type LatencyOptions = { readonly scratch: string; readonly messages: number }
@@ -24,8 +24,12 @@ export async function measureLatency({ scratch, messages }: LatencyOptions): Pro
   mkdirSync(directory)
   const [a, b] = [join(directory, 'a.db'), join(directory, 'b.db')]
   const [portA, portB] = [await freePort(), await freePort()]
-  const daemons = [await DaemonProcess.start(portA, a), await DaemonProcess.start(portB, b)]
+  const daemons = [
+    new DaemonProcess({ port: portA, database: a }),
+    new DaemonProcess({ port: portB, database: b }),
+  ]
   try {
+    for (const daemon of daemons) await daemon.started()
     const samples = await sample(a, b, portB, messages)
     const fsyncs = commits(directory, messages)
     const [p50, p99] = [quantile(samples, 0.5), quantile(samples, 0.99)]
