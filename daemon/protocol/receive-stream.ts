@@ -10,8 +10,9 @@ type Segment = { readonly offset: number; readonly bytes: Uint8Array }
 export type Received = 'taken' | 'duplicate' | 'crowded' | 'beyond-credit'
 
 export class ReceiveStream {
-  /** Out of order, sorted by offset, overlaps allowed. */
+  /** Out of order, sorted by offset, without overlaps. */
   readonly #segments: Segment[] = []
+  #heldBytes = 0
   #ready: Uint8Array[] = []
   #readyStart = 0
   #nextOffset = 0
@@ -25,6 +26,11 @@ export class ReceiveStream {
     return this.#ready.length > 0
   }
 
+  /** Bytes that wait for others before them. */
+  get heldBytes(): number {
+    return this.#heldBytes
+  }
+
   /**
    * The peer may send below `credit`. A `crowded` piece must be treated as if its packet had been
    * lost.
@@ -33,7 +39,7 @@ export class ReceiveStream {
     const end = offset + bytes.length
     if (end > credit) return 'beyond-credit'
     if (end <= this.#nextOffset) return 'duplicate'
-    if (offset > this.#nextOffset) return this.#keep({ offset, bytes })
+    if (offset > this.#nextOffset) return this.#keep(offset, bytes)
     this.#take({ offset, bytes })
     this.#takeSegments()
     return 'taken'
@@ -54,29 +60,45 @@ export class ReceiveStream {
     return { offset, bytes }
   }
 
-  #keep(segment: Segment): Received {
+  /** Keeps of a piece what is not there yet: overlaps must not hold more than the credit. */
+  #keep(offset: number, bytes: Uint8Array): Received {
+    const end = offset + bytes.length
+    let index = this.#firstEndingAfter(offset)
+    let received: Received = 'duplicate'
+    for (let start = offset; start < end; index++) {
+      const next = this.#segments[index]
+      if (next === undefined || start < next.offset) {
+        if (this.#segments.length >= streamSegmentsMax) return 'crowded'
+        const stop = Math.min(end, next?.offset ?? end)
+        // A copy: a few bytes must not keep a whole packet.
+        const part = new Uint8Array(bytes.subarray(start - offset, stop - offset))
+        this.#segments.splice(index, 0, { offset: start, bytes: part })
+        this.#heldBytes += part.length
+        received = 'taken'
+        start = stop
+      } else start = endOf(next)
+    }
+    return received
+  }
+
+  #firstEndingAfter(offset: number): number {
     let low = 0
     let high = this.#segments.length
     while (low < high) {
       const middle = (low + high) >> 1
-      const other = this.#segments[middle]
-      if (other !== undefined && other.offset < segment.offset) low = middle + 1
+      const segment = this.#segments[middle]
+      if (segment !== undefined && endOf(segment) <= offset) low = middle + 1
       else high = middle
     }
-    const same = this.#segments[low]
-    if (same?.offset === segment.offset && same.bytes.length >= segment.bytes.length) {
-      return 'duplicate'
-    }
-    if (this.#segments.length >= streamSegmentsMax) return 'crowded'
-    this.#segments.splice(low, 0, segment)
-    return 'taken'
+    return low
   }
 
   #takeSegments(): void {
     let taken = 0
     for (const segment of this.#segments) {
       if (segment.offset > this.#nextOffset) break
-      if (segment.offset + segment.bytes.length > this.#nextOffset) this.#take(segment)
+      if (endOf(segment) > this.#nextOffset) this.#take(segment)
+      this.#heldBytes -= segment.bytes.length
       taken++
     }
     if (taken > 0) this.#segments.splice(0, taken)
@@ -87,4 +109,8 @@ export class ReceiveStream {
     this.#ready.push(part)
     this.#nextOffset += part.length
   }
+}
+
+function endOf({ offset, bytes }: Segment): number {
+  return offset + bytes.length
 }

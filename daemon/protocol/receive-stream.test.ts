@@ -1,0 +1,84 @@
+import { deepStrictEqual, ok } from 'node:assert/strict'
+import { test } from 'node:test'
+import { array, assert as always, integer, nat, property, tuple } from 'fast-check'
+import { streamSegmentsMax } from './limits.ts'
+import { ReceiveStream } from './receive-stream.ts'
+
+const credit = 1_000_000
+
+function numbered(start: number, length: number): Uint8Array {
+  return Uint8Array.from({ length }, (_, index) => (start + index) % 251)
+}
+
+function put(stream: ReceiveStream, start: number, length: number): string {
+  return stream.onPiece(start, numbered(start, length), credit)
+}
+
+test('pieces are put in order', () => {
+  const stream = new ReceiveStream()
+  deepStrictEqual(put(stream, 10, 10), 'taken')
+  deepStrictEqual(stream.hasReady, false)
+  deepStrictEqual(put(stream, 0, 10), 'taken')
+  deepStrictEqual(stream.takeReady(), { offset: 0, bytes: numbered(0, 20) })
+  deepStrictEqual(stream.hasReady, false)
+  deepStrictEqual(put(stream, 15, 10), 'taken')
+  deepStrictEqual(stream.takeReady(), { offset: 20, bytes: numbered(20, 5) })
+})
+
+test('a piece is known again, whether it was taken or waits', () => {
+  const stream = new ReceiveStream()
+  put(stream, 0, 10)
+  put(stream, 20, 10)
+  deepStrictEqual(put(stream, 5, 5), 'duplicate')
+  deepStrictEqual(put(stream, 20, 10), 'duplicate')
+  deepStrictEqual(put(stream, 22, 3), 'duplicate')
+})
+
+test('a byte beyond the credit is told, and nothing of its piece is kept', () => {
+  const stream = new ReceiveStream()
+  deepStrictEqual(stream.onPiece(0, numbered(0, 11), 10), 'beyond-credit')
+  deepStrictEqual(stream.onPiece(0, numbered(0, 10), 10), 'taken')
+  deepStrictEqual(stream.takeReady().bytes.length, 10)
+  const far = Number.MAX_SAFE_INTEGER
+  deepStrictEqual(stream.onPiece(far - 1, numbered(0, 1), 10), 'beyond-credit')
+  deepStrictEqual(stream.onPiece(far - 1, numbered(0, 1), far), 'taken')
+})
+
+test('with too many holes only what fills the first one is taken', () => {
+  const stream = new ReceiveStream()
+  for (let index = 1; index <= streamSegmentsMax; index++) put(stream, 2 * index, 1)
+  deepStrictEqual(put(stream, 2 * streamSegmentsMax + 2, 1), 'crowded')
+  deepStrictEqual(put(stream, 1, 1), 'crowded')
+  deepStrictEqual(put(stream, 0, 2), 'taken')
+  deepStrictEqual(stream.takeReady().bytes.length, 3)
+  deepStrictEqual(put(stream, 2 * streamSegmentsMax + 2, 1), 'taken')
+})
+
+test('however pieces overlap, no more is held than the bytes that are there', () => {
+  const pieces = array(tuple(nat(300), integer({ min: 1, max: 80 })), { maxLength: 60 })
+  always(
+    property(pieces, (list) => {
+      const stream = new ReceiveStream()
+      const there = new Set<number>()
+      for (const [start, length] of list) {
+        // Offset 0 is missing: nothing can be taken over.
+        put(stream, 1 + start, length)
+        for (let offset = 0; offset < length; offset++) there.add(1 + start + offset)
+      }
+      deepStrictEqual(stream.heldBytes, there.size)
+      put(stream, 0, 1)
+      const { bytes } = stream.takeReady()
+      deepStrictEqual(bytes, numbered(0, bytes.length))
+      ok(!there.has(bytes.length), 'All that follows is taken over.')
+    }),
+  )
+})
+
+test('what waits does not keep the packet that it came in', () => {
+  const stream = new ReceiveStream()
+  const packet = numbered(0, 1000)
+  stream.onPiece(10, packet.subarray(10, 20), credit)
+  packet.fill(0)
+  put(stream, 0, 10)
+  deepStrictEqual(stream.takeReady().bytes, numbered(0, 20))
+})
