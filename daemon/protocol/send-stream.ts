@@ -19,16 +19,6 @@ export class SendStream {
   #nextOffset = 0
   #end = 0
 
-  /** One past the last byte that was handed over. */
-  get end(): number {
-    return this.#end
-  }
-
-  /** One past the last byte that was ever sent. */
-  get nextOffset(): number {
-    return this.#nextOffset
-  }
-
   /** Bytes that are held: not yet sent, in flight, or lost. */
   get heldBytes(): number {
     return this.#end - this.#ackedBelow
