@@ -3,8 +3,8 @@ import { test, type TestContext } from 'node:test'
 import { createCounters, type Counters } from './counters.ts'
 import { Driver, monotonicUs, type Core, type DriverParts } from './driver.ts'
 import type { Input, NodeEvent, Output } from './protocol/node-io.ts'
-import type { StoreResult } from './protocol/store-port.ts'
-import type { StorePort } from './store-thread.ts'
+import type { Peer } from './store/store.ts'
+import type { StoreListener, StorePort } from './store-thread.ts'
 import { openUdpSocket } from './udp-socket.ts'
 
 /** A core whose decisions are written in the test. */
@@ -25,11 +25,18 @@ class ScriptedCore implements Core {
 
 class EmptyStore implements StorePort {
   readonly tasks: unknown[] = []
-  tell: (results: readonly StoreResult[]) => void = () => {}
+  listener: StoreListener | undefined
+  peers: readonly Peer[] = []
   isClosed = false
 
-  listen(onResults: (results: readonly StoreResult[]) => void): void {
-    this.tell = onResults
+  listen(listener: StoreListener): void {
+    this.listener = listener
+  }
+
+  flush(): void {}
+
+  askPeers(): void {
+    this.listener?.onPeers(this.peers)
   }
 
   submit(task: unknown): void {
@@ -165,9 +172,25 @@ test('results of the store and events reach their places', async (context) => {
   const { core, store, events, counters } = await bench(context)
   const event = { type: 'peer-opened', from: { ip: '10.0.0.1', port: 1 } } as const
   core.decide = () => [{ type: 'event', event }]
-  store.tell([{ type: 'superseded', session: 3 }])
+  store.listener?.onResults([{ type: 'superseded', session: 3 }])
   deepEqual(core.inputs, [{ type: 'stored', result: { type: 'superseded', session: 3 } }])
   deepEqual([events, counters.events], [[event], { 'peer-opened': 1 }])
+})
+
+test('P12: peers are greeted when the network has changed', async (context) => {
+  const { driver, core, store } = await bench(context)
+  store.peers = [
+    { host: '10.0.0.1', port: 1 },
+    { host: '10.0.0.1', port: 2 },
+    { host: 'fe80::1%lo', port: 3 },
+  ]
+  driver.onNetwork(['127.0.0.1'])
+  const addresses = core.inputs.flatMap((input) => (input.type === 'greet' ? input.addresses : []))
+  deepEqual(addresses, [
+    { ip: '10.0.0.1', port: 1 },
+    { ip: '10.0.0.1', port: 2 },
+    { ip: 'fe80::1%lo', port: 3 },
+  ])
 })
 
 test('a bug of the core ends the driver and is told once', async (context) => {

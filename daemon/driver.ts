@@ -8,6 +8,7 @@ import type { Address, Input, NodeEvent, Output } from './protocol/node-io.ts'
 import type { StoreResult } from './protocol/store-port.ts'
 import { unreachable } from './protocol/assert.ts'
 import { Resolver, type Resolved } from './resolver.ts'
+import type { Peer } from './store/store.ts'
 import type { StorePort } from './store-thread.ts'
 import type { UdpSocket } from './udp-socket.ts'
 
@@ -32,12 +33,18 @@ export function monotonicUs(): number {
   return Math.floor(performance.now() * 1_000)
 }
 
+const lookupsForLanes = 2
+const lookupsForGreetings = 1
+
 /** Below this, timers are too coarse and the loop is turned instead. */
 const timerUsMin = 1_000
 
 export class Driver {
   readonly #parts: DriverParts
   readonly #resolver: Resolver
+  /** Names of peers to be greeted; they must not stand in the way of the lanes' names. */
+  readonly #greetings: Resolver
+  readonly #portsToGreet = new Map<string, number[]>()
   readonly #inputs: Input[] = []
   #isFeeding = false
   #hasTurnEnd = false
@@ -48,7 +55,8 @@ export class Driver {
 
   constructor(parts: DriverParts) {
     this.#parts = parts
-    this.#resolver = new Resolver((resolved) => this.#onResolved(resolved))
+    this.#resolver = new Resolver((resolved) => this.#onResolved(resolved), lookupsForLanes)
+    this.#greetings = new Resolver((resolved) => this.#onGreeted(resolved), lookupsForGreetings)
   }
 
   /** Begins to listen to the socket and the store. */
@@ -59,7 +67,16 @@ export class Driver {
       onSendFailed: (code, to, bytes) => this.#onSendFailed(code, to, bytes),
       onReceiveFailed: (code) => countKind(counters.receivesFailed, code),
     })
-    store.listen((results) => this.#onResults(results))
+    store.listen({
+      onResults: (results) => this.#onResults(results),
+      onPeers: (peers) => this.#greet(peers),
+    })
+  }
+
+  /** At the start and whenever the addresses of this machine have changed. */
+  onNetwork(ips: readonly string[]): void {
+    this.feed({ type: 'network', ips })
+    this.#parts.store.askPeers()
   }
 
   /** An input that comes up while another is handled waits for its turn. */
@@ -93,6 +110,7 @@ export class Driver {
     this.#isOver = true
     this.#inputs.length = 0
     this.#resolver.stop()
+    this.#greetings.stop()
     clearTimeout(this.#timer)
   }
 
@@ -106,6 +124,21 @@ export class Driver {
     const noIpv6 = 'only IPv6 addresses, and this machine has no IPv6'
     const why = ips.length > 0 && usable.length === 0 ? noIpv6 : reason
     this.feed({ type: 'resolved', host, ips: usable, reason: why })
+  }
+
+  /** PROTOCOL §3.7. Most peers are known by address, and greeted at once. */
+  #greet(peers: readonly Peer[]): void {
+    for (const { host, port } of peers) {
+      this.#portsToGreet.set(host, [...(this.#portsToGreet.get(host) ?? []), port])
+    }
+    for (const host of this.#portsToGreet.keys()) this.#greetings.resolve(host)
+  }
+
+  #onGreeted({ host, ips: [ip] }: Resolved): void {
+    const ports = this.#portsToGreet.get(host) ?? []
+    this.#portsToGreet.delete(host)
+    if (ip === undefined || ports.length === 0) return
+    this.feed({ type: 'greet', addresses: ports.map((port) => ({ ip, port })) })
   }
 
   #onResults(results: readonly StoreResult[]): void {
@@ -137,6 +170,7 @@ export class Driver {
     setImmediate(() => {
       this.#hasTurnEnd = false
       this.#look()
+      this.#parts.store.flush()
     })
   }
 

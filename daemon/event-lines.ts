@@ -1,6 +1,7 @@
 /**
  * What the events of the core are in the words of the log. Must never hold a message's data.
  */
+import type { NotedEvent } from './event-tail.ts'
 import type { LogLine } from './log.ts'
 import { showAddress } from './protocol/address.ts'
 import { unreachable } from './protocol/assert.ts'
@@ -38,6 +39,12 @@ export function eventLine(event: NodeEvent): LogLine {
     default:
       return unreachable(event)
   }
+}
+
+/** What the store has written to `mqevent`. */
+export function notedLine({ code, host, port, detail }: NotedEvent): LogLine {
+  const fields = { code, host: host ?? undefined, port: port ?? undefined }
+  return { level: 'warn', event: 'noted', sentence: detail ?? '', fields }
 }
 
 function laneFields({ lane, host, port, key }: LaneAddress): LogLine['fields'] {

@@ -6,7 +6,7 @@ import type { Counters } from './counters.ts'
 import { nodeEnvironment } from './crypto.ts'
 import { checkPlace } from './database-file.ts'
 import { Driver, monotonicUs } from './driver.ts'
-import { eventLine } from './event-lines.ts'
+import { eventLine, notedLine } from './event-lines.ts'
 import { lockInstance, type InstanceLock } from './instance-lock.ts'
 import type { Log } from './log.ts'
 import { NetworkWatch } from './network.ts'
@@ -52,9 +52,9 @@ export class Life {
     this.nodeCounters = core.counters
     const onEvent = (event: Parameters<typeof eventLine>[0]): void => log(eventLine(event))
     this.#driver = new Driver({ core, socket, store, counters, onEvent, onBug: onFatal })
-    this.#network = new NetworkWatch((ips) => this.#driver.feed({ type: 'network', ips }))
-    this.#network.start()
+    this.#network = new NetworkWatch((ips) => this.#driver.onNetwork(ips))
     this.#driver.start()
+    this.#network.start()
   }
 
   /** @throws StartError or TinymqError; nothing is left open then. */
@@ -101,6 +101,7 @@ function nodeOptions({ advertise, keylessFrom, maxRate }: Config, socket: UdpSoc
 
 function storeEvents({ log, onFatal, onReplaced }: LifeOptions): StorePortEvents {
   return {
+    onNoted: (events) => events.map(notedLine).forEach(log),
     onFailed: onFatal,
     onReplaced,
     onDeaf: (reason) => {

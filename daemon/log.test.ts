@@ -37,7 +37,7 @@ test('a line of text is read from left to right', () => {
 test('what a peer wrote reaches a terminal without control characters', () => {
   const { log, lines } = capture({ format: 'text' })
   const reason = 'a\u001b[31m\nb\u009b31m\u202e'
-  log({ level: 'info', event: 'x', sentence: 'Closed.', fields: { reason } })
+  log({ level: 'info', event: 'x', sentence: `Closed: ${reason}`, fields: { reason } })
   // oxlint-disable-next-line no-control-regex
   ok(!/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/.test(lines[0] ?? ''), lines[0])
 })

@@ -80,15 +80,19 @@ function createLogger({ level, format, write }: LogOptions): Logger {
 function textLine(json: string): string {
   const { time, level, message, event: _, ...fields } = JSON.parse(json) as Record<string, unknown>
   const words = Object.entries(fields).map(([name, value]) => `${name}=${textValue(value)}`)
-  return `${[time, String(level).padEnd(5), message, ...words].join(' ')}\n`
+  return `${[time, String(level).padEnd(5), printable(String(message)), ...words].join(' ')}\n`
 }
 
 /** What a peer wrote (a reason, a host) must not reach a terminal as control characters. */
 function textValue(value: unknown): string {
   const text = String(value)
-  if (/^[\w.:/@%+[\]-]+$/.test(text)) return text
-  return JSON.stringify(text).replace(
-    /[\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g,
+  return /^[\w.:/@%+[\]-]+$/.test(text) ? text : printable(JSON.stringify(text))
+}
+
+function printable(text: string): string {
+  return text.replace(
+    // oxlint-disable-next-line no-control-regex
+    /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
   )
 }

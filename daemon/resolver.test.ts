@@ -11,6 +11,7 @@ class FakeNames {
   readonly #callbacks = new Map<string, Answer>()
   readonly resolver = new Resolver(
     (resolved) => this.resolved.push(resolved),
+    3,
     (host, callback) => {
       this.asked.push(host)
       this.#callbacks.set(host, callback)
@@ -87,7 +88,7 @@ test('after ten seconds there is an answer, whatever the name service does', (co
 
 test('the system is asked in earnest', async () => {
   const { promise, resolve } = Promise.withResolvers<Resolved>()
-  const resolver = new Resolver(resolve)
+  const resolver = new Resolver(resolve, 1)
   resolver.resolve('localhost')
   const { ips } = await promise
   equal(

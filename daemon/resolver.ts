@@ -19,11 +19,6 @@ type LookupCallback = (error: NodeJS.ErrnoException | null, found: LookupAddress
 /** Like `dns.lookup` with `all`. */
 export type Lookup = (host: string, callback: LookupCallback) => void
 
-/**
- * A look-up holds one of the four threads that files and fsync use too: one is always left for
- * them.
- */
-const flightsMax = 3
 /** Beyond this the name counts as unknown; the system may still be trying. */
 const answerMs = 10_000
 /** Many lanes may ask for one name at once; a container that has moved must be found soon. */
@@ -35,14 +30,24 @@ const systemLookup: Lookup = (host, callback) => lookup(host, { all: true }, cal
 
 export class Resolver {
   readonly #onResolved: (resolved: Resolved) => void
+  readonly #flightsMax: number
   readonly #lookup: Lookup
   readonly #cache = new Map<string, { readonly resolved: Resolved; readonly untilMs: number }>()
   readonly #waiting = new Set<string>()
   /** Names whose look-up holds a thread, with the timer that answers in its stead. */
   readonly #flights = new Map<string, NodeJS.Timeout | undefined>()
 
-  constructor(onResolved: (resolved: Resolved) => void, systemOrOther: Lookup = systemLookup) {
+  /**
+   * @param flightsMax look-ups at a time. Each holds one of the four threads of the process for
+   * such calls: all resolvers together must leave one to the file system.
+   */
+  constructor(
+    onResolved: (resolved: Resolved) => void,
+    flightsMax: number,
+    systemOrOther: Lookup = systemLookup,
+  ) {
     this.#onResolved = onResolved
+    this.#flightsMax = flightsMax
     this.#lookup = systemOrOther
   }
 
@@ -72,7 +77,7 @@ export class Resolver {
 
   #takeOff(): void {
     for (const host of this.#waiting) {
-      if (this.#flights.size >= flightsMax) return
+      if (this.#flights.size >= this.#flightsMax) return
       this.#waiting.delete(host)
       this.#flights.set(host, this.#answerLater(host))
       this.#lookup(host, (error, found) => this.#land(host, error, found))

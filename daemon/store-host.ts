@@ -4,11 +4,14 @@
  * the store says. Must never know what a task means.
  */
 import type { StoreResult } from './protocol/store-port.ts'
-import type { Store, StoreTask } from './store/store.ts'
+import type { Peer, Store, StoreTask } from './store/store.ts'
+import { EventTail, type NotedEvent } from './event-tail.ts'
 import { Wake } from './wake.ts'
 
 export type StoreHostEvents = {
   readonly onResults: (results: StoreResult[]) => void
+  /** The store has something to say to the operator. */
+  readonly onNoted: (events: readonly NotedEvent[]) => void
   /** The database cannot be used any more: the daemon must end. */
   readonly onFailed: (error: unknown) => void
   /** Another file is at the path now, or none: the daemon must begin anew. */
@@ -19,29 +22,36 @@ export type StoreHostEvents = {
 
 /** Shorter pauses are slept through, longer ones are left to a timer. */
 const timerUsMin = 1_000
-/** For so long after a run, events on the files are likely our own. */
+/** The operator is told within this time. */
+const tailEveryUs = 1_000_000
+/** What cannot be written in this time (somebody holds the lock) is done by the next daemon. */
+const closeUsMax = 3_000_000
+/** For so long after a commit, events on the files are likely our own. */
 const quietUs = 3_000
 
 export class StoreHost {
   readonly #store: Store
   readonly #events: StoreHostEvents
   readonly #wake: Wake
+  readonly #tail: EventTail
   readonly #sleep = new Int32Array(new SharedArrayBuffer(4))
   #tasks: StoreTask[] = []
   #turn: NodeJS.Immediate | undefined
   #pauseTimer: NodeJS.Timeout | undefined
   /** The next transaction may begin. */
   #readyUs = 0
-  #ranUs = 0
+  #wroteUs = Number.NEGATIVE_INFINITY
+  #tailedUs = 0
   #isClosed = false
 
   constructor(store: Store, path: string, events: StoreHostEvents) {
     this.#store = store
     this.#events = events
+    this.#tail = new EventTail(path)
     this.#wake = new Wake({
       databasePath: path,
       look: () => this.#look(),
-      isQuiet: () => nowUs() - this.#ranUs > quietUs && this.#tasks.length === 0,
+      isQuiet: () => nowUs() - this.#wroteUs > quietUs && this.#tasks.length === 0,
       onReplaced: () => events.onReplaced(),
       onDeaf: (reason) => events.onDeaf(reason),
     })
@@ -58,16 +68,34 @@ export class StoreHost {
     this.#schedule()
   }
 
+  peers(): Peer[] {
+    return this.#store.peers()
+  }
+
   /** Does what was asked, and closes the database. */
   close(): void {
     this.#wake.stop()
     clearImmediate(this.#turn)
     clearTimeout(this.#pauseTimer)
-    if (!this.#isClosed)
-      do this.#run()
-      while (!this.#isClosed && this.#store.hasWork)
+    this.#tailedUs = 0
+    const untilUs = nowUs() + closeUsMax
+    do this.#run()
+    while (!this.#isClosed && this.#store.hasWork && nowUs() < untilUs)
     this.#isClosed = true
+    this.#tail.close()
     this.#store.close()
+  }
+
+  /** A run that has written is followed by a pause. */
+  #onRan(pauseUs: number): void {
+    this.#readyUs = nowUs() + pauseUs
+    if (pauseUs > 0) this.#wroteUs = nowUs()
+  }
+
+  #tellNoted(): void {
+    this.#tailedUs = nowUs()
+    const events = this.#tail.next()
+    if (events.length > 0) this.#events.onNoted(events)
   }
 
   /** In the next turn of the loop, when all that has come meanwhile is there. */
@@ -104,13 +132,14 @@ export class StoreHost {
   }
 
   #run(): boolean {
+    if (this.#isClosed) return false
     const tasks = this.#tasks
     this.#tasks = []
     try {
       const results = this.#store.run(tasks, Date.now())
-      this.#ranUs = nowUs()
-      this.#readyUs = this.#ranUs + this.#store.pauseUs
+      this.#onRan(this.#store.pauseUs)
       if (results.length > 0) this.#events.onResults(results)
+      if (nowUs() - this.#tailedUs >= tailEveryUs) this.#tellNoted()
       if (this.#store.hasWork) this.#schedule()
       return results.length > 0
     } catch (error) {

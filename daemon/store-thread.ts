@@ -7,15 +7,27 @@ import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { TinymqError } from '../sdk/errors.ts'
 import type { StoreResult } from './protocol/store-port.ts'
-import type { StoreTask } from './store/store.ts'
+import type { Peer, StoreTask } from './store/store.ts'
 import type { StoreHostEvents } from './store-host.ts'
 import type { ThreadMessage, ThreadRequest } from './store-worker.ts'
 import { movable } from './transfer.ts'
 
+/** Whom the store tells. */
+export type StoreListener = {
+  readonly onResults: (results: readonly StoreResult[]) => void
+  /** The answer to `askPeers`. */
+  readonly onPeers: (peers: readonly Peer[]) => void
+}
+
 export interface StorePort {
-  /** Whom to tell. Before this is called, nothing happens. Called once. */
-  listen(onResults: (results: readonly StoreResult[]) => void): void
+  /** Before this is called, nothing happens. Called once. */
+  listen(listener: StoreListener): void
+  /** Asks for work; it goes over with the next `flush`. */
   submit(task: StoreTask): void
+  /** At the end of a turn of the loop: everything of the turn goes over in one message. */
+  flush(): void
+  /** Who may have something for this node. */
+  askPeers(): void
   /** Resolves when everything that was submitted is on disk, and the database is closed. */
   close(): Promise<void>
 }
@@ -41,7 +53,7 @@ function workerUrl(): URL {
 class StoreThread implements StorePort {
   readonly #worker: Worker
   readonly #events: StorePortEvents
-  #onResults: (results: readonly StoreResult[]) => void = () => {}
+  #listener: StoreListener | undefined
   #tasks: StoreTask[] = []
   #isClosing = false
   readonly #exited = Promise.withResolvers<void>()
@@ -58,24 +70,27 @@ class StoreThread implements StorePort {
     })
   }
 
-  listen(onResults: (results: readonly StoreResult[]) => void): void {
-    this.#onResults = onResults
+  listen(listener: StoreListener): void {
+    this.#listener = listener
     this.#post({ type: 'start' })
   }
 
   submit(task: StoreTask): void {
-    if (this.#tasks.push(task) === 1) setImmediate(() => this.#flush())
+    this.#tasks.push(task)
+  }
+
+  askPeers(): void {
+    this.#post({ type: 'peers' })
   }
 
   async close(): Promise<void> {
-    this.#flush()
+    this.flush()
     this.#isClosing = true
     this.#post({ type: 'close' })
     return this.#exited.promise
   }
 
-  /** Everything of one turn goes over in one message. */
-  #flush(): void {
+  flush(): void {
     const tasks = this.#tasks
     if (tasks.length === 0) return
     this.#tasks = []
@@ -90,7 +105,11 @@ class StoreThread implements StorePort {
   #onMessage(message: ThreadMessage): void {
     switch (message.type) {
       case 'results':
-        return this.#onResults(message.results)
+        return this.#listener?.onResults(message.results)
+      case 'peers':
+        return this.#listener?.onPeers(message.peers)
+      case 'noted':
+        return this.#events.onNoted(message.events)
       case 'failed':
         return this.#events.onFailed(errorOf(message))
       case 'replaced':

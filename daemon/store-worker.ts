@@ -4,19 +4,24 @@
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import { fromSqlite, TinymqError, type TinymqErrorCode } from '../sdk/errors.ts'
+import { unreachable } from './protocol/assert.ts'
 import type { StoreResult } from './protocol/store-port.ts'
-import { openStore, type StoreTask } from './store/store.ts'
+import { openStore, type Peer, type StoreTask } from './store/store.ts'
+import type { NotedEvent } from './event-tail.ts'
 import { StoreHost } from './store-host.ts'
 import { movable } from './transfer.ts'
 
 export type ThreadRequest =
   | { readonly type: 'start' }
   | { readonly type: 'tasks'; readonly tasks: readonly StoreTask[] }
+  | { readonly type: 'peers' }
   | { readonly type: 'close' }
 
 export type ThreadMessage =
   | { readonly type: 'ready' }
   | { readonly type: 'results'; readonly results: readonly StoreResult[] }
+  | { readonly type: 'peers'; readonly peers: readonly Peer[] }
+  | { readonly type: 'noted'; readonly events: readonly NotedEvent[] }
   /** Errors lose their class on the way: these two are what a `TinymqError` is made of. */
   | { readonly type: 'failed'; readonly code: TinymqErrorCode; readonly sentence: string }
   | { readonly type: 'replaced' }
@@ -26,6 +31,14 @@ const port = parentPort
 
 function post(message: ThreadMessage, buffers: readonly ArrayBuffer[] = []): void {
   port?.postMessage(message, buffers)
+}
+
+function attempt(work: () => void): void {
+  try {
+    work()
+  } catch (error) {
+    fail(error)
+  }
 }
 
 /** What is not the world's doing is our bug, and ends the thread. */
@@ -41,23 +54,29 @@ function serve(path: string): void {
       const { items, buffers } = movable(results)
       post({ type: 'results', results: items }, buffers)
     },
+    onNoted: (events) => post({ type: 'noted', events }),
     onFailed: fail,
     onReplaced: () => post({ type: 'replaced' }),
     onDeaf: (reason) => post({ type: 'deaf', reason }),
   })
-  port?.on('message', (request: ThreadRequest) => {
-    if (request.type === 'tasks') host.submit(request.tasks)
-    else if (request.type === 'start') host.start()
-    else {
-      host.close()
-      port.close()
-    }
-  })
+  port?.on('message', (request: ThreadRequest) => attempt(() => perform(request, host)))
   post({ type: 'ready' })
 }
 
-try {
-  serve(workerData as string)
-} catch (error) {
-  fail(error)
+function perform(request: ThreadRequest, host: StoreHost): void {
+  switch (request.type) {
+    case 'start':
+      return host.start()
+    case 'tasks':
+      return host.submit(request.tasks)
+    case 'peers':
+      return post({ type: 'peers', peers: host.peers() })
+    case 'close':
+      host.close()
+      return port?.close()
+    default:
+      return unreachable(request)
+  }
 }
+
+attempt(() => serve(workerData as string))

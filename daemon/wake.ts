@@ -49,6 +49,8 @@ export class Wake {
   readonly #pause = new Int32Array(new SharedArrayBuffer(4))
   #watcher: FSWatcher | undefined
   #laterTimer: NodeJS.Timeout | undefined
+  /** When the timer will look. */
+  #laterMs = Number.POSITIVE_INFINITY
   #glanceTimer: NodeJS.Immediate | undefined
   #pollTimer: NodeJS.Timeout | undefined
   #eventMs = Number.NEGATIVE_INFINITY
@@ -87,10 +89,8 @@ export class Wake {
 
   #onEvent(): void {
     this.#eventMs = performance.now()
-    this.#options.look()
-    // Our own commits make events too: under load the ladder alone is quick enough, and costs
-    // nothing.
-    if (this.#glancesLeft === 0 && this.#options.isQuiet()) {
+    // Our own commits make events too: under load the later looks are quick enough, and cheap.
+    if (this.#glancesLeft === 0 && this.#options.isQuiet() && !this.#options.look()) {
       this.#glancesLeft = glances
       this.#glanceTimer = setImmediate(() => this.#glance())
     }
@@ -104,15 +104,21 @@ export class Wake {
     if (this.#glancesLeft > 0) this.#glanceTimer = setImmediate(() => this.#glance())
   }
 
+  /** One event after the other must not put the look off for ever: the earlier one stands. */
   #armLater(): void {
+    const nowMs = performance.now()
+    const next = laterLooksMs.find((ms) => this.#eventMs + ms > nowMs)
+    if (next === undefined || this.#laterMs <= this.#eventMs + next) return
     clearTimeout(this.#laterTimer)
-    const elapsedMs = performance.now() - this.#eventMs
-    const next = laterLooksMs.find((ms) => ms > elapsedMs)
-    if (next === undefined) return
-    this.#laterTimer = setTimeout(() => {
-      this.#options.look()
-      this.#armLater()
-    }, next - elapsedMs)
+    this.#laterMs = this.#eventMs + next
+    this.#laterTimer = setTimeout(
+      () => {
+        this.#laterMs = Number.POSITIVE_INFINITY
+        this.#options.look()
+        this.#armLater()
+      },
+      Math.ceil(next + this.#eventMs - nowMs),
+    )
   }
 
   #armPoll(isActive: boolean): void {
