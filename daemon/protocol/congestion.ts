@@ -15,20 +15,26 @@
 import { Bandwidth } from './bandwidth.ts'
 import type { RateSample } from './delivery-rate.ts'
 import { LossReference } from './loss-reference.ts'
+import { PathProbe } from './path-probe.ts'
 import { QueueDelay } from './queue-delay.ts'
 import {
   competitiveAfterRtts,
+  competitiveBackoff,
+  competitiveStep,
   copaDelta,
   copaDeltaMin,
+  copaStepBytesMax,
   excessCutMax,
   excessCutMin,
   lossRoundRttsMin,
   rateCapMax,
   rateCapSlowStart,
   rateCapSteady,
-  rttProbeAfterUs,
-  rttProbeHoldUs,
-  rttProbeWindowPart,
+  pathProbeEveryUs,
+  pathProbeLossMin,
+  pathProbeWindowPart,
+  shortPathWindowBytes,
+  slowStartUse,
   velocityMax,
   windowInitialPackets,
   windowMinPackets,
@@ -75,22 +81,16 @@ type Mode =
 
 type Phase = { readonly type: 'slow-start'; doubledAtUs: number } | { readonly type: 'steady' }
 
-/** PROBE_RTT: the window is small until little is in flight, and then for a moment more. */
-type RttProbe =
-  | { readonly type: 'none' }
-  | { readonly type: 'draining'; lowestUs: number }
-  | { readonly type: 'holding'; lowestUs: number; readonly untilUs: number }
-
 export class Congestion {
   readonly #bytesPerSecondMax: number
   readonly #queue = new QueueDelay()
   readonly #bandwidth = new Bandwidth()
   readonly #loss = new LossReference()
+  readonly #probe = new PathProbe()
   #packetBytes: number
   #windowBytes: number
   #mode: Mode = { type: 'default' }
   #phase: Phase = { type: 'slow-start', doubledAtUs: -Infinity }
-  #rttProbe: RttProbe = { type: 'none' }
   #velocity = 1
   #direction: 'up' | 'down' = 'down'
   #roundsInDirection = 0
@@ -108,8 +108,8 @@ export class Congestion {
 
   /** Most bytes in flight. Probes after a timeout may exceed it. */
   windowBytes(): number {
-    if (this.#rttProbe.type === 'none') return this.#windowBytes
-    return Math.min(this.#windowBytes, this.#rttProbeWindowBytes())
+    if (!this.#probe.isActive) return this.#windowBytes
+    return Math.min(this.#windowBytes, this.#probeWindowBytes())
   }
 
   /** Infinity before the path is known. */
@@ -133,19 +133,20 @@ export class Congestion {
     if (rateSample !== undefined && this.#bandwidth.onSample(rateSample, this.#queue.minRttUs)) {
       this.#onRoundEnded(smoothedRttUs, nowUs)
     }
-    this.#advanceRttProbe(acked)
-    if (this.#rttProbe.type !== 'none') return
+    this.#advanceProbe(acked)
+    if (this.#probe.isActive) return
     this.#chooseMode(smoothedRttUs, nowUs)
     if (nowUs >= this.#holdUntilUs) this.#moveWindow(acked)
   }
 
   onPacketsLost(lost: PacketsLost): void {
     this.#loss.onLost(lost.lostPackets)
+    this.#probe.onPacketsLost(lost.lostPackets)
     if (this.#mode.type !== 'competitive') return
     // Once for each round trip: packets that were sent before the last reaction tell nothing new.
     if (lost.newestSentAtUs <= this.#mode.reactedAtUs) return
     this.#mode.reactedAtUs = lost.nowUs
-    this.#mode.delta = Math.min(copaDelta, 2 * this.#mode.delta)
+    this.#mode.delta = Math.min(copaDelta, competitiveBackoff * this.#mode.delta)
   }
 
   onSpuriousLoss(packets: number): void {
@@ -188,7 +189,12 @@ export class Congestion {
   #onRoundEnded(smoothedRttUs: number, nowUs: number): void {
     if (nowUs - this.#lossRoundAtUs < lossRoundRttsMin * smoothedRttUs) return
     this.#lossRoundAtUs = nowUs
-    const excess = this.#loss.takeExcess(this.#queue.minRttUs, this.#queue.longPeakUs)
+    const excess = this.#loss.takeExcess({
+      minRttUs: this.#queue.minRttUs,
+      longPeakUs: this.#queue.longPeakUs,
+      isShortPath: this.#queue.isShortPath,
+      isOverdriven: this.#phase.type === 'slow-start',
+    })
     if (excess === 0) return
     const cut = Math.min(excessCutMax, Math.max(excessCutMin, excess))
     this.#windowBytes = Math.max(this.#windowMinBytes(), this.#windowBytes * (1 - cut))
@@ -198,24 +204,26 @@ export class Congestion {
     this.#holdUntilUs = nowUs + smoothedRttUs
   }
 
-  #advanceRttProbe(acked: PacketsAcked): void {
-    const { nowUs } = acked
-    if (this.#rttProbe.type === 'none') {
-      if (nowUs - this.#queue.emptySeenAtUs <= rttProbeAfterUs) return
-      this.#rttProbe = { type: 'draining', lowestUs: Infinity }
+  #advanceProbe(acked: PacketsAcked): void {
+    const { nowUs, ackedPackets, rttSampleUs, smoothedRttUs } = acked
+    const isStale = nowUs - this.#queue.emptySeenAtUs > pathProbeEveryUs
+    if (!this.#probe.isActive) {
+      const isLossy = this.#loss.latest > pathProbeLossMin
+      if (this.#probe.isRested(nowUs) && (isStale || isLossy)) this.#probe.start()
     }
-    const probe = this.#rttProbe
-    probe.lowestUs = Math.min(probe.lowestUs, acked.rttSampleUs ?? Infinity)
-    if (probe.type === 'draining') {
-      if (acked.inFlightBytes > this.#rttProbeWindowBytes() + this.#packetBytes) return
-      const untilUs = nowUs + Math.max(rttProbeHoldUs, acked.smoothedRttUs)
-      this.#rttProbe = { type: 'holding', lowestUs: probe.lowestUs, untilUs }
-    } else if (nowUs >= probe.untilUs && probe.lowestUs !== Infinity) {
-      this.#queue.onPathMeasured(probe.lowestUs, nowUs)
-      this.#nearEmptyAtUs = nowUs
-      this.#rttProbe = { type: 'none' }
-      this.#settleVelocity()
-    }
+    const isDrained = acked.inFlightBytes <= this.#probeWindowBytes() + this.#packetBytes
+    const measure = this.#probe.onPacketsAcked(
+      ackedPackets,
+      rttSampleUs,
+      smoothedRttUs,
+      isDrained,
+      nowUs,
+    )
+    if (measure === undefined) return
+    if (isStale && measure.rttUs !== Infinity) this.#queue.onPathMeasured(measure.rttUs, nowUs)
+    if (measure.loss !== undefined) this.#loss.onPathMeasured(measure.loss)
+    this.#nearEmptyAtUs = nowUs
+    this.#settleVelocity()
   }
 
   #chooseMode(smoothedRttUs: number, nowUs: number): void {
@@ -226,25 +234,29 @@ export class Congestion {
       this.#mode = { type: 'competitive', delta: copaDelta, steppedAtUs: nowUs, reactedAtUs: -1 }
     } else if (nowUs - this.#mode.steppedAtUs > smoothedRttUs) {
       this.#mode.steppedAtUs = nowUs
-      this.#mode.delta = Math.max(copaDeltaMin, 1 / (1 / this.#mode.delta + 1))
+      this.#mode.delta = Math.max(
+        copaDeltaMin,
+        1 / (1 / this.#mode.delta + Math.max(1, smoothedRttUs / competitiveStep)),
+      )
     }
   }
 
   #moveWindow(acked: PacketsAcked): void {
     const delta = this.#mode.type === 'competitive' ? this.#mode.delta : copaDelta
-    const targetBytesPerUs = this.#packetBytes / (delta * this.#queue.queueUs)
+    const targetBytesPerUs = this.#stepBytes() / (delta * this.#queue.queueUs)
     const isBelow = this.#windowBytes / this.#queue.standingRttUs <= targetBytesPerUs
     if (this.#phase.type === 'slow-start') {
       if (isBelow) {
         if (acked.nowUs - this.#phase.doubledAtUs < acked.smoothedRttUs) return
         this.#phase.doubledAtUs = acked.nowUs
-        this.#windowBytes *= 2
+        // A window far beyond what the pacer lets out means nothing.
+        if (acked.inFlightBytes >= slowStartUse * this.#windowBytes) this.#windowBytes *= 2
         return
       }
       this.#phase = { type: 'steady' }
     }
     const stepBytes =
-      (this.#velocity * this.#packetBytes * acked.ackedBytes) / (delta * this.#windowBytes)
+      (this.#velocity * this.#stepBytes() * acked.ackedBytes) / (delta * this.#windowBytes)
     if (!isBelow) {
       this.#windowBytes -= Math.min(stepBytes, acked.ackedBytes / 2)
       this.#windowBytes = Math.max(this.#windowMinBytes(), this.#windowBytes)
@@ -283,7 +295,7 @@ export class Congestion {
     this.#loss.reset()
     this.#mode = { type: 'default' }
     this.#phase = { type: 'slow-start', doubledAtUs: -Infinity }
-    this.#rttProbe = { type: 'none' }
+    this.#probe.reset()
     this.#holdUntilUs = -Infinity
     this.#settleVelocity()
   }
@@ -293,11 +305,11 @@ export class Congestion {
     return Math.min(rateCapMax, rateCapSteady / (1 - this.#loss.ambient))
   }
 
-  #rttProbeWindowBytes(): number {
+  #probeWindowBytes(): number {
     const deliveredPerUs = (this.#bandwidth.bytesPerSecond ?? 0) / 1e6
     return Math.max(
       this.#windowMinBytes(),
-      rttProbeWindowPart * deliveredPerUs * this.#queue.minRttUs,
+      pathProbeWindowPart * deliveredPerUs * this.#queue.minRttUs,
     )
   }
 
@@ -306,7 +318,13 @@ export class Congestion {
   }
 
   #windowMinBytes(): number {
-    return this.#windowOf(windowMinPackets)
+    if (!this.#queue.isShortPath) return this.#windowOf(windowMinPackets)
+    return Math.max(shortPathWindowBytes, windowSmallPackets * this.#packetBytes)
+  }
+
+  /** Copa counts in packets; so few large ones would fill the socket's buffer. */
+  #stepBytes(): number {
+    return Math.min(this.#packetBytes, copaStepBytesMax)
   }
 
   // RFC 9002 §7.2: fewer packets where they are large.

@@ -10,6 +10,8 @@ import {
   nearEmptyPart,
   nearEmptyUs,
   queueDelayUsMin,
+  shortPathNoiseUs,
+  shortPathUs,
   standingRttRttsMax,
   standingRttRttsMin,
   standingRttSamples,
@@ -45,9 +47,17 @@ export class QueueDelay {
     return this.#standing.best
   }
 
+  /**
+   * Both ends are in one host or one building: scheduling delays packets more than the way does.
+   */
+  get isShortPath(): boolean {
+    return this.#minRttUs < shortPathUs
+  }
+
   /** Standing queue, never zero: rates are divided by it. */
   get queueUs(): number {
-    return Math.max(queueDelayUsMin, this.#standing.best - this.#minRttUs)
+    const noiseUs = this.isShortPath ? shortPathNoiseUs : 0
+    return Math.max(queueDelayUsMin, this.#standing.best - this.#minRttUs - noiseUs)
   }
 
   /** The queue is empty, or nearly so beside its height of the last four round trips. */

@@ -169,7 +169,7 @@ export const longPeakWindowUs = 10_000_000
  * Rounds with a mean queue below this count as empty. Higher: own overflow is learnt as the path's
  * loss. Lower: nothing is learnt.
  */
-export const queuedRoundUs = 1_000
+export const queuedRoundUs = 500
 export const queuedRoundPart = 0.3
 
 /**
@@ -190,12 +190,37 @@ export const excessCutMin = 0.1
 export const excessCutMax = 0.5
 
 /**
- * PROBE_RTT. Rarer: a wrong lowest RTT lasts. More often: rate is given away. The slack is what
- * noise adds to an empty path.
+ * The path is probed when it has not looked empty for so long, or loses a fifth or more. More
+ * often: rate is given away, 2 % at this pace. Rarer: a wrong lowest RTT, or our own overflow taken
+ * for the path's loss, lasts.
  */
-export const rttProbeAfterUs = 10_000_000
-export const rttProbeHoldUs = 200_000
-export const rttProbeWindowPart = 0.5
+export const pathProbeEveryUs = 10_000_000
+export const pathProbeLossMin = 0.2
+
+/**
+ * A measure takes so long. Longer: rate is given away. Shorter: too few packets, or no lull in what
+ * others send.
+ */
+export const pathProbeHoldUs = 100_000
+export const pathProbeRtts = 1
+
+/**
+ * Part of the path's own content that a probe keeps in flight. More: our queue stays. Less: rate is
+ * given away.
+ */
+export const pathProbeWindowPart = 0.5
+
+/**
+ * Fewest packets that show a loss, and how many a probe counts for in the reference. Fewer: chance
+ * rules. More: it is never sure.
+ */
+export const pathProbePackets = 16
+export const referenceProbePackets = 60
+
+/**
+ * Noise on an empty path. More: a queue passes for none. Less: jitter makes the path look full, and
+ * it is probed for nothing.
+ */
 export const emptyPathSlack = 0.03
 export const emptyPathSlackUs = 500
 
@@ -250,3 +275,28 @@ export const blackHoleSilentPtos = 2
  * again.
  */
 export const blackHoleCooldownUs = 60_000_000
+
+export const competitiveStep = 50_000
+export const competitiveBackoff = 2
+
+/**
+ * Slow start doubles a window only if so much of it is used. More: slow. Less: a window without
+ * meaning.
+ */
+export const slowStartUse = 0.3
+
+/**
+ * A path with a shorter RTT lies in one host or one building. There a turn of an event loop takes
+ * longer than the way: up to this much delay is no queue, loss is a full socket buffer, and the
+ * window never falls below what keeps the path busy in spite of acks that wait. Larger: LAN queues
+ * go unseen. Smaller: noise starves loopback.
+ */
+export const shortPathUs = 1_000
+export const shortPathNoiseUs = 400
+export const shortPathWindowBytes = 32_768
+
+/**
+ * Copa's packet where packets are larger. Larger: four of them overflow a socket buffer of 200 KB.
+ * Smaller: slow on fast links.
+ */
+export const copaStepBytesMax = 4_096
