@@ -88,3 +88,14 @@ export class Deadlines<Owner> {
     this.#place(other, index)
   }
 }
+
+/** The first of those that there are. */
+export function earliest(...deadlines: readonly (number | undefined)[]): number | undefined {
+  let earliestUs: number | undefined
+  for (const deadline of deadlines) {
+    if (deadline !== undefined && (earliestUs === undefined || deadline < earliestUs)) {
+      earliestUs = deadline
+    }
+  }
+  return earliestUs
+}

@@ -6,6 +6,7 @@
 import type { CloseFrame, Frame, OpenedFrame, OpenFrame } from './frame.ts'
 import { encodeFrame, streamBytesThatFit } from './frame.ts'
 import { assert, unreachable } from './assert.ts'
+import { earliest } from './deadlines.ts'
 import {
   askPauseMaxUs,
   elicitingDatagramBytesMin,
@@ -169,11 +170,7 @@ export class OutboundSession {
 
   /** Which timers are due. */
   onDeadline(nowUs: number): void {
-    if (this.#askAtUs !== undefined && this.#askAtUs <= nowUs) {
-      this.#askAtUs = undefined
-      this.#asks++
-      this.#probesDue = Math.max(this.#probesDue, 1)
-    }
+    if (this.#askAtUs !== undefined && this.#askAtUs <= nowUs) this.#ask()
     const outcome = this.#transmission.onDeadline(nowUs)
     if (outcome === undefined) return
     for (const content of outcome.lost) this.#onLost(content)
@@ -297,6 +294,7 @@ export class OutboundSession {
     if (phase.type !== 'opening' || frame.attempt !== phase.frame.attempt) return undefined
     this.#phase = { type: 'judging', frame: phase.frame, watermark: frame.watermark }
     this.#credit = frame.credit
+    this.#onProgress()
     this.#transmission.onPeerDatagramMax(frame.datagramBytesMax)
     return { type: 'opened', opened: frame }
   }
@@ -360,19 +358,28 @@ export class OutboundSession {
   }
 
   /**
-   * Waits for a confirm or for credit with nothing in flight: then nobody but us can break the
-   * silence (§5.3).
+   * Waits for OPENED, for a confirm or for credit with nothing in flight: then nobody but us can
+   * break the silence (§5.3), for what the peer has sent may be lost.
    */
   #armAsk(nowUs: number): void {
     const waits =
-      this.#phase.type === 'streaming' &&
-      (this.#confirmed < this.#lastSequence || this.#stream.unsentBytes > 0)
+      this.#phase.type === 'opening' ||
+      (this.#phase.type === 'streaming' &&
+        (this.#confirmed < this.#lastSequence || this.#stream.unsentBytes > 0))
     if (!waits || this.#transmission.inFlightPackets > 0 || this.#hasMore()) {
       this.#askAtUs = undefined
       return
     }
     const pause = this.#transmission.ptoBaseUs() * 1.5 ** this.#asks
     this.#askAtUs ??= nowUs + Math.min(pause, askPauseMaxUs)
+  }
+
+  /** An OPEN that was acked is answered again (§5.5). */
+  #ask(): void {
+    this.#askAtUs = undefined
+    this.#asks++
+    this.#probesDue = Math.max(this.#probesDue, 1)
+    if (this.#phase.type === 'opening') this.#phase = { ...this.#phase, isDue: true }
   }
 
   #isQuiet(): boolean {
@@ -383,14 +390,4 @@ export class OutboundSession {
       this.#confirmed >= this.#lastSequence
     )
   }
-}
-
-function earliest(...deadlines: readonly (number | undefined)[]): number | undefined {
-  let earliestUs: number | undefined
-  for (const deadline of deadlines) {
-    if (deadline !== undefined && (earliestUs === undefined || deadline < earliestUs)) {
-      earliestUs = deadline
-    }
-  }
-  return earliestUs
 }
