@@ -1,7 +1,7 @@
 import { deepStrictEqual, ok } from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Frame } from './frame.ts'
-import { closeCode } from './frame.ts'
+import { closeCode, framesPerPacketMax } from './frame.ts'
 import {
   askPauseMaxUs,
   idleCloseUs,
@@ -107,6 +107,26 @@ function ackOf(pair: SessionPair): Frame {
   const largest = pair.keys.initiator.nextPacketNumber - 1
   return { type: 'ack', largest, delayUs: 0, ranges: [{ first: 0, last: largest }] }
 }
+
+test('a packet has no more frames than a peer takes, however small the pieces are', () => {
+  const pair = openPair()
+  // Answers of the store with one small row each.
+  for (let row = 1; row <= 3000; row++) {
+    pair.outbound.onRows(Uint8Array.of(row), row, pair.nowUs)
+  }
+  let came = 0
+  for (let turns = 0; came < 3000 && turns < 200; turns++) {
+    for (const datagram of pair.sent()) {
+      const frames = framesOf(datagram, pair.keys.responder, 'initiator')
+      ok(frames.length <= framesPerPacketMax)
+      for (const frame of frames) if (frame.type === 'stream') came += frame.bytes.length
+    }
+    pair.nowUs += 10_000
+    pair.outbound.onFrames([ackOf(pair)], pair.nowUs)
+    pair.toDeadline()
+  }
+  deepStrictEqual(came, 3000)
+})
 
 test('rows flow as far as the credit, and further with more of it', () => {
   const pair = new SessionPair(65_536)

@@ -4,7 +4,7 @@
  * peer lives: its lane does.
  */
 import type { CloseFrame, Frame, OpenedFrame, OpenFrame } from './frame.ts'
-import { encodeFrame, streamBytesThatFit } from './frame.ts'
+import { encodeFrame, framesPerPacketMax, streamBytesThatFit } from './frame.ts'
 import { assert, unreachable } from './assert.ts'
 import { earliest } from './deadlines.ts'
 import {
@@ -320,7 +320,7 @@ export class OutboundSession {
       this.#phase = { ...this.#phase, isDue: false }
     }
     const pieces: OffsetRange[] = []
-    while (this.#phase.type === 'streaming') {
+    while (this.#phase.type === 'streaming' && pieces.length < framesPerPacketMax) {
       const fits = streamBytesThatFit(this.#stream.nextStart, room - writer.length)
       const piece = this.#stream.next(fits, this.#credit)
       if (piece === undefined) break
