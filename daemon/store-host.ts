@@ -41,7 +41,7 @@ export class StoreHost {
   /** The next transaction may begin. */
   #readyUs = 0
   #wroteUs = Number.NEGATIVE_INFINITY
-  #tailedUs = 0
+  #tailedUs = Number.NEGATIVE_INFINITY
   #isClosed = false
 
   constructor(store: Store, path: string, events: StoreHostEvents) {
@@ -77,7 +77,7 @@ export class StoreHost {
     this.#wake.stop()
     clearImmediate(this.#turn)
     clearTimeout(this.#pauseTimer)
-    this.#tailedUs = 0
+    this.#tailedUs = Number.NEGATIVE_INFINITY
     const untilUs = nowUs() + closeUsMax
     do this.#run()
     while (!this.#isClosed && this.#store.hasWork && nowUs() < untilUs)

@@ -1,0 +1,124 @@
+/** Daemons in one process, on real files and sockets. */
+import { deepEqual, equal, rejects } from 'node:assert/strict'
+import { existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test, type TestContext } from 'node:test'
+import { setTimeout as wait } from 'node:timers/promises'
+import { open, type Message } from '../sdk/index.ts'
+import { startDaemon, type Daemon } from './daemon.ts'
+import type { LogLine } from './log.ts'
+
+class Machine {
+  readonly path: string
+  readonly lines: LogLine[] = []
+  daemon: Daemon | undefined
+
+  constructor(context: TestContext, name: string) {
+    const directory = mkdtempSync(join(tmpdir(), `tinymq-${name}-`))
+    this.path = join(directory, 'db')
+    context.after(async () => {
+      await this.daemon?.stop()
+      rmSync(directory, { recursive: true })
+    })
+  }
+
+  async start(port = 0): Promise<Daemon> {
+    this.daemon = await startDaemon({
+      port,
+      database: this.path,
+      log: (line) => this.lines.push(line),
+    })
+    return this.daemon
+  }
+
+  send(to: Machine, data: string): void {
+    using mq = open(this.path)
+    mq.send('localhost', to.daemon?.address.port ?? 0, 'token', data)
+  }
+
+  /** The inbox, as soon as it has `count` messages. */
+  async inbox(count: number): Promise<Message[]> {
+    using mq = open(this.path)
+    for (;;) {
+      const messages = Array.from(mq.readInbox())
+      if (messages.length >= count) return messages
+      await wait(2)
+    }
+  }
+
+  async logged(event: string): Promise<void> {
+    while (!this.lines.some((line) => line.event === event)) await wait(5)
+  }
+}
+
+async function pair(context: TestContext): Promise<[Machine, Machine]> {
+  const [a, b] = [new Machine(context, 'a'), new Machine(context, 'b')]
+  await a.start()
+  await b.start()
+  return [a, b]
+}
+
+test('P3, P4: two daemons in one process pass messages both ways, in order', async (context) => {
+  const [a, b] = await pair(context)
+  const words = ['one', 'two', 'three']
+  for (const word of words) {
+    a.send(b, word)
+    b.send(a, word.toUpperCase())
+  }
+  deepEqual(
+    (await b.inbox(3)).map(({ data }) => data),
+    words,
+  )
+  deepEqual(
+    (await a.inbox(3)).map(({ data }) => data),
+    words.map((word) => word.toUpperCase()),
+  )
+})
+
+test('a node sends to itself', async (context) => {
+  const a = new Machine(context, 'a')
+  await a.start()
+  a.send(a, 'to myself')
+  equal((await a.inbox(1))[0]?.data, 'to myself')
+})
+
+test('P2: what waits while the peer is away arrives when it is back', async (context) => {
+  const [a, b] = await pair(context)
+  const port = b.daemon?.address.port
+  await b.daemon?.stop()
+  a.send(b, 'late')
+  await a.logged('lane-waits')
+  await b.start(port)
+  equal((await b.inbox(1))[0]?.data, 'late')
+})
+
+test('one database has one daemon, and the next when that one has stopped', async (context) => {
+  const a = new Machine(context, 'a')
+  const first = await a.start()
+  await rejects(startDaemon({ port: 0, database: a.path }), { code: 'TINYMQ_ALREADY_RUNNING' })
+  await first.stop()
+  await a.start()
+})
+
+test('a start that fails leaves nothing open', async (context) => {
+  const [a, b] = [new Machine(context, 'a'), new Machine(context, 'b')]
+  const { address } = await a.start()
+  await rejects(b.start(address.port), { code: 'TINYMQ_PORT_TAKEN' })
+  equal(existsSync(b.path), false)
+  await b.start()
+})
+
+test('P10: after the database was replaced, messages arrive in the new one', async (context) => {
+  const [a, b] = await pair(context)
+  a.send(b, 'old')
+  await b.inbox(1)
+  renameSync(b.path, `${b.path}.old`)
+  await b.logged('started-anew')
+  a.send(b, 'new')
+  deepEqual(
+    (await b.inbox(1)).map(({ data }) => data),
+    ['new'],
+  )
+  await a.logged('noted')
+})

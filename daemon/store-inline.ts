@@ -1,0 +1,34 @@
+/**
+ * The store behind the same port without a thread, for small tests: an fsync stalls everything here.
+ */
+import { openStore, type StoreTask } from './store/store.ts'
+import { StoreHost } from './store-host.ts'
+import type { StoreListener, StorePort, StorePortEvents } from './store-thread.ts'
+
+/** @throws TinymqError when the database cannot be opened. */
+export function openStoreInline(path: string, events: StorePortEvents): StorePort {
+  let listener: StoreListener | undefined
+  const store = openStore(path)
+  const host = new StoreHost(store, path, {
+    ...events,
+    onResults: (results) => listener?.onResults(results),
+  })
+  let tasks: StoreTask[] = []
+  const flush = (): void => {
+    host.submit(tasks)
+    tasks = []
+  }
+  return {
+    listen: (told) => {
+      listener = told
+      host.start()
+    },
+    submit: (task) => void tasks.push(task),
+    flush,
+    askPeers: () => listener?.onPeers(host.peers()),
+    close: async () => {
+      flush()
+      return Promise.resolve(host.close())
+    },
+  }
+}

@@ -1,0 +1,130 @@
+/** Both ports to the store, with the same tests: in a thread and inline. */
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test, type TestContext } from 'node:test'
+import { open } from '../sdk/index.ts'
+import type { NotedEvent } from './event-tail.ts'
+import type { StoreResult } from './protocol/store-port.ts'
+import { openStoreInline } from './store-inline.ts'
+import { openStoreThread, type StorePort, type StorePortEvents } from './store-thread.ts'
+
+function databasePath(context: TestContext): string {
+  const directory = mkdtempSync(join(tmpdir(), 'tinymq-port-'))
+  context.after(() => rmSync(directory, { recursive: true }))
+  return join(directory, 'db')
+}
+
+class Listener {
+  readonly results: StoreResult[] = []
+  readonly noted: NotedEvent[] = []
+  readonly failures: unknown[] = []
+  readonly replaced = Promise.withResolvers<void>()
+  #onNews: () => void = () => {}
+
+  readonly events: StorePortEvents = {
+    onNoted: (events) => {
+      this.noted.push(...events)
+      this.#onNews()
+    },
+    onFailed: (error) => this.failures.push(error),
+    onReplaced: () => this.replaced.resolve(),
+    onDeaf: () => {},
+  }
+
+  listenTo(port: StorePort): void {
+    port.listen({
+      onResults: (results) => {
+        this.results.push(...results)
+        this.#onNews()
+      },
+      onPeers: () => {},
+    })
+  }
+
+  /** Resolves with the first thing that `find` finds, now or later. */
+  async first<Found>(find: () => Found | undefined): Promise<Found> {
+    const { promise, resolve } = Promise.withResolvers<Found>()
+    this.#onNews = () => {
+      const found = find()
+      if (found !== undefined) resolve(found)
+    }
+    this.#onNews()
+    return promise
+  }
+
+  async firstResult<Type extends StoreResult['type']>(
+    type: Type,
+  ): Promise<StoreResult & { readonly type: Type }> {
+    const isIt = (result: StoreResult): result is StoreResult & { readonly type: Type } =>
+      result.type === type
+    return this.first(() => this.results.find(isIt))
+  }
+}
+
+const ports = [
+  { name: 'thread', openPort: openStoreThread },
+  {
+    name: 'inline',
+    openPort: async (path: string, events: StorePortEvents) =>
+      Promise.resolve().then(() => openStoreInline(path, events)),
+  },
+]
+
+for (const { name, openPort } of ports) {
+  const opened = async (context: TestContext): Promise<[string, Listener, StorePort]> => {
+    const path = databasePath(context)
+    const listener = new Listener()
+    const port = await openPort(path, listener.events)
+    listener.listenTo(port)
+    context.after(() => deepEqual(listener.failures, []))
+    return [path, listener, port]
+  }
+
+  test(`${name}: rows of another program come out as a lane`, async (context) => {
+    const [path, listener, port] = await opened(context)
+    using mq = open(path)
+    mq.send('MachineB', 9000, 'token', 'x'.repeat(5_000))
+    const { lanes } = await listener.firstResult('lanes')
+    equal(lanes[0]?.host, 'MachineB')
+    const lane = lanes[0]?.lane ?? 0
+    port.submit({ type: 'open-lane', lane, session: 1 })
+    port.flush()
+    const { confirmed } = await listener.firstResult('lane-opened')
+    equal(confirmed, 0)
+    await port.close()
+  })
+
+  test(`${name}: what was submitted is on disk when the port is closed`, async (context) => {
+    const [path, , port] = await opened(context)
+    port.submit({ type: 'event', code: 'SELF_LOOP', detail: 'A test.' })
+    await port.close()
+    const listener = new Listener()
+    const again = await openPort(path, listener.events)
+    listener.listenTo(again)
+    again.submit({ type: 'event', code: 'SELF_LOOP', detail: 'Another test.' })
+    again.flush()
+    await again.close()
+    // Only what is new is told: the log has the first one already.
+    deepEqual(
+      listener.noted.map(({ detail }) => detail),
+      ['Another test.'],
+    )
+  })
+
+  test(`${name}: a file that is not a database is refused with its code`, async (context) => {
+    const path = databasePath(context)
+    writeFileSync(path, 'This is a diary.\n'.repeat(100))
+    const { events } = new Listener()
+    await rejects(openPort(path, events), { name: 'TinymqError', code: 'TINYMQ_NOT_A_DATABASE' })
+  })
+
+  test(`${name}: a file that was replaced is told`, async (context) => {
+    const [path, listener, port] = await opened(context)
+    renameSync(path, `${path}.old`)
+    await listener.replaced.promise
+    await port.close()
+    ok(listener.failures.length === 0)
+  })
+}
