@@ -21,10 +21,6 @@ export class AckRanges {
     return this.#count === 0 ? -1 : this.#last(this.#count - 1)
   }
 
-  get rangeCount(): number {
-    return this.#count
-  }
-
   /** Numbers are missing between those that came. */
   get hasGaps(): boolean {
     return this.#count > 1
@@ -54,14 +50,6 @@ export class AckRanges {
       ranges.push({ first: this.#first(index), last: this.#last(index) })
     }
     return ranges
-  }
-
-  /** The peer knows about everything below: it need not be told again. */
-  forgetBelow(packetNumber: number): void {
-    let forgotten = 0
-    while (forgotten < this.#count && this.#last(forgotten) < packetNumber) forgotten++
-    this.#removeOldest(forgotten)
-    if (this.#count > 0 && this.#first(0) < packetNumber) this.#firsts[0] = packetNumber
   }
 
   #insertAt(position: number, packetNumber: number): boolean {

@@ -158,11 +158,6 @@ export class Congestion {
     this.#restart()
   }
 
-  /** Another path: nothing is known of it. */
-  onPathChanged(): void {
-    this.#restart()
-  }
-
   /**
    * Several probe timeouts in a row without an answer: the path that the window was made for is
    * gone.

@@ -56,11 +56,6 @@ export class Connector {
     this.#helloAtUs = nowUs
   }
 
-  /** When the next HELLO1 leaves. */
-  get helloAtUs(): number {
-    return this.#helloAtUs
-  }
-
   /** Undefined while it is too early to speak of trouble. */
   trouble(): Trouble | undefined {
     if (this.#unresolved !== '') return { code: 'TINYMQ_UNRESOLVED', reason: this.#unresolved }

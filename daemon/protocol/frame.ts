@@ -13,10 +13,10 @@
  *              | messageBytesMax | datagramBytesMax
  *   CLOSE   09 | code | sequence | retryAfter | reason text
  */
-import { ackLength, ackType, decodeAck, encodeAck } from './ack-frame.ts'
+import { ackType, decodeAck, encodeAck } from './ack-frame.ts'
 import type { AckFrame } from './ack-frame.ts'
 import { assert, unreachable } from './assert.ts'
-import { isAllZero, Reader, textLength, utf8Length, varintLength } from './wire.ts'
+import { isAllZero, Reader, utf8Length, varintLength } from './wire.ts'
 import type { Writer } from './wire.ts'
 
 /** Who opened the session, and who was asked. */
@@ -129,30 +129,6 @@ export function streamBytesThatFit(offset: number, room: number): number {
   return Math.max(oneByte, twoBytes, beforeLength - 4, 0)
 }
 
-/** Bytes that `encodeFrame` writes. */
-export function frameLength(frame: Frame): number {
-  switch (frame.type) {
-    case 'ping':
-      return 1
-    case 'ack':
-      return ackLength(frame)
-    case 'stream':
-      return streamHeadLength(frame.offset, frame.bytes.length) + frame.bytes.length
-    case 'credit':
-      return 1 + varintLength(frame.offset)
-    case 'confirm':
-      return 1 + varintLength(frame.sequence)
-    case 'open':
-      return openLength(frame)
-    case 'opened':
-      return openedLength(frame)
-    case 'close':
-      return closeLength(frame)
-    default:
-      return unreachable(frame)
-  }
-}
-
 /** Asserts that a correct peer will take the frame. */
 export function encodeFrame(writer: Writer, frame: Frame): void {
   switch (frame.type) {
@@ -238,10 +214,6 @@ function decodeStream(reader: Reader): Frame | undefined {
   return { type: 'stream', offset, bytes: reader.bytes(length) }
 }
 
-function streamHeadLength(offset: number, length: number): number {
-  return 1 + varintLength(offset) + varintLength(length)
-}
-
 function encodeOpen(writer: Writer, open: OpenFrame): void {
   assert(open.attempt > 0, 'Attempts count from 1.')
   assert(open.port <= portMax, 'A port has 16 bits.')
@@ -264,12 +236,6 @@ function decodeOpen(reader: Reader): OpenFrame | undefined {
   const port = reader.varint()
   if (attempt === 0 || port > portMax) return undefined
   return { type: 'open', attempt, origin, stream, confirmed, host, port }
-}
-
-function openLength(open: OpenFrame): number {
-  const numbers =
-    varintLength(open.attempt) + varintLength(open.confirmed) + varintLength(open.port)
-  return 1 + 2 * idBytes + numbers + textLength(open.host)
 }
 
 function encodeOpened(writer: Writer, opened: OpenedFrame): void {
@@ -303,13 +269,6 @@ function decodeOpened(reader: Reader): OpenedFrame | undefined {
   }
 }
 
-function openedLength(opened: OpenedFrame): number {
-  const { attempt, watermark, part, logStart, credit } = opened
-  const state = varintLength(attempt) + varintLength(watermark) + varintLength(part)
-  const limits = varintLength(opened.messageBytesMax) + varintLength(opened.datagramBytesMax)
-  return 1 + 2 * idBytes + state + varintLength(logStart) + varintLength(credit) + limits
-}
-
 function encodeClose(writer: Writer, close: CloseFrame): void {
   assert(isSound(close.code, close.sequence), 'Code 4, and no other, names a row.')
   assert(utf8Length(close.reason) <= reasonBytesMax, 'A reason has at most 200 bytes.')
@@ -327,11 +286,6 @@ function decodeClose(reader: Reader): CloseFrame | undefined {
   const reason = reader.text(reasonBytesMax)
   if (!isCloseCode(code) || !isSound(code, sequence)) return undefined
   return { type: 'close', code, sequence, retryAfterMs, reason }
-}
-
-function closeLength(close: CloseFrame): number {
-  const numbers = varintLength(close.code) + varintLength(close.sequence)
-  return 1 + numbers + varintLength(close.retryAfterMs) + textLength(close.reason)
 }
 
 /** Narrows a number to a code of PROTOCOL §9. */

@@ -15,9 +15,6 @@ export const dataOverheadBytes = 31
  */
 export const elicitingDatagramBytesMin = 128
 
-/** Smallest datagram that every IPv4 and IPv6 path of today carries (RFC 9000 §14). */
-export const datagramBytesBase = 1200
-
 /** What an Ethernet path carries under IPv6 with some room for tunnels: always worth a probe. */
 export const datagramBytesEthernet = 1452
 /**
@@ -77,8 +74,6 @@ export const unknownPauseUs = 5_000_000
 export const inboundSessionsMax = 1024
 /** An initiator with nothing to send closes after this; a NAT mapping lives 30 s to 2 min. */
 export const idleCloseUs = 60_000_000
-/** After a pause of this length what was known of the path is stale: slow start again. */
-export const idleRestartUs = 1_000_000
 /** A responder forgets a session that is silent for this long. */
 export const silentForgetUs = 90_000_000
 /** Probe timeouts without an answer before a handshake begins beside the session. */
@@ -91,6 +86,7 @@ export const silentGiveUpUs = 15_000_000
 export const renewAfterPackets = 2 ** 24
 export const renewAfterUs = 3_600_000_000
 export const packetsMax = 2 ** 26
+export const failedOpensMax = 2 ** 32
 /**
  * OPENs with a new stream in one session: one for each rule that can follow another, and one to
  * spare.
@@ -102,8 +98,6 @@ export const reopenPauseUs = 200_000
 export const supersededPauseUs = 5_000_000
 /** After a broken rule: one of the two programs is wrong, and haste mends nothing. */
 export const brokenPauseUs = 30_000_000
-/** What a store that failed asks its peers to wait. */
-export const storePauseMs = 2_000
 /** `mqlane` learns at most this often that nothing but the time of the next attempt has changed. */
 export const statusPauseUs = 5_000_000
 /** A node with too many sessions asks the next one to wait. */

@@ -128,14 +128,6 @@ test('a large packet that comes after all, from a busy peer, restores the size',
   deepStrictEqual(mtu.datagramBytes, 61_440)
 })
 
-test('a new path begins with 1,200 bytes and a new search', () => {
-  const mtu = mtuOf(61_440)
-  mtu.onMessageTooLong(61_440, 0)
-  mtu.onPathChanged()
-  deepStrictEqual(mtu.datagramBytes, datagramBytesMin)
-  deepStrictEqual(search(mtu, 1_452), [1_452, 4_096, 4_096, 4_096])
-})
-
 test('whatever happens, the size is one of the list and within the bound of the peer', () => {
   always(
     property(array(integer({ min: 0, max: 8 }), { maxLength: 80 }), (facts) => {

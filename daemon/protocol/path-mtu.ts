@@ -112,14 +112,6 @@ export class PathMtu {
     return this.#lowerToBound()
   }
 
-  /** Nothing is known of the new path but that it carries the smallest size. */
-  onPathChanged(): void {
-    this.#datagramBytes = datagramBytesMin
-    this.#systemBytesMax = Infinity
-    this.#search = { type: 'trying', lost: 0 }
-    this.#largeLostInARow = 0
-  }
-
   #bytesMax(): number {
     return Math.max(datagramBytesMin, Math.min(this.#peerBytesMax, this.#systemBytesMax))
   }

@@ -3,7 +3,7 @@
  * Must never use a packet number twice, which would give the keys away.
  */
 import { assert } from './assert.ts'
-import { packetsMax } from './limits.ts'
+import { failedOpensMax, packetsMax } from './limits.ts'
 import type { ConnectionId, DataPacket } from './packet.ts'
 import type { PacketProtection } from './protection.ts'
 import { ReplayWindow } from './replay-window.ts'
@@ -31,6 +31,8 @@ export class SessionKeys {
 
   /** PROTOCOL §3.8. `undefined`: seen before, too old, or forged. */
   open(packet: DataPacket): Uint8Array | undefined {
+    // PROTOCOL §4.5: whoever forges so much shall not go on; in silence a new session is made.
+    if (this.#protection.failedOpens >= failedOpensMax) return undefined
     if (!this.#opened.isFresh(packet.packetNumber)) return undefined
     const frames = this.#protection.open(packet)
     if (frames !== undefined) this.#opened.mark(packet.packetNumber)

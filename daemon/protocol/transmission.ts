@@ -5,16 +5,12 @@
  */
 import type { AckRange } from './ack-ranges.ts'
 import { Congestion } from './congestion.ts'
-import {
-  datagramBytesEthernet,
-  idleRestartUs,
-  largeDatagramsPerSecondMin,
-  silentProbesBeforeHello,
-} from './limits.ts'
+import { datagramBytesEthernet, largeDatagramsPerSecondMin } from './limits.ts'
 import type { SentPacket } from './loss-detection.ts'
 import { LossDetection } from './loss-detection.ts'
 import { Pacer } from './pacer.ts'
 import { PathMtu } from './path-mtu.ts'
+import { idleResetUs, persistentCongestionPtos } from './recovery-limits.ts'
 import { Rtt } from './rtt.ts'
 
 export type AckFate<Content> = {
@@ -104,7 +100,7 @@ export class Transmission<Content> {
     nowUs: number,
   ): void {
     if (this.#lastSentAtUs !== undefined && this.#ledger.inFlightPackets === 0) {
-      if (nowUs - this.#lastSentAtUs >= idleRestartUs) this.#onIdle(nowUs)
+      if (nowUs - this.#lastSentAtUs >= idleResetUs) this.#onIdle(nowUs)
     }
     this.#lastSentAtUs = nowUs
     this.#ledger.onPacketSent(packetNumber, bytes, content, nowUs, { isMtuProbe })
@@ -171,7 +167,7 @@ export class Transmission<Content> {
     }
     const silent = this.#ledger.silentPtos
     if (this.#mtu.onSilentPtos(silent, nowUs)) this.#onSizeChanged()
-    if (silent === silentProbesBeforeHello) this.#congestion.onPersistentCongestion()
+    if (silent === persistentCongestionPtos) this.#congestion.onPersistentCongestion()
     this.#pacer.onRateChanged(this.#congestion.pacingBytesPerSecond(), nowUs)
     return { lost: [], probes: outcome.count }
   }
