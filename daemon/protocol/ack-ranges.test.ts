@@ -47,6 +47,14 @@ test('a range too many makes the oldest forgotten', () => {
   deepStrictEqual(ranges.largest, 2 * ackRangesMax)
 })
 
+test('what is not worth telling is forgotten, inside a range too', () => {
+  const ranges = rangesOf(0, 1, 5, 6, 7)
+  ranges.forgetBelow(6)
+  deepStrictEqual(ranges.newestFirst(64), [{ first: 6, last: 7 }])
+  ranges.forgetBelow(100)
+  deepStrictEqual([ranges.newestFirst(64).length, ranges.largest], [0, -1])
+})
+
 test('it agrees with a sorted set while the ranges fit', () => {
   always(
     property(array(integer({ min: 0, max: 90 }), { maxLength: 200 }), (packetNumbers) => {

@@ -52,6 +52,14 @@ export class AckRanges {
     return ranges
   }
 
+  /** What lies below is not worth telling any more. */
+  forgetBelow(packetNumber: number): void {
+    let forgotten = 0
+    while (forgotten < this.#count && this.#last(forgotten) < packetNumber) forgotten++
+    this.#removeOldest(forgotten)
+    if (this.#count > 0 && this.#first(0) < packetNumber) this.#firsts[0] = packetNumber
+  }
+
   #insertAt(position: number, packetNumber: number): boolean {
     let index = position
     if (this.#count === ackRangesMax) {
