@@ -13,6 +13,9 @@ export type BottleneckOptions = {
   readonly loss: number
 }
 
+// The served head of the queue is cut off in pieces, so that no packet costs a shift.
+const forgetAfterPackets = 1_024
+
 type Queued = { readonly bytes: number; readonly delayUs: number; readonly deliver: () => void }
 
 export class BottleneckLink {
@@ -72,12 +75,12 @@ export class BottleneckLink {
   }
 
   #serve(): void {
-    const packet = this.#queue[this.#served]
-    if (packet === undefined) {
-      this.#queue.length = 0
+    if (this.#served === forgetAfterPackets) {
+      this.#queue.splice(0, this.#served)
       this.#served = 0
-      return
     }
+    const packet = this.#queue[this.#served]
+    if (packet === undefined) return
     const fromUs = Math.max(this.#busyUntilUs, this.#time.nowUs)
     this.#time.at(fromUs + (packet.bytes * 1e6) / this.#options.bytesPerSecond, () => {
       this.#served++
