@@ -114,6 +114,21 @@ test('every second packet is acked while the session is young, then every eighth
   deepStrictEqual(acksOf(10 * ackEvery), 10)
 })
 
+test('a gap makes every second packet acked, until no packet can fill it any more', () => {
+  const inbound = new Inbound().open()
+  for (let index = 0; index < ackYoungPackets; index++) inbound.put([ping])
+  inbound.take()
+  inbound.skipNumbers(1)
+  const acks: number[] = []
+  for (let index = 0; index < 2300; index++) {
+    inbound.put([ping])
+    if (inbound.take() !== undefined) acks.push(index)
+  }
+  const pauses = acks.slice(1).map((index, place) => index - (acks[place] ?? 0))
+  deepStrictEqual(new Set(pauses.slice(0, 1000)), new Set([2]))
+  deepStrictEqual(new Set(pauses.slice(-20)), new Set([ackEvery]))
+})
+
 test('the last packet of a burst is acked within 5 ms', () => {
   const inbound = new Inbound().open()
   inbound.put([ping], 1_000)

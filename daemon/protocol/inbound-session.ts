@@ -19,6 +19,7 @@ import {
 import type { Address } from './node-io.ts'
 import type { SessionKeys } from './session-keys.ts'
 import { ReceiveStream } from './receive-stream.ts'
+import { replayWindowPackets } from './recovery-limits.ts'
 import type { SessionId } from './store-port.ts'
 import { Writer } from './wire.ts'
 
@@ -115,6 +116,8 @@ export class InboundSession {
       if (fact !== undefined) facts.push(fact)
     }
     if (asksForAck(frames) && this.#acks.insert(packetNumber)) {
+      // A gap that no packet can fill any more (PROTOCOL §3.8) is none.
+      this.#acks.forgetBelow(this.#acks.largest - replayWindowPackets)
       this.#schedule.onPacket(packetNumber, this.#acks.hasGaps, nowUs)
     }
     return facts
@@ -245,6 +248,9 @@ export class InboundSession {
     if (phase.type !== 'fresh' && frame.attempt <= phase.attempt) {
       if (phase.type === 'open' && frame.attempt === phase.attempt) this.#openedIsDue = true
       return undefined
+    }
+    if (phase.type === 'accepting') {
+      return { type: 'broken', reason: 'another stream was opened before the last was answered' }
     }
     if (this.#stream.nextOffset > 0) {
       return { type: 'broken', reason: 'another stream was opened after rows' }
