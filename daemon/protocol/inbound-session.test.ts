@@ -99,6 +99,13 @@ test('rows before the stream is open, or beyond the credit, break a rule', () =>
   deepStrictEqual(inbound.put([stream(max - 1, 1)])[0]?.type, 'broken')
 })
 
+test('a short packet that asks for an ack breaks a rule; a short CLOSE does not', () => {
+  const close = { type: 'close', code: 0, sequence: 0, retryAfterMs: 0, reason: '' } as const
+  deepStrictEqual(new Inbound().put([ping], 0, 127)[0]?.type, 'broken')
+  deepStrictEqual(new Inbound().put([ping], 0, 128), [])
+  deepStrictEqual(new Inbound().put([close], 0, 40), [{ type: 'closed', frame: close }])
+})
+
 test('every second packet is acked while the session is young, then every eighth', () => {
   const inbound = new Inbound().open()
   const acksOf = (packets: number): number => {

@@ -97,6 +97,11 @@ export class InboundSession {
     nowUs: number,
   ): InboundFact[] {
     const facts: InboundFact[] = []
+    // PROTOCOL §5.8: shorter, it could be answered with more than it brought.
+    const wantsAck = asksForAck(frames)
+    if (wantsAck && datagramBytes < elicitingDatagramBytesMin) {
+      return [{ type: 'broken', reason: 'a short packet that asks for an ack' }]
+    }
     // Checked before anything is acked: a packet that cannot be kept counts as lost.
     for (const frame of frames) {
       if (frame.type !== 'stream') continue
@@ -115,7 +120,7 @@ export class InboundSession {
       const fact = this.#onFrame(frame)
       if (fact !== undefined) facts.push(fact)
     }
-    if (asksForAck(frames) && this.#acks.insert(packetNumber)) {
+    if (wantsAck && this.#acks.insert(packetNumber)) {
       // A gap that no packet can fill any more (PROTOCOL §3.8) is none.
       this.#acks.forgetBelow(this.#acks.largest - replayWindowPackets)
       this.#schedule.onPacket(packetNumber, this.#acks.hasGaps, nowUs)
