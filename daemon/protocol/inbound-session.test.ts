@@ -186,6 +186,13 @@ test('what has become durable is said at once: the confirm, and more credit', ()
   deepStrictEqual(inbound.take(), undefined, 'Neither ever falls.')
 })
 
+test('a late answer of the store does not make it speak for ever', () => {
+  const inbound = new Inbound()
+  inbound.put([openFrame])
+  inbound.session.onDurable(3, 0, 65_536, 0)
+  deepStrictEqual([inbound.take(), inbound.take()].map(typesOf), ['ack', ''])
+})
+
 test('answers go to where the newest packet came from', () => {
   const inbound = new Inbound().open()
   const elsewhere = { ip: '10.9.9.9', port: 7 }

@@ -172,8 +172,8 @@ export class InboundSession {
     if (this.#phase.type === 'open') {
       encodeFrame(writer, { type: 'credit', offset: this.#credit.offset })
       encodeFrame(writer, { type: 'confirm', sequence: this.#sequence })
-      this.#newsIsDue = false
     }
+    this.#newsIsDue = false
     this.#writeAck(writer, room - writer.length, nowUs)
     return this.#seal(writer)
   }
