@@ -51,10 +51,14 @@ export class Scanner {
   readonly #nextPlace: BetterSqlite3.Statement<[string, number], [string, number]>
   readonly #wishes: BetterSqlite3.Statement<[], [LaneId, string]>
   readonly #clearRetry: BetterSqlite3.Statement<[LaneId]>
+  readonly #unsettled: BetterSqlite3.Statement<[], LaneId>
+  readonly #strikeAll: BetterSqlite3.Statement<[LaneId]>
   readonly #announced = new Map<LaneId, LaneAddress>()
   readonly #forgotten = new Map<LaneId, LaneAddress>()
   /** Lanes whose wish was passed on and stays until they are judged. */
   readonly #wanted = new Set<LaneId>()
+  /** Lanes without rows whose runs say so. */
+  readonly #settled = new Set<LaneId>()
   #version = -1
   #newestSeen = 0
   #hasLate = true
@@ -70,6 +74,10 @@ export class Scanner {
     this.#firstPlace = connection.prepare(firstPlaceSql)
     this.#nextPlace = connection.prepare(nextPlaceSql)
     this.#wishes = connection.prepare('SELECT id, wish FROM mqlane WHERE wish IS NOT NULL')
+    this.#unsettled = connection.prepareValue(
+      'SELECT id FROM mqlane WHERE numbered > confirmed ORDER BY id',
+    )
+    this.#strikeAll = connection.prepareChange(strikeAllSql)
     this.#clearRetry = connection.prepareChange(
       "UPDATE mqlane SET wish = NULL WHERE id = ? AND wish = 'retry'",
     )
@@ -102,6 +110,7 @@ export class Scanner {
     this.#announced.clear()
     this.#forgotten.clear()
     this.#wanted.clear()
+    this.#settled.clear()
     this.#version = -1
     this.#newestSeen = 0
     this.#hasLate = true
@@ -146,8 +155,25 @@ export class Scanner {
       connection.begin()
     }
     for (const [lane, wish] of wishes) if (wish === 'retry') this.#clearRetry.run(lane)
+    if (tour !== undefined) this.#settle(found)
     if (due.length > 0) parked.free(due, nowMs)
     return found
+  }
+
+  /**
+   * Rows that were deleted after they were numbered, in a lane without a session and without any row:
+   * nobody will ask the peer about them. Then they count as cancelled.
+   */
+  #settle(present: ReadonlyMap<LaneId, LaneAddress>): void {
+    const { connection, hasSession } = this.#parts
+    for (const lane of this.#unsettled.all()) {
+      if (present.has(lane) || hasSession(lane)) this.#settled.delete(lane)
+      else if (!this.#settled.has(lane)) {
+        connection.begin()
+        this.#strikeAll.run(lane)
+        this.#settled.add(lane)
+      }
+    }
   }
 
   /** From here on nothing can fail. */
@@ -223,5 +249,6 @@ export class Scanner {
 
 const newRowsSql = `SELECT id, host, port FROM mqout WHERE id > ? ORDER BY id LIMIT ${newRowsMax + 1}`
 const firstPlaceSql = 'SELECT host, port FROM mqout ORDER BY host, port LIMIT 1'
+const strikeAllSql = 'UPDATE mqrun SET ids = zeroblob(count * 8) WHERE lane = ? AND done_at IS NULL'
 const nextPlaceSql = `SELECT host, port FROM mqout WHERE (host, port) > (?, ?)
   ORDER BY host, port LIMIT 1`

@@ -2,6 +2,7 @@
  * The core and the network in a few lines: one lane's session between two stores, without packets.
  * Every step can be the last one of the session. Must never be used outside tests.
  */
+import { unreachable } from '../../protocol/assert.ts'
 import type { LaneAddress, OpenedFacts, SessionId, StoreResult } from '../../protocol/store-port.ts'
 import type { StoreTask } from '../store.ts'
 import type { Machine } from './machine.ts'
@@ -89,9 +90,13 @@ export class LaneLink {
         return this.#open()
       case 'opening':
         return this.#accept(this.#state.stream, this.#state.confirmed)
+      case 'streaming':
+        this.#stream(pieceBytes, spillBytes)
+        return this.#listen()
+      case 'judging':
+        return this.#listen()
       default:
-        if (this.#state.type === 'streaming') this.#stream(pieceBytes, spillBytes)
-        this.#listen()
+        return unreachable(this.#state)
     }
   }
 
@@ -187,8 +192,15 @@ export class LaneLink {
       case 'turned-away':
         if (result.code === 4) from.run({ ...result, type: 'refused' })
         return this.#end(result)
-      default:
+      case 'lost':
+      case 'superseded':
+      case 'lane-opened':
+      case 'lanes':
+      case 'emptied':
+      case 'wanted':
         return this.#end(result)
+      default:
+        return unreachable(result)
     }
   }
 
