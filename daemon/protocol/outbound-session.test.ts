@@ -63,7 +63,7 @@ test('an OPENED is told once, and rows flow when it is accepted', () => {
   deepStrictEqual(typesOf(pair.carry()), 'ping stream', 'A larger datagram is tried first.')
 })
 
-test('another stream is opened with the next attempt, and an answer to the last one is late', () => {
+test('another stream takes the next attempt, and an answer to the last one is late', () => {
   const pair = new SessionPair()
   pair.outbound.onStream(openFrame)
   pair.carry()
@@ -183,7 +183,7 @@ test('a confirm is told once, and only for rows that were handed over', () => {
   deepStrictEqual([confirm(4), confirm(Number.MAX_SAFE_INTEGER)], ['broken', 'broken'])
 })
 
-test('a confirm or credit before OPENED, and an OPENED that nobody asked for, change nothing', () => {
+test('a confirm or credit before OPENED, or an OPENED unasked for, changes nothing', () => {
   const pair = new SessionPair()
   const early: Frame[] = [
     { type: 'confirm', sequence: 7 },

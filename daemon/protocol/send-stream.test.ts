@@ -96,7 +96,7 @@ test('memory is held until everything before is acked', () => {
   deepStrictEqual([stream.heldBytes, stream.unsentBytes], [15, 5])
 })
 
-/** What happens to a piece on its way; a lost one is declared lost, and perhaps comes all the same. */
+/** What happens to a piece on its way; one that is declared lost may come all the same. */
 const schedules = record({
   chunks: array(integer({ min: 1, max: 400 }), { minLength: 1, maxLength: 12 }),
   piece: integer({ min: 1, max: 150 }),

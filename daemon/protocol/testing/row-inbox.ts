@@ -1,0 +1,140 @@
+/**
+ * The inbound half of the stand-in for the store: one watermark and one chain for each stream, rows
+ * in the order in which they came (PROTOCOL §6.4).
+ */
+import { assert } from '../assert.ts'
+import { Chain } from '../chain.ts'
+import type { Environment } from '../environment.ts'
+import type { CloseCode } from '../frame.ts'
+import { closeCode } from '../frame.ts'
+import { decodeBody, RecordParser } from '../record.ts'
+import type { RecordEvent } from '../record.ts'
+import type { SessionId, StoreResult, StoreWork } from '../store-port.ts'
+import { concat } from '../wire.ts'
+
+export type InboxRow = {
+  readonly key: string
+  /** Where the sender can be answered. */
+  readonly host: string
+  readonly port: number
+  readonly data: Uint8Array
+}
+
+type Stream = { readonly id: string; readonly origin: string; readonly chain: Chain }
+
+type Receiving = {
+  readonly stream: Stream
+  readonly parser: RecordParser
+  readonly work: Extract<StoreWork, { type: 'accept' }>
+  received: number
+}
+
+type Refusal = { readonly code: CloseCode; readonly reason: string; readonly retryAfterMs: number }
+type Emit = (result: StoreResult) => void
+
+export class RowInbox {
+  readonly rows: InboxRow[] = []
+  messageBytesMax = 262_144
+  /** Set by a scenario: each stream that is opened is turned away. */
+  turnsAway: Refusal | undefined
+  /** Set by a scenario: rows that are not taken. */
+  refuses: (data: Uint8Array) => Refusal | undefined = () => undefined
+  readonly #environment: Environment
+  readonly #database: Uint8Array
+  readonly #streams = new Map<string, Stream>()
+  readonly #sessions = new Map<SessionId, Receiving>()
+  /** Uids of all messages, by origin. */
+  readonly #log = new Map<string, Set<string>>()
+
+  constructor(environment: Environment, database: Uint8Array) {
+    this.#environment = environment
+    this.#database = database
+  }
+
+  get sessionCount(): number {
+    return this.#sessions.size
+  }
+
+  onRestart(): void {
+    this.#sessions.clear()
+  }
+
+  accept(work: Extract<StoreWork, { type: 'accept' }>, emit: Emit): void {
+    const { session, key } = work
+    if (this.turnsAway !== undefined) {
+      return emit({ type: 'turned-away', session, sequence: 0, ...this.turnsAway })
+    }
+    const id = `${key} ${textOf(work.stream)}`
+    for (const [other, { stream }] of this.#sessions) {
+      if (stream.id !== id || other === session) continue
+      this.#sessions.delete(other)
+      emit({ type: 'superseded', session: other })
+    }
+    const origin = textOf(work.origin)
+    const stream = this.#streams.get(id) ?? this.#newStream(id, origin)
+    const { messageBytesMax } = this
+    const parser = new RecordParser(messageBytesMax)
+    this.#sessions.set(session, { stream, parser, work, received: 0 })
+    const { chain } = stream
+    const facts = { watermark: chain.sequence, digest: chain.digest(), part: 0, logStart: 0 }
+    emit({ type: 'accepted', session, database: this.#database, ...facts, messageBytesMax })
+  }
+
+  receive(work: Extract<StoreWork, { type: 'receive' }>, emit: Emit): void {
+    const { session, offset, bytes, spillBytes } = work
+    const receiving = this.#sessions.get(session)
+    if (receiving === undefined) return
+    assert(offset === receiving.received, 'The stream is handed over without a gap.')
+    receiving.received += bytes.length
+    for (const event of receiving.parser.feed(bytes)) {
+      const refusal = this.#store(receiving, event)
+      if (refusal === undefined) continue
+      this.#sessions.delete(session)
+      const sequence = refusal.code === closeCode.refused ? receiving.stream.chain.sequence + 1 : 0
+      return emit({ type: 'turned-away', session, sequence, ...refusal })
+    }
+    const { heldBytes } = receiving.parser
+    const durable = receiving.received - (heldBytes > spillBytes ? 0 : heldBytes)
+    emit({ type: 'received', session, sequence: receiving.stream.chain.sequence, durable })
+  }
+
+  forget(session: SessionId): void {
+    this.#sessions.delete(session)
+  }
+
+  #store({ stream, work }: Receiving, event: RecordEvent): Refusal | undefined {
+    if (event.type === 'skip') {
+      stream.chain.appendMany(event.uids)
+      return undefined
+    }
+    const message = event.type === 'message' ? decodeBody(event.body) : undefined
+    if (message === undefined) {
+      return { code: closeCode.protocol, reason: 'a record of no sense', retryAfterMs: 0 }
+    }
+    const refusal = this.refuses(message.data)
+    if (refusal !== undefined) return refusal
+    const uid = textOf(message.uid)
+    const log = this.#log.get(stream.origin) ?? new Set()
+    if (!log.has(uid)) {
+      const { key, host, port } = work
+      this.rows.push({ key, host, port, data: Uint8Array.from(message.data) })
+    }
+    this.#log.set(stream.origin, log.add(uid))
+    stream.chain.append(concat(message.uid))
+    return undefined
+  }
+
+  #newStream(id: string, origin: string): Stream {
+    const stream = {
+      id,
+      origin,
+      chain: new Chain((...parts) => this.#environment.sha256(...parts)),
+    }
+    this.#streams.set(id, stream)
+    return stream
+  }
+}
+
+function textOf(bytes: Uint8Array): string {
+  return String.fromCharCode(...bytes)
+}

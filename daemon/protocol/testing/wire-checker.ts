@@ -1,0 +1,72 @@
+/**
+ * What must hold of the datagrams of any run, whatever the scenario: no packet number is used twice
+ * (PROTOCOL §3.8), and no address gets more bytes in answer than came from it. Must never know a
+ * key: it sees what a stranger on the path sees.
+ */
+import { ok } from 'node:assert/strict'
+import { addressKey } from '../address.ts'
+import type { Address } from '../node-io.ts'
+import type { ConnectionId, Packet } from '../packet.ts'
+import { decodePacket } from '../packet.ts'
+
+export type WireCounts = Record<Packet['type'] | 'junk', number>
+
+export class WireChecker {
+  readonly counts: WireCounts = {
+    hello1: 0,
+    'foreign-hello1': 0,
+    hello2: 0,
+    retry: 0,
+    data: 0,
+    versions: 0,
+    unknown: 0,
+    wake: 0,
+    junk: 0,
+  }
+  bytes = 0
+  longestDatagram = 0
+  readonly #newestNumbers = new Map<ConnectionId, number>()
+  readonly #initiatorIds = new Set<ConnectionId>()
+  /** What a host has got from an address, less what it has answered to it. */
+  readonly #allowances = new Map<string, number>()
+
+  get datagrams(): number {
+    return Object.values(this.counts).reduce((sum, count) => sum + count, 0)
+  }
+
+  onSent(from: Address, to: Address, bytes: Uint8Array): void {
+    const packet = decodePacket(bytes)
+    this.counts[packet?.type ?? 'junk']++
+    this.bytes += bytes.length
+    this.longestDatagram = Math.max(this.longestDatagram, bytes.length)
+    if (packet === undefined) return
+    if (packet.type === 'hello1') this.#initiatorIds.add(packet.scid)
+    if (packet.type === 'data') {
+      const newest = this.#newestNumbers.get(packet.dcid) ?? -1
+      ok(packet.packetNumber > newest, 'A packet number is used once.')
+      this.#newestNumbers.set(packet.dcid, packet.packetNumber)
+    }
+    if (this.#isAnswer(packet)) this.#onAnswer(from, to, bytes.length, packet.type)
+  }
+
+  onArrived(from: Address, to: Address, bytes: Uint8Array): void {
+    const key = pairKey(to, from)
+    this.#allowances.set(key, (this.#allowances.get(key) ?? 0) + bytes.length)
+  }
+
+  #isAnswer(packet: Packet): boolean {
+    if (packet.type === 'data') return this.#initiatorIds.has(packet.dcid)
+    return packet.type !== 'hello1' && packet.type !== 'foreign-hello1' && packet.type !== 'wake'
+  }
+
+  #onAnswer(from: Address, to: Address, bytes: number, type: string): void {
+    const key = pairKey(from, to)
+    const left = (this.#allowances.get(key) ?? 0) - bytes
+    ok(left >= 0, `${addressKey(to)} gets no more than it sent: ${-left} bytes more, by ${type}.`)
+    this.#allowances.set(key, left)
+  }
+}
+
+function pairKey(host: Address, other: Address): string {
+  return `${addressKey(host)} ${addressKey(other)}`
+}
