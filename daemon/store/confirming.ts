@@ -78,8 +78,9 @@ export class Confirming {
   }
 }
 
-const countSql = 'SELECT count(*) FROM mqout WHERE host = ? AND port = ? AND id BETWEEN ? AND ?'
-const isAnyOtherSql = `SELECT 1 FROM mqlate WHERE id BETWEEN ? AND ?
+export const countSql =
+  'SELECT count(*) FROM mqout WHERE host = ? AND port = ? AND id BETWEEN ? AND ?'
+export const isAnyOtherSql = `SELECT 1 FROM mqlate WHERE id BETWEEN ? AND ?
   UNION ALL SELECT 1 FROM mqparked WHERE id BETWEEN ? AND ? LIMIT 1`
-const deleteRangeSql = 'DELETE FROM mqout WHERE host = ? AND port = ? AND id BETWEEN ? AND ?'
-const deleteOneSql = 'DELETE FROM mqout WHERE id = ? AND uid = ?'
+export const deleteRangeSql = 'DELETE FROM mqout WHERE host = ? AND port = ? AND id BETWEEN ? AND ?'
+export const deleteOneSql = 'DELETE FROM mqout WHERE id = ? AND uid = ?'

@@ -59,7 +59,8 @@ type InboundSession = {
   /** Parts of the body that is next, or older parts of it that may not be used. */
   kept: KeptParts | undefined
   spillBytes: number
-  toldSequence: number
+  /** Something was stored that the core has not heard of. */
+  hasNews: boolean
   toldDurable: number
 }
 
@@ -130,8 +131,7 @@ export class Inbox {
       this.#store(session, turn)
     }
     for (const sender of this.#long) {
-      if (this.#parts.connection.isSpent) return
-      this.#prune(sender, turn)
+      while (this.#long.has(sender) && !this.#parts.connection.isSpent) this.#prune(sender, turn)
     }
   }
 
@@ -180,7 +180,7 @@ export class Inbox {
       events: [],
       kept,
       spillBytes: Infinity,
-      toldSequence: sender.watermark,
+      hasNews: false,
       toldDurable: 0,
     }
     this.#sessions.set(id, session)
@@ -285,6 +285,7 @@ export class Inbox {
     if (messages.length > 0) {
       const arrival = { sender: sender.id, host, port }
       const problem = storing.store(sender, messages, arrival, isFamily, turn.nowMs)
+      session.hasNews = true
       this.#dropParts(session)
       if (problem !== undefined) {
         const isRefused = problem.type === 'refused'
@@ -315,6 +316,7 @@ export class Inbox {
     }
     if (event.type === 'skip') {
       this.#parts.storing.skip(session.sender, event.uids, isFamily)
+      session.hasNews = true
       this.#dropParts(session)
       return true
     }
@@ -341,17 +343,21 @@ export class Inbox {
     if (body.offset === 0) this.#dropParts(session)
     const bytes = session.parser.takeHeld()
     session.kept = this.#parts.parts.append(session.sender.id, session.kept, body.length, bytes)
+    session.hasNews = true
   }
 
   #tell(session: InboundSession, { emit }: Pick<Turn, 'emit'>): void {
+    if (!session.hasNews) return
     const { id, sender, parser, received, unfed, events } = session
-    const held = unfed.length + parser.heldBytes
-    const durable = events.length > 0 ? session.toldDurable : received - held
-    const sequence = sender.watermark
-    if (sequence === session.toldSequence && durable === session.toldDurable) return
-    session.toldSequence = sequence
-    session.toldDurable = durable
-    emit({ type: 'received', session: id, sequence, durable })
+    // What the parser has not given, or what it gave and is not stored, is not on disk.
+    if (events.length === 0) session.toldDurable = received - unfed.length - parser.heldBytes
+    session.hasNews = false
+    emit({
+      type: 'received',
+      session: id,
+      sequence: sender.watermark,
+      durable: session.toldDurable,
+    })
   }
 
   #lookAfterLog(sender: Sender, { nowMs }: Turn): void {

@@ -49,7 +49,8 @@ export class LaneStatuses {
 
   /** It is worth a transaction of its own. */
   isDue(nowMs: number): boolean {
-    return this.#unwritten.size > 0 && nowMs - this.#writtenAtMs >= pauseMs
+    // Either way: the clock may have been set back.
+    return this.#unwritten.size > 0 && Math.abs(nowMs - this.#writtenAtMs) >= pauseMs
   }
 
   /** Writes what has changed, inside the open transaction. `onCommitted` must follow. */

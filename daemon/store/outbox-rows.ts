@@ -114,9 +114,9 @@ export class OutboxRows {
 }
 
 // Without the hint the planner would go through all of mqlate for each lane.
-const freshSql = `SELECT ${columns} FROM mqout AS o INDEXED BY mqout_lane
+export const freshSql = `SELECT ${columns} FROM mqout AS o INDEXED BY mqout_lane
   WHERE host = ? AND port = ? AND id > ? AND ${isNotParked} ORDER BY id LIMIT ?`
-const lateSql = `SELECT ${columns} FROM mqout AS o INDEXED BY mqout_lane
+export const lateSql = `SELECT ${columns} FROM mqout AS o INDEXED BY mqout_lane
   WHERE host = ? AND port = ? AND id BETWEEN ? AND ?
     AND EXISTS (SELECT 1 FROM mqlate AS l WHERE l.id = o.id) AND ${isNotParked}
   ORDER BY id LIMIT ?`

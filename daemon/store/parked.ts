@@ -12,8 +12,15 @@ import type { Connection } from './connection.ts'
 const rowsPerLook = 512
 /** How often parked rows are looked through for those whose time has come. */
 const lookPauseMs = 1_000
-/** Attempts are remembered for this many rows at once; the count is for people only. */
-const attemptsMax = 10_000
+/** Attempts are remembered for this many rows at once; the others are tried more often. */
+const attemptsMax = 100_000
+/**
+ * A row that is refused again and again costs a session each time, before rows that could go: its
+ * pause doubles, up to this.
+ */
+const pauseMsMax = 3_600_000
+/** No pause is longer: a later time was written by a clock that has been set back since. */
+const retryMsMax = 24 * 3_600_000
 
 export type Refusal = {
   readonly code: string
@@ -38,7 +45,7 @@ type NewParked = [number, Uint8Array, LaneId, string, string, number, number]
 export class ParkedRows {
   readonly #connection: Connection
   readonly #insert: BetterSqlite3.Statement<NewParked>
-  readonly #due: BetterSqlite3.Statement<[number, number], number>
+  readonly #due: BetterSqlite3.Statement<[number, number, number], number>
   readonly #free: BetterSqlite3.Statement<[number]>
   readonly #any: BetterSqlite3.Statement<[], number>
   readonly #attempts = new Map<number, number>()
@@ -51,7 +58,9 @@ export class ParkedRows {
        VALUES (?, ?, ?, ?, ?, ?, ?)`,
     )
     this.#due = connection.prepareValue(
-      'SELECT id FROM mqparked WHERE retry_at <= ? OR retry_at IS NULL ORDER BY id LIMIT ?',
+      `SELECT id FROM mqparked
+       WHERE retry_at NOT BETWEEN ? AND ? OR retry_at IS NULL
+       ORDER BY id LIMIT ?`,
     )
     this.#free = connection.prepareChange('DELETE FROM mqparked WHERE id = ?')
     this.#any = connection.prepareValue('SELECT 1 FROM mqparked LIMIT 1')
@@ -67,13 +76,15 @@ export class ParkedRows {
     if (this.#attempts.size >= attemptsMax) this.#attempts.clear()
     this.#attempts.set(id, attempts)
     const { code, reason, retryAfterMs } = refusal
-    this.#insert.run(id, uid, lane, code, reason, attempts, nowMs + retryAfterMs)
+    const doubledMs = Math.min(retryAfterMs * 2 ** (attempts - 1), pauseMsMax)
+    const pauseMs = Math.max(retryAfterMs, doubledMs)
+    this.#insert.run(id, uid, lane, code, reason, attempts, nowMs + pauseMs)
   }
 
   /** Rows whose time has come. */
   due(nowMs: number): number[] {
-    if (nowMs - this.#lookAtMs < lookPauseMs) return []
-    return this.#due.all(nowMs, rowsPerLook)
+    if (Math.abs(nowMs - this.#lookAtMs) < lookPauseMs) return []
+    return this.#due.all(nowMs + 1, nowMs + retryMsMax, rowsPerLook)
   }
 
   /** Frees what `due` gave, inside the open transaction: the rows are late now. */

@@ -98,6 +98,14 @@ export class Scanner {
     return this.#conclude(sight, found, nowMs)
   }
 
+  /**
+   * We have written ourselves: no version tells of that, and a trigger of the inbox's owner may have
+   * put rows into mqout on the way.
+   */
+  onCommitted(): void {
+    this.#version = -1
+  }
+
   /** The lane's session is over; if it has rows, it is named again. */
   onForgotten(lane: LaneId): void {
     const address = this.#announced.get(lane)
@@ -119,7 +127,8 @@ export class Scanner {
   }
 
   #isTourTime(nowMs: number): boolean {
-    const sinceMs = nowMs - this.#tourAtMs
+    // Either way: a clock that was set back must not put the tours off.
+    const sinceMs = Math.abs(nowMs - this.#tourAtMs)
     if (this.#tour === 'urgent') return sinceMs >= this.#tourPlaces * tourPausePerLaneMs
     return this.#tour === 'due' && sinceMs >= tourPauseMs
   }
@@ -247,8 +256,8 @@ export class Scanner {
   }
 }
 
-const newRowsSql = `SELECT id, host, port FROM mqout WHERE id > ? ORDER BY id LIMIT ${newRowsMax + 1}`
-const firstPlaceSql = 'SELECT host, port FROM mqout ORDER BY host, port LIMIT 1'
+export const newRowsSql = `SELECT id, host, port FROM mqout WHERE id > ? ORDER BY id LIMIT ${newRowsMax + 1}`
+export const firstPlaceSql = 'SELECT host, port FROM mqout ORDER BY host, port LIMIT 1'
 const strikeAllSql = 'UPDATE mqrun SET ids = zeroblob(count * 8) WHERE lane = ? AND done_at IS NULL'
-const nextPlaceSql = `SELECT host, port FROM mqout WHERE (host, port) > (?, ?)
+export const nextPlaceSql = `SELECT host, port FROM mqout WHERE (host, port) > (?, ?)
   ORDER BY host, port LIMIT 1`

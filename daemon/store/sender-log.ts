@@ -19,8 +19,6 @@ const uidsMax = 10_000_000
  * closed for it.
  */
 const uidsSpare = 65_536
-/** Log rows that one step deletes. */
-const rowsPerStep = 4
 
 type LogRow = [first: number, count: number, at: number, newest: number]
 type NewRow = [SenderId, number, number, number, number, Uint8Array]
@@ -63,24 +61,22 @@ export class SenderLog {
   }
 
   /**
-   * Forgets the oldest uids of an origin, inside the open transaction, a few at a time.
+   * Forgets the oldest uids of an origin, inside the open transaction, one row of the log.
    * @returns whose uids they were; undefined when there are no more to forget.
    */
   prune(family: readonly Sender[], nowMs: number): Sender | undefined {
-    const oldest = this.#excess(family, nowMs, uidsKept)
-    if (oldest === undefined) return undefined
-    for (let step = 0; step < rowsPerStep; step++) {
-      const row = this.#first.get(oldest.id)
-      if (row === undefined) break
-      const [first, count, , newest] = row
-      if (oldest.seen >= first) {
-        this.#seen.forget(oldest.origin, this.#uids.get(oldest.id, first) ?? new Uint8Array(0))
-      }
-      this.#delete.run(oldest.id, first)
-      oldest.forgottenAt = Math.max(oldest.forgottenAt, newest)
-      this.#connection.spend(oldest.seen > 0 ? count : 1, 0)
+    const sender = this.#excess(family, nowMs, uidsKept)
+    if (sender === undefined) return undefined
+    const row = this.#first.get(sender.id)
+    if (row === undefined) return undefined
+    const [first, count, , newest] = row
+    if (sender.seen >= first) {
+      this.#seen.forget(sender.origin, this.#uids.get(sender.id, first) ?? new Uint8Array(0))
     }
-    return oldest
+    this.#delete.run(sender.id, first)
+    sender.forgottenAt = Math.max(sender.forgottenAt, newest)
+    this.#connection.spend(sender.seen > 0 ? count : 1, 0)
+    return sender
   }
 
   /** The stream with the oldest uid, if the log is longer than `limit` and that uid may go. */

@@ -237,6 +237,7 @@ export class Store {
       this.#senders.write(nowMs)
       const heldUs = this.#connection.commit()
       this.#statuses.onCommitted(nowMs)
+      this.#scanner.onCommitted()
       this.#duty.onCommit(heldUs, nowMs)
     } else this.#duty.onIdle()
     this.#outbox.onCommitted()

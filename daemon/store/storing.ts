@@ -4,6 +4,7 @@
  */
 import type { Message } from '../protocol/record.ts'
 import type { Connection } from './connection.ts'
+import { isRefusal } from './faults.ts'
 import type { Arrival, InboxRows } from './inbox-rows.ts'
 import { uidBytes } from './run.ts'
 import type { Seen } from './seen.ts'
@@ -85,7 +86,8 @@ export class Storing {
     try {
       return this.#rows.insert(messages, arrival, nowMs)
     } catch (error) {
-      if (!this.#connection.isWriting && error instanceof Error) {
+      // A disk that is full ends the transaction too, and is no fault of the row's.
+      if (!this.#connection.isWriting && error instanceof Error && isRefusal(error)) {
         const sequence = this.messagesMax(sender) === 1 ? sender.watermark + 1 : undefined
         this.#suspects.set(sender.id, { sequence, reason: error.message })
       }

@@ -1,0 +1,408 @@
+import { deepEqual, equal, match, notDeepEqual, ok, throws } from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { test } from 'node:test'
+import { decodeBody, type RecordEvent } from '../protocol/record.ts'
+import { LaneLink } from './testing/lane-link.ts'
+import { deliver, inboxOf, laneTo, linkOf, pairOf, ReaderAlone, show } from './testing/pair.ts'
+import { insert } from './testing/world.ts'
+
+test('rows leave in the order of their ids, numbered on disk before the answer', (t) => {
+  const { sender } = pairOf(t)
+  for (const data of ['one', 'two', 'three']) insert(sender, 'b', data)
+  const reader = new ReaderAlone(sender, laneTo(sender))
+  deepEqual(reader.judge({}), {
+    type: 'judged',
+    session: reader.session,
+    verdict: { type: 'go' },
+  })
+  const rows = reader.read()
+  deepEqual(show(reader.records(rows?.bytes)), ['one', 'two', 'three'])
+  equal(rows?.lastSequence, 3)
+  deepEqual(sender.all('SELECT first, count, id_first, id_last, ids FROM mqrun'), [
+    { first: 1, count: 3, id_first: 1, id_last: 3, ids: null },
+  ])
+})
+
+test('an answer has its bytes to itself, so that it can move to another thread', (t) => {
+  const { sender } = pairOf(t)
+  insert(sender, 'b', 'x')
+  const reader = new ReaderAlone(sender, laneTo(sender))
+  reader.judge({})
+  const bytes = reader.read()?.bytes
+  equal(bytes?.buffer.byteLength, bytes?.length)
+})
+
+test('a read waits until a scan finds a row', (t) => {
+  const { sender } = pairOf(t)
+  insert(sender, 'b', 'first')
+  const reader = new ReaderAlone(sender, laneTo(sender))
+  reader.judge({})
+  reader.read()
+  equal(reader.read(), undefined)
+  sender.run({ type: 'scan' })
+  equal(reader.rows(), undefined)
+  insert(sender, 'b', 'second')
+  sender.run({ type: 'scan' })
+  deepEqual(show(reader.records(reader.rows()?.bytes)), ['second'])
+})
+
+test('a session after a crash gives the same rows the same sequences', (t) => {
+  const { sender } = pairOf(t)
+  for (let row = 0; row < 50; row++) insert(sender, 'b', `row ${row}`)
+  const first = new ReaderAlone(sender, laneTo(sender))
+  first.judge({})
+  const before = first.read()
+  sender.crash()
+  const second = new ReaderAlone(sender, laneTo(sender))
+  deepEqual(second.stream, first.stream)
+  second.judge({})
+  const after = second.read()
+  deepEqual(after?.bytes, before?.bytes)
+  equal(after?.lastSequence, 50)
+})
+
+test('confirmed rows leave the outbox, and what is kept of the run says so', (t) => {
+  const { sender } = pairOf(t)
+  for (let row = 0; row < 10; row++) insert(sender, 'b', `row ${row}`)
+  const reader = new ReaderAlone(sender, laneTo(sender))
+  reader.judge({})
+  reader.read()
+  reader.confirm(4)
+  equal(sender.all('SELECT id FROM mqout').length, 6)
+  equal(sender.all('SELECT 1 FROM mqrun WHERE done_at IS NULL').length, 1)
+  reader.confirm(10)
+  equal(sender.all('SELECT id FROM mqout').length, 0)
+  deepEqual(sender.all('SELECT ids, uids, done_at FROM mqrun'), [
+    { ids: null, uids: null, done_at: sender.nowMs },
+  ])
+})
+
+test('a confirm of what was never handed over frees nothing', (t) => {
+  const { sender } = pairOf(t)
+  insert(sender, 'b', 'x')
+  const reader = new ReaderAlone(sender, laneTo(sender))
+  reader.judge({})
+  reader.confirm(1)
+  equal(sender.all('SELECT id FROM mqout').length, 1)
+})
+
+test('a row that is deleted before it is sent is skipped, and counts as not delivered', (t) => {
+  const { sender } = pairOf(t)
+  for (const data of ['a', 'b', 'c', 'd']) insert(sender, 'b', data)
+  const first = new ReaderAlone(sender, laneTo(sender))
+  first.judge({})
+  first.read()
+  first.forget()
+  sender.user.exec('DELETE FROM mqout WHERE id IN (2, 3)')
+  const second = new ReaderAlone(sender, laneTo(sender))
+  second.judge({})
+  deepEqual(show(second.records(second.read()?.bytes)), ['a', 'skip 2', 'd'])
+  second.confirm(4)
+  const ids = Buffer.from('0000000000000001000000000000000000000000000000000000000000000004', 'hex')
+  deepEqual(sender.all('SELECT ids FROM mqrun'), [{ ids }])
+})
+
+test('a row under an id that is in flight is another message: both are dealt with', (t) => {
+  const { sender } = pairOf(t)
+  for (const data of ['a', 'b', 'c']) insert(sender, 'b', data)
+  const reader = new ReaderAlone(sender, laneTo(sender))
+  reader.judge({})
+  reader.read()
+  sender.user.exec(
+    "INSERT OR REPLACE INTO mqout (id, host, token, data) VALUES (2, 'b', 'token', 'B')",
+  )
+  sender.run({ type: 'scan' })
+  const late = reader.read()
+  equal(late?.lastSequence, 4)
+  // The first run is confirmed while the new row 2 has its number in another.
+  reader.confirm(3)
+  deepEqual(sender.all('SELECT id, data FROM mqout'), [{ id: 2, data: 'B' }])
+  reader.forget()
+  const again = new ReaderAlone(sender, laneTo(sender))
+  again.judge({})
+  deepEqual(show(again.records(again.read()?.bytes)), ['B'])
+})
+
+test('the very same row, put back while it is in flight, is not sent under two numbers', (t) => {
+  const { sender } = pairOf(t)
+  for (const data of ['a', 'b']) insert(sender, 'b', data)
+  const reader = new ReaderAlone(sender, laneTo(sender))
+  reader.judge({})
+  reader.read()
+  sender.user.exec(`INSERT OR REPLACE INTO mqout (id, host, token, uid, data)
+    SELECT id, host, token, uid, data FROM mqout WHERE id = 2`)
+  sender.run({ type: 'scan' })
+  equal(reader.read(), undefined)
+  reader.confirm(2)
+  deepEqual(sender.all('SELECT id FROM mqout'), [])
+})
+
+test('a row with a low id by hand, and one that is rerouted, are not overlooked', (t) => {
+  const { sender } = pairOf(t)
+  insert(sender, 'x', 'rerouted')
+  for (const data of ['a', 'b']) insert(sender, 'b', data)
+  const reader = new ReaderAlone(sender, laneTo(sender))
+  reader.judge({})
+  reader.read()
+  reader.confirm(2)
+  sender.user.exec("UPDATE mqout SET host = 'b' WHERE id = 1")
+  sender.user.exec("INSERT INTO mqout (id, host, token, data) VALUES (2, 'b', 'token', 'low')")
+  equal(reader.read(), undefined)
+  sender.run({ type: 'scan' })
+  deepEqual(show(reader.records(reader.rows()?.bytes)), ['rerouted', 'low'])
+  deepEqual(sender.all('SELECT id FROM mqlate'), [])
+})
+
+test('a row in flight cannot be rerouted, one that waits for a dead host can', (t) => {
+  const { sender } = pairOf(t)
+  insert(sender, 'b', 'in flight')
+  const reader = new ReaderAlone(sender, laneTo(sender))
+  reader.judge({})
+  reader.read()
+  insert(sender, 'b', 'waiting')
+  throws(() => sender.user.exec("UPDATE mqout SET host = 'c' WHERE id = 1"), /TINYMQ_IN_FLIGHT/)
+  sender.user.exec("UPDATE mqout SET host = 'c' WHERE id = 2")
+  deepEqual(sender.all('SELECT id, host FROM mqout'), [
+    { id: 1, host: 'b' },
+    { id: 2, host: 'c' },
+  ])
+})
+
+test('a row that is too large for the peer is parked before it gets a number', (t) => {
+  const { sender } = pairOf(t)
+  insert(sender, 'b', 'x'.repeat(500))
+  insert(sender, 'b', 'small')
+  const reader = new ReaderAlone(sender, laneTo(sender))
+  reader.judge({ messageBytesMax: 400 })
+  deepEqual(show(reader.records(reader.read()?.bytes)), ['small'])
+  reader.confirm(1)
+  deepEqual(sender.all('SELECT id, code FROM mqparked'), [{ id: 1, code: 'TINYMQ_PEER_LIMIT' }])
+  match(String(sender.all('SELECT reason FROM mqparked')[0]?.['reason']), /at most 400 bytes/)
+})
+
+test('a numbered row that is too large for the peer now is parked, and its number is skipped', (t) => {
+  const { sender } = pairOf(t)
+  insert(sender, 'b', 'x'.repeat(500))
+  insert(sender, 'b', 'small')
+  const wide = new ReaderAlone(sender, laneTo(sender))
+  wide.judge({})
+  wide.read()
+  const [before] = sender.all('SELECT uids FROM mqrun')
+  const narrow = new ReaderAlone(sender, laneTo(sender))
+  narrow.judge({ messageBytesMax: 400 })
+  deepEqual(show(narrow.records(narrow.read()?.bytes)), ['skip 1', 'small'])
+  narrow.confirm(2)
+  deepEqual(sender.all('SELECT id FROM mqout'), [{ id: 1 }])
+  notDeepEqual(sender.all('SELECT uids FROM mqrun')[0], before)
+})
+
+test('a refused row is parked with the reason, and tried again at the pace asked for', (t) => {
+  const pair = pairOf(t)
+  const { sender, receiver } = pair
+  receiver.user.exec(`CREATE TRIGGER picky BEFORE INSERT ON mqin WHEN NEW.data = 'bad'
+    BEGIN SELECT RAISE(ABORT, 'no bad ones'); END`)
+  deliver(pair, 'a', 'bad', 'b')
+  deepEqual(inboxOf(receiver), ['a', 'b'])
+  deepEqual(sender.all('SELECT id, code, reason, attempts, retry_at FROM mqparked'), [
+    {
+      id: 2,
+      code: 'TINYMQ_REFUSED',
+      reason: 'no bad ones',
+      attempts: 1,
+      retry_at: sender.nowMs + 60_000,
+    },
+  ])
+  sender.nowMs += 61_000
+  deliver(pair)
+  equal(sender.all('SELECT attempts FROM mqparked')[0]?.['attempts'], 2)
+  receiver.user.exec('DROP TRIGGER picky')
+  // The pause doubles while the row is refused.
+  sender.nowMs += 121_000
+  // The first scan frees the row, the second finds it.
+  deliver(pair)
+  deepEqual(inboxOf(receiver), ['a', 'b', 'bad'])
+})
+
+test('a parked row is tried at once when it is changed, or taken out of mqparked', (t) => {
+  const pair = pairOf(t)
+  const { sender, receiver } = pair
+  receiver.user.exec(`CREATE TRIGGER picky BEFORE INSERT ON mqin WHEN NEW.data LIKE 'bad%'
+    BEGIN SELECT RAISE(ABORT, 'no bad ones'); END`)
+  deliver(pair, 'bad 1', 'bad 2')
+  equal(sender.all('SELECT id FROM mqparked').length, 2)
+  sender.user.exec("UPDATE mqout SET data = 'good' WHERE id = 1")
+  deliver(pair)
+  deepEqual(inboxOf(receiver), ['good'])
+  receiver.user.exec('DROP TRIGGER picky')
+  sender.user.exec('DELETE FROM mqparked')
+  deliver(pair)
+  deepEqual(inboxOf(receiver), ['good', 'bad 2'])
+})
+
+test('an older copy of the database does not take a refused row for a delivered one', (t) => {
+  const pair = pairOf(t)
+  const { world, sender, receiver } = pair
+  receiver.user.exec(`CREATE TRIGGER picky BEFORE INSERT ON mqin WHEN NEW.data = 'bad'
+    BEGIN SELECT RAISE(ABORT, 'no bad ones'); END`)
+  insert(sender, 'b', 'bad')
+  const link = linkOf(pair)
+  // Until the row has its number and is on its way.
+  for (let steps = 0; sender.all('SELECT 1 FROM mqrun').length === 0; steps++) link.step(7, 100)
+  const backup = `${sender.path}-backup`
+  sender.backup(backup)
+  link.settle()
+  link.drop()
+  equal(sender.all('SELECT 1 FROM mqparked').length, 1)
+  receiver.user.exec('DROP TRIGGER picky')
+  const copy = world.copy(backup)
+  t.after(() => copy.close())
+  const other = new LaneLink({ from: copy, to: receiver, lane: laneTo(copy) })
+  other.settle()
+  deepEqual(inboxOf(receiver), ['bad'])
+})
+
+const odd: readonly (readonly [string, string | Uint8Array])[] = [
+  ['the empty string', ''],
+  ['no bytes', new Uint8Array(0)],
+  ['a NUL inside', 'a\0b'],
+  ['emoji and combining characters', 'é 👩‍👩‍👧 e\u0301'],
+  ['bytes that are no text', Uint8Array.of(0, 255, 254, 128, 10)],
+  ['64,000 characters', 'ü'.repeat(64_000)],
+  ['1 MiB of bytes', new Uint8Array(1_048_576).fill(200)],
+  ['3 MiB of text', '0123456789abcdef'.repeat(196_608)],
+]
+
+for (const [name, data] of odd) {
+  test(`data arrive as they were: ${name}`, (t) => {
+    const pair = pairOf(t)
+    deliver(pair, data)
+    const [arrived] = pair.receiver.all('SELECT data, typeof(data) AS type FROM mqin')
+    equal(arrived?.['type'], typeof data === 'string' ? 'text' : 'blob')
+    deepEqual(arrived['data'], typeof data === 'string' ? data : Buffer.from(data))
+  })
+}
+
+test('text that is no UTF-8 keeps its bytes', (t) => {
+  const pair = pairOf(t)
+  pair.sender.user.exec(
+    "INSERT INTO mqout (host, token, data) VALUES ('b', 'token', CAST(x'61ff00fe62' AS TEXT))",
+  )
+  deliver(pair)
+  deepEqual(pair.receiver.all('SELECT hex(data) AS h, typeof(data) AS type FROM mqin'), [
+    { h: '61FF00FE62', type: 'text' },
+  ])
+})
+
+test('token, headers and time travel with the data', (t) => {
+  const pair = pairOf(t)
+  pair.sender.user.exec(`INSERT INTO mqout (host, token, headers, created_at, data)
+    VALUES ('b', 'é', '{"a":1}', 1234, 'x'), ('b', '', NULL, NULL, 'y')`)
+  deliver(pair)
+  deepEqual(
+    pair.receiver.all(
+      'SELECT host, port, token, headers, sent_at, sender_row, arrived_at FROM mqin',
+    ),
+    [
+      { token: 'é', headers: '{"a":1}', sent_at: 1234, sender_row: 1 },
+      { token: '', headers: null, sent_at: 0, sender_row: 2 },
+    ].map((row) => ({ host: 'sender', port: 9000, ...row, arrived_at: pair.receiver.nowMs })),
+  )
+})
+
+test('a large row leaves in slices of at most 256 KiB, with the digest of its data', (t) => {
+  const { sender } = pairOf(t)
+  const data = Buffer.alloc(10_000_000, 'tinymq')
+  insert(sender, 'b', data)
+  insert(sender, 'b', 'small')
+  const reader = new ReaderAlone(sender, laneTo(sender))
+  reader.judge({})
+  const records: RecordEvent[] = []
+  for (let rows = reader.read(); rows !== undefined; rows = reader.read()) {
+    ok(rows.bytes.length <= 262_144 + 512)
+    records.push(...reader.records(rows.bytes))
+  }
+  const [first, second] = records
+  ok(first?.type === 'message' && second?.type === 'message')
+  const message = decodeBody(first.body)
+  ok(message !== undefined && data.equals(message.data))
+  ok(
+    createHash('sha256')
+      .update(data)
+      .digest()
+      .equals(message.digest ?? new Uint8Array(0)),
+  )
+})
+
+test('a large row that is deleted while it is sent ends the session, and is skipped then', (t) => {
+  const { sender } = pairOf(t)
+  insert(sender, 'b', new Uint8Array(20_000_000))
+  insert(sender, 'b', 'next')
+  const reader = new ReaderAlone(sender, laneTo(sender))
+  reader.judge({})
+  reader.read()
+  sender.user.exec('DELETE FROM mqout WHERE id = 1')
+  let said: string | undefined = 'rows'
+  for (let reads = 0; said === 'rows' && reads < 100; reads++) {
+    sender.run({ type: 'read', session: reader.session, bytesMax: 65_536 })
+    said = sender.take(reader.session)?.type
+  }
+  equal(said, 'lost')
+  const second = new ReaderAlone(sender, laneTo(sender))
+  second.judge({})
+  deepEqual(show(second.records(second.read()?.bytes)), ['skip 1', 'next'])
+})
+
+test('a large message goes on where the last session ended', (t) => {
+  const pair = pairOf(t)
+  const { sender, receiver } = pair
+  const data = Buffer.alloc(3_000_000, 'resume')
+  insert(sender, 'b', data)
+  const link = linkOf(pair)
+  for (let steps = 0; steps < 12; steps++) link.step(200_000, 100_000)
+  link.drop()
+  receiver.crash()
+  const kept = Number(receiver.all('SELECT sum(length(bytes)) AS n FROM mqpart')[0]?.['n'])
+  ok(kept > 1_000_000, `${kept} bytes are kept`)
+  const reader = new ReaderAlone(sender, laneTo(sender))
+  reader.judge({ part: kept, database: receiver.origin })
+  const [resumed] = reader.records(reader.read()?.bytes)
+  ok(resumed?.type === 'resume')
+  equal(resumed.offset, kept)
+  reader.forget()
+  link.settle()
+  deepEqual(inboxOf(receiver), [data])
+  deepEqual(receiver.all('SELECT 1 FROM mqpart'), [])
+})
+
+test('done runs beyond a thousand are forgotten, and mqmeta says up to which row', (t) => {
+  const { sender } = pairOf(t)
+  const reader = { now: undefined as ReaderAlone | undefined }
+  for (let row = 1; row <= 1_100; row++) {
+    insert(sender, 'b', 'x')
+    reader.now ??= new ReaderAlone(sender, laneTo(sender))
+    if (row === 1) reader.now.judge({})
+    else sender.run({ type: 'scan' })
+    reader.now.read()
+    reader.now.confirm(row)
+  }
+  const [runs] = sender.all('SELECT count(*) AS n, min(id_first) AS first FROM mqrun')
+  const kept = Number(runs?.['n'])
+  ok(kept >= 1_000 && kept < 1_064 + 1, `${kept} runs are kept`)
+  deepEqual(sender.all("SELECT value FROM mqmeta WHERE key = 'forgotten_id'"), [
+    { value: Number(runs?.['first']) - 1 },
+  ])
+})
+
+test('a newer session of the lane takes its place', (t) => {
+  const { sender } = pairOf(t)
+  insert(sender, 'b', 'x')
+  const first = new ReaderAlone(sender, laneTo(sender))
+  first.judge({})
+  const second = new ReaderAlone(sender, laneTo(sender))
+  equal(first.read(), undefined)
+  second.judge({})
+  first.forget()
+  deepEqual(show(second.records(second.read()?.bytes)), ['x'])
+  first.confirm(1)
+  equal(sender.all('SELECT id FROM mqout').length, 1)
+})
