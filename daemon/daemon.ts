@@ -74,8 +74,8 @@ export class Daemon {
       log: this.#log,
       counters: this.counters,
       onFatal: (error) => this.#fail(error),
-      onReplaced: () => {
-        this.#change = this.#beginAnew()
+      onReplaced: (wal) => {
+        this.#change = this.#beginAnew(wal)
       },
     })
     this.#address = this.#life.address
@@ -93,16 +93,17 @@ export class Daemon {
   /**
    * The new file may be of another day or another machine: nothing of the old life holds for it.
    */
-  async #beginAnew(): Promise<void> {
+  async #beginAnew(wal: string | undefined): Promise<void> {
     if (this.#isStopping) return
     const sentence = 'The database file was removed or replaced: beginning anew with what is there.'
-    const fields = { database: this.#path }
+    const fields = { database: this.#path, wal }
     this.#log({ level: 'error', event: 'database-replaced', sentence, fields })
     try {
       await this.#end()
       await settled(this.#path)
       if (this.#isStopping) return
       await this.#begin(this.address.port, 'started-anew', 'The daemon is running again.')
+      this.#life?.note('DATABASE_REPLACED', sentence)
     } catch (error) {
       this.#fail(error)
     }

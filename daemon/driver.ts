@@ -8,7 +8,7 @@ import type { Address, Input, NodeEvent, Output } from './protocol/node-io.ts'
 import type { StoreResult } from './protocol/store-port.ts'
 import { unreachable } from './protocol/assert.ts'
 import { Resolver, type Resolved } from './resolver.ts'
-import type { Peer } from './store/store.ts'
+import type { Peer, StoreTask } from './store/store.ts'
 import type { StorePort } from './store-thread.ts'
 import type { UdpSocket } from './udp-socket.ts'
 
@@ -96,6 +96,12 @@ export class Driver {
     } finally {
       this.#isFeeding = false
     }
+    this.#endTurn()
+  }
+
+  /** Asks the store for something that is not the core's business. */
+  submit(task: StoreTask): void {
+    this.#parts.store.submit(task)
     this.#endTurn()
   }
 

@@ -1,7 +1,7 @@
 /**
  * What the events of the core are in the words of the log. Must never hold a message's data.
  */
-import type { NotedEvent } from './event-tail.ts'
+import type { NotedEvent } from './side-connection.ts'
 import type { LogLine } from './log.ts'
 import { showAddress } from './protocol/address.ts'
 import { unreachable } from './protocol/assert.ts'

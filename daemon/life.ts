@@ -25,7 +25,7 @@ export type LifeOptions = {
   /** The daemon cannot go on. */
   readonly onFatal: (error: unknown) => void
   /** The file is gone, or is another one: this life is over. */
-  readonly onReplaced: () => void
+  readonly onReplaced: (wal: string | undefined) => void
 }
 
 /** The largest datagram over UDP and IPv4; of smaller buffers a burst of this many must fit. */
@@ -72,6 +72,11 @@ export class Life {
       lock.release()
       throw error
     }
+  }
+
+  /** For `mqevent`, and so for the log. */
+  note(code: string, detail: string): void {
+    this.#driver.submit({ type: 'event', code, detail })
   }
 
   /** Closes every session, the store, the socket and the lock, in this order. */

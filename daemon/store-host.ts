@@ -3,9 +3,10 @@
  * one transaction, looks for what others have written, and leaves the database alone for as long as
  * the store says. Must never know what a task means.
  */
+import { realpathSync } from 'node:fs'
 import type { StoreResult } from './protocol/store-port.ts'
 import type { Peer, Store, StoreTask } from './store/store.ts'
-import { EventTail, type NotedEvent } from './event-tail.ts'
+import { SideConnection, type NotedEvent } from './side-connection.ts'
 import { Wake } from './wake.ts'
 
 export type StoreHostEvents = {
@@ -14,8 +15,11 @@ export type StoreHostEvents = {
   readonly onNoted: (events: readonly NotedEvent[]) => void
   /** The database cannot be used any more: the daemon must end. */
   readonly onFailed: (error: unknown) => void
-  /** Another file is at the path now, or none: the daemon must begin anew. */
-  readonly onReplaced: () => void
+  /**
+   * Another file is at the path now, or none: the database is closed, the daemon must begin anew.
+   * `wal` is where a -wal was moved that holds what is not in the old file.
+   */
+  readonly onReplaced: (wal: string | undefined) => void
   /** Changes are noticed later than they should be. */
   readonly onDeaf: (reason: string) => void
 }
@@ -33,7 +37,7 @@ export class StoreHost {
   readonly #store: Store
   readonly #events: StoreHostEvents
   readonly #wake: Wake
-  readonly #tail: EventTail
+  readonly #side: SideConnection
   readonly #sleep = new Int32Array(new SharedArrayBuffer(4))
   #tasks: StoreTask[] = []
   #turn: NodeJS.Immediate | undefined
@@ -42,17 +46,18 @@ export class StoreHost {
   #readyUs = 0
   #wroteUs = Number.NEGATIVE_INFINITY
   #tailedUs = Number.NEGATIVE_INFINITY
-  #isClosed = false
+  /** `failed`: the store must not be asked any more. */
+  #state: 'open' | 'failed' | 'closed' = 'open'
 
   constructor(store: Store, path: string, events: StoreHostEvents) {
     this.#store = store
     this.#events = events
-    this.#tail = new EventTail(path)
+    this.#side = new SideConnection(realpathSync(path))
     this.#wake = new Wake({
       databasePath: path,
       look: () => this.#look(),
       isQuiet: () => nowUs() - this.#wroteUs > quietUs && this.#tasks.length === 0,
-      onReplaced: () => events.onReplaced(),
+      onReplaced: () => this.#onReplaced(),
       onDeaf: (reason) => events.onDeaf(reason),
     })
   }
@@ -69,21 +74,32 @@ export class StoreHost {
   }
 
   peers(): Peer[] {
-    return this.#store.peers()
+    return this.#state === 'open' ? this.#store.peers() : []
   }
 
   /** Does what was asked, and closes the database. */
   close(): void {
-    this.#wake.stop()
-    clearImmediate(this.#turn)
-    clearTimeout(this.#pauseTimer)
     this.#tailedUs = Number.NEGATIVE_INFINITY
     const untilUs = nowUs() + closeUsMax
     do this.#run()
-    while (!this.#isClosed && this.#store.hasWork && nowUs() < untilUs)
-    this.#isClosed = true
-    this.#tail.close()
+    while (this.#state === 'open' && this.#store.hasWork && nowUs() < untilUs)
+    if (this.#leave()) this.#side.close()
+  }
+
+  /** What was not committed yet has no place any more: the senders have it still. */
+  #onReplaced(): void {
+    if (this.#leave()) this.#events.onReplaced(this.#side.closeReplaced())
+  }
+
+  /** @returns false when the database has been left already. */
+  #leave(): boolean {
+    if (this.#state === 'closed') return false
+    this.#state = 'closed'
+    this.#wake.stop()
+    clearImmediate(this.#turn)
+    clearTimeout(this.#pauseTimer)
     this.#store.close()
+    return true
   }
 
   /** A run that has written is followed by a pause. */
@@ -94,13 +110,13 @@ export class StoreHost {
 
   #tellNoted(): void {
     this.#tailedUs = nowUs()
-    const events = this.#tail.next()
+    const events = this.#side.newEvents()
     if (events.length > 0) this.#events.onNoted(events)
   }
 
   /** In the next turn of the loop, when all that has come meanwhile is there. */
   #schedule(): void {
-    if (this.#turn !== undefined || this.#pauseTimer !== undefined || this.#isClosed) return
+    if (this.#turn !== undefined || this.#pauseTimer !== undefined) return
     const pauseUs = this.#readyUs - nowUs()
     if (pauseUs >= timerUsMin) {
       this.#pauseTimer = setTimeout(
@@ -122,7 +138,7 @@ export class StoreHost {
 
   /** @returns whether another program has written something that matters here. */
   #look(): boolean {
-    if (this.#isClosed) return false
+    if (this.#state !== 'open') return false
     if (this.#tasks.length > 0 || this.#readyUs > nowUs()) {
       this.submit([{ type: 'scan' }])
       return false
@@ -132,7 +148,7 @@ export class StoreHost {
   }
 
   #run(): boolean {
-    if (this.#isClosed) return false
+    if (this.#state !== 'open') return false
     const tasks = this.#tasks
     this.#tasks = []
     try {
@@ -143,7 +159,7 @@ export class StoreHost {
       if (this.#store.hasWork) this.#schedule()
       return results.length > 0
     } catch (error) {
-      this.#isClosed = true
+      this.#state = 'failed'
       this.#wake.stop()
       this.#events.onFailed(error)
       return false

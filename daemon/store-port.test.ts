@@ -4,8 +4,9 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
+import Database from 'better-sqlite3'
 import { open } from '../sdk/index.ts'
-import type { NotedEvent } from './event-tail.ts'
+import type { NotedEvent } from './side-connection.ts'
 import type { StoreResult } from './protocol/store-port.ts'
 import { openStoreInline } from './store-inline.ts'
 import { openStoreThread, type StorePort, type StorePortEvents } from './store-thread.ts'
@@ -118,6 +119,27 @@ for (const { name, openPort } of ports) {
     writeFileSync(path, 'This is a diary.\n'.repeat(100))
     const { events } = new Listener()
     await rejects(openPort(path, events), { name: 'TinymqError', code: 'TINYMQ_NOT_A_DATABASE' })
+  })
+
+  test(`P10, ${name}: what the old file's -wal holds is not mixed into the new`, async (context) => {
+    const [path, listener, port] = await opened(context)
+    // A program of somebody else's that has the old file open, and keeps it.
+    const app = new Database(path)
+    context.after(() => app.close())
+    app.exec(`VACUUM INTO '${path}.copy'`)
+    app.exec("INSERT INTO mqin (data) VALUES (hex(randomblob(50000))), ('last')")
+    renameSync(path, `${path}.old`)
+    renameSync(`${path}.copy`, path)
+    await listener.replaced.promise
+    await port.close()
+    const counts = [path, `${path}.old`].map((file) => {
+      const db = new Database(file)
+      const found = db.prepare('SELECT count(*) FROM mqin').pluck().get()
+      equal(db.pragma('integrity_check', { simple: true }), 'ok')
+      db.close()
+      return found
+    })
+    deepEqual(counts, [0, 2])
   })
 
   test(`${name}: a file that was replaced is told`, async (context) => {

@@ -113,7 +113,7 @@ class StoreThread implements StorePort {
       case 'failed':
         return this.#events.onFailed(errorOf(message))
       case 'replaced':
-        return this.#events.onReplaced()
+        return this.#events.onReplaced(message.wal)
       case 'deaf':
         return this.#events.onDeaf(message.reason)
       case 'ready':

@@ -7,7 +7,7 @@ import { fromSqlite, TinymqError, type TinymqErrorCode } from '../sdk/errors.ts'
 import { unreachable } from './protocol/assert.ts'
 import type { StoreResult } from './protocol/store-port.ts'
 import { openStore, type Peer, type StoreTask } from './store/store.ts'
-import type { NotedEvent } from './event-tail.ts'
+import type { NotedEvent } from './side-connection.ts'
 import { StoreHost } from './store-host.ts'
 import { movable } from './transfer.ts'
 
@@ -24,7 +24,7 @@ export type ThreadMessage =
   | { readonly type: 'noted'; readonly events: readonly NotedEvent[] }
   /** Errors lose their class on the way: these two are what a `TinymqError` is made of. */
   | { readonly type: 'failed'; readonly code: TinymqErrorCode; readonly sentence: string }
-  | { readonly type: 'replaced' }
+  | { readonly type: 'replaced'; readonly wal: string | undefined }
   | { readonly type: 'deaf'; readonly reason: string }
 
 const port = parentPort
@@ -56,7 +56,7 @@ function serve(path: string): void {
     },
     onNoted: (events) => post({ type: 'noted', events }),
     onFailed: fail,
-    onReplaced: () => post({ type: 'replaced' }),
+    onReplaced: (wal) => post({ type: 'replaced', wal }),
     onDeaf: (reason) => post({ type: 'deaf', reason }),
   })
   port?.on('message', (request: ThreadRequest) => attempt(() => perform(request, host)))

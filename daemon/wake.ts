@@ -4,8 +4,9 @@
  * what no event announced. Lives in the thread of the store, where a look costs microseconds. Must
  * never open the database or its companions: closing them would drop SQLite's locks.
  */
-import { realpathSync, statSync, watch, type FSWatcher } from 'node:fs'
+import { realpathSync, watch, type FSWatcher } from 'node:fs'
 import { basename, dirname } from 'node:path'
+import { identityOf } from './side-connection.ts'
 
 export type WakeOptions = {
   readonly databasePath: string
@@ -156,10 +157,4 @@ export class Wake {
     this.#pollDelayMs = deafPollMs
     this.#options.onDeaf(reason)
   }
-}
-
-/** '' when there is no such file. */
-function identityOf(path: string): string {
-  const stats = statSync(path, { bigint: true, throwIfNoEntry: false })
-  return stats === undefined ? '' : `${stats.dev} ${stats.ino}`
 }

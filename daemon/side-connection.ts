@@ -1,0 +1,91 @@
+/**
+ * A second connection to the database, for what is not the store's business: it reads what the store
+ * adds to `mqevent`, and puts the traces of a file in order that was replaced while it was in use.
+ * Must never write a table, nor keep a read open.
+ */
+import { renameSync, statSync, unlinkSync } from 'node:fs'
+import Database from 'better-sqlite3'
+
+/** A row of `mqevent`. */
+export type NotedEvent = {
+  readonly code: string
+  readonly host: string | null
+  readonly port: number | null
+  readonly detail: string | null
+}
+
+type Row = NotedEvent & { readonly id: number }
+
+const rowsMax = 100
+
+export class SideConnection {
+  readonly #db: Database.Database
+  readonly #path: string
+  readonly #newRows: Database.Statement<[number], Row>
+  readonly #file: string
+  readonly #wal: string
+  readonly #shm: string
+  #lastId: number
+
+  /** Begins behind the events that are there. `path` has no links, and the tables exist. */
+  constructor(path: string) {
+    this.#path = path
+    this.#db = new Database(path, { timeout: 0 })
+    const lastId = this.#db.prepare<[], number>('SELECT coalesce(max(id), 0) FROM mqevent').pluck()
+    this.#lastId = lastId.get() ?? 0
+    this.#newRows = this.#db.prepare(
+      `SELECT id, code, host, port, detail FROM mqevent WHERE id > ? ORDER BY id LIMIT ${rowsMax}`,
+    )
+    this.#file = identityOf(path)
+    this.#wal = identityOf(`${path}-wal`)
+    this.#shm = identityOf(`${path}-shm`)
+  }
+
+  /** What has come since the last call. */
+  newEvents(): NotedEvent[] {
+    const rows = this.#newRows.all(this.#lastId)
+    this.#lastId = rows.at(-1)?.id ?? this.#lastId
+    return rows
+  }
+
+  close(): void {
+    this.#db.close()
+  }
+
+  /**
+   * Another file is at the path, or none. SQLite would take the old one's -wal and -shm, which are still
+   * there, for the new one's, and mix two databases: so the old file gets what its -wal holds, and
+   * the two leave the path. Programs that have the old file open keep it to themselves. The store
+   * must be closed already.
+   * @returns the name that the -wal has now, if there was something in it that could not be saved.
+   */
+  closeReplaced(): string | undefined {
+    // A link leads elsewhere now: the old file is where it was, and in order.
+    if (identityOf(this.#path) === this.#file) return void this.#db.close()
+    this.#saveWal()
+    this.#db.close()
+    if (identityOf(`${this.#path}-shm`) === this.#shm) unlinkSync(`${this.#path}-shm`)
+    if (identityOf(`${this.#path}-wal`) !== this.#wal) return undefined
+    if (statSync(`${this.#path}-wal`).size === 0) {
+      unlinkSync(`${this.#path}-wal`)
+      return undefined
+    }
+    const aside = `${this.#path}-wal.replaced-${Date.now()}`
+    renameSync(`${this.#path}-wal`, aside)
+    return aside
+  }
+
+  #saveWal(): void {
+    try {
+      this.#db.pragma('wal_checkpoint(TRUNCATE)')
+    } catch {
+      // Somebody reads the old file at this moment: its -wal is kept under another name.
+    }
+  }
+}
+
+/** Which file is at the path: '' when there is none. */
+export function identityOf(path: string): string {
+  const stats = statSync(path, { bigint: true, throwIfNoEntry: false })
+  return stats === undefined ? '' : `${stats.dev} ${stats.ino}`
+}
