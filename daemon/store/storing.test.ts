@@ -1,0 +1,42 @@
+import { equal, throws } from 'node:assert/strict'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { Connection } from './connection.ts'
+import { InboxRows } from './inbox-rows.ts'
+import { Seen } from './seen.ts'
+import { SenderLog } from './sender-log.ts'
+import { Senders } from './senders.ts'
+import { Storing } from './storing.ts'
+import { environmentOf, World } from './testing/world.ts'
+
+test('a message that finds the disk full is not refused when there is room again', (t) => {
+  const world = World.of(t)
+  const { sha256 } = environmentOf(world.chance)
+  const connection = new Connection(join(world.directory, 'template'), () => 0)
+  const seen = new Seen(connection)
+  const senders = new Senders(connection, new SenderLog(connection, seen), sha256)
+  const storing = new Storing(connection, senders, seen, new InboxRows(connection))
+  const message = {
+    uid: world.chance.bytes(16),
+    isText: false,
+    row: 1,
+    timeMs: 0,
+    token: '',
+    headers: undefined,
+    digest: undefined,
+    data: Buffer.alloc(1_000_000),
+  }
+  const store = (pagesMax: number): unknown => {
+    connection.prepareValue(`PRAGMA max_page_count = ${pagesMax}`).get()
+    connection.begin()
+    const sender = senders.findOrCreate('', Buffer.alloc(16, 1), Buffer.alloc(16, 2))
+    return storing.store(sender, [message], { sender: sender.id, host: 'a', port: 1 }, false, 0)
+  }
+  for (const _ of ['once', 'twice']) {
+    throws(() => store(1), /full/)
+    connection.rollback()
+    senders.reset()
+  }
+  equal(store(1_000_000), undefined)
+  connection.close()
+})
