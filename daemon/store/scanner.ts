@@ -142,7 +142,7 @@ export class Scanner {
     const newestId = isCrowded ? this.#newestId.get() : newRows.at(-1)?.[0]
     return {
       newestId: newestId ?? this.#newestSeen,
-      places: newRows.map(([, host, port]) => [host, port] as const),
+      places: this.#sendable(newRows.map(([, host, port]) => [host, port] as const)),
       late: isChanged || this.#hasLate ? this.#parts.late.look() : undefined,
       due,
       tour: isTour ? this.#walk() : undefined,
@@ -244,15 +244,22 @@ export class Scanner {
   }
 
   #walk(): Place[] {
-    const { rows, parked } = this.#parts
-    const isAnyParked = !parked.isEmpty
     const places: Place[] = []
     let place = this.#firstPlace.get()
     while (place !== undefined) {
-      if (!isAnyParked || rows.isAny(...place)) places.push(place)
+      places.push(place)
       place = this.#nextPlace.get(...place)
     }
-    return places
+    return this.#sendable(places)
+  }
+
+  /** Each place once, and without those whose rows are all parked. */
+  #sendable(places: readonly Place[]): Place[] {
+    const { rows, parked } = this.#parts
+    const different = Array.from(
+      new Map(places.map((place) => [`${place[1]} ${place[0]}`, place])).values(),
+    )
+    return parked.isEmpty ? different : different.filter((place) => rows.isAny(...place))
   }
 }
 
