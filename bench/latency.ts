@@ -32,20 +32,18 @@ export async function measureLatency({ scratch, messages }: LatencyOptions): Pro
     for (const daemon of daemons) await daemon.started()
     const samples = await sample(a, b, portB, messages)
     const fsyncs = commits(directory, messages)
-    const [p50, p99] = [quantile(samples, 0.5), quantile(samples, 0.99)]
-    const yardstick = `two local commits ${(2 * quantile(fsyncs, 0.5)).toFixed(2)} ms`
-    const ratio = (p50 / (2 * quantile(fsyncs, 0.5))).toFixed(1)
-    const ms = (value: number): string => `${value.toFixed(2)} ms`
-    return [
-      { measure: 'latency, idle loopback, p50', figure: ms(p50), yardstick, ratio, goal: '≤ 2 ms' },
-      {
-        measure: 'latency, idle loopback, p99',
-        figure: ms(p99),
-        yardstick: '',
-        ratio: '',
-        goal: '≤ 8 ms',
-      },
-    ]
+    const row = (name: string, share: number, goalMs: number): Row => {
+      const latency = quantile(samples, share)
+      const commits = 2 * quantile(fsyncs, share)
+      return {
+        measure: `latency, idle loopback, ${name}`,
+        figure: `${latency.toFixed(2)} ms`,
+        yardstick: `two local commits ${commits.toFixed(2)} ms`,
+        ratio: (latency / commits).toFixed(1),
+        goal: `≤ ${goalMs} ms`,
+      }
+    }
+    return [row('p50', 0.5, 2), row('p99', 0.99, 8)]
   } finally {
     for (const daemon of daemons) await daemon.stop()
   }

@@ -1,0 +1,39 @@
+/**
+ * A daemon that stands still for a while: a suspended laptop, a paused container, a machine that
+ * swaps.
+ */
+import { equal } from 'node:assert/strict'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { checkInbox, insertNumbered } from './harness/numbered.ts'
+import { scaled } from './harness/scale.ts'
+import { Scene } from './harness/scene.ts'
+import { sql } from './harness/sqlite-shell.ts'
+
+const messages = scaled(100_000)
+const frozenMs = 10_000
+
+for (const who of ['sender', 'receiver'] as const) {
+  test(`P2, P3, P4: a ${who} that stands still for ten seconds goes on where it was`, async (t) => {
+    const scene = new Scene(t)
+    const [a, b] = [await scene.running('a'), await scene.running('b')]
+    const { daemon } = who === 'sender' ? a : b
+    await a.sql(insertNumbered({ sender: 'a', to: b, first: 1, last: messages }))
+    await b.shows(`SELECT count(*) > ${messages / 20} FROM mqin;`, /^1$/)
+    daemon.signal('SIGSTOP')
+    const before = Number(await b.sql('SELECT count(*) FROM mqin;'))
+    // A daemon that is stopped in the middle of a transaction holds the lock until it goes on.
+    const late = sql(a.database, insertNumbered({ sender: 'late', to: b, first: 1, last: 100 }), {
+      timeoutMs: 2 * frozenMs,
+    })
+    await sleep(frozenMs)
+    daemon.signal('SIGCONT')
+    await late
+    const start = performance.now()
+    await a.sentAll(60_000)
+    const tookMs = performance.now() - start
+    t.diagnostic(`${before} had arrived before; the rest took ${tookMs.toFixed(0)} ms`)
+    checkInbox(b.database, { a: messages, late: 100 })
+    equal(a.lives + b.lives, 2)
+  })
+}

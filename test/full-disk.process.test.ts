@@ -1,0 +1,57 @@
+/** A receiver whose disk is full. */
+import { equal, ok } from 'node:assert/strict'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { checkInbox, insertNumbered } from './harness/numbered.ts'
+import { Scene } from './harness/scene.ts'
+import { besideProcess, fillDisk, onSmallDisk } from './harness/small-disk.ts'
+import { until } from './harness/until.ts'
+
+const messages = 30_000
+const diskMebibytes = 80
+const freeMebibytes = 8
+const resumeMsMax = 10_000
+
+const skip = process.getuid?.() !== 0 && 'Only root can mount a small disk.'
+
+test(
+  'P5, P9: a full disk at the receiver is back-pressure, and it goes on by itself',
+  { skip },
+  async (t) => {
+    const scene = new Scene(t)
+    const directory = join(scene.directory, 'small')
+    mkdirSync(directory)
+    const a = await scene.running('a')
+    const b = await scene.running('b', {
+      database: join(directory, 'b.db'),
+      prefix: onSmallDisk(directory, diskMebibytes),
+      shellPrefix: besideProcess,
+    })
+    const empty = fillDisk(b.daemon.pid, directory, diskMebibytes - freeMebibytes)
+    await a.sql(insertNumbered({ sender: 'a', to: b, first: 1, last: messages, bytes: 500 }))
+    const reason = await a.shows(
+      'SELECT state, reason FROM mqstatus ORDER BY id LIMIT 1;',
+      /\(TINYMQ_PEER_STORE\)/,
+      30_000,
+    )
+    t.diagnostic(reason)
+    const before = Number(await b.sql('SELECT count(*) FROM mqin;'))
+    ok(before > 0 && before < messages)
+    ok(Number(await a.sql('SELECT count(*) FROM mqout;')) >= messages - before)
+
+    empty()
+    const start = performance.now()
+    const what = 'more to arrive after space has returned'
+    await until({ what, withinMs: resumeMsMax }, async () => {
+      return Number(await b.sql('SELECT count(*) FROM mqin;')) > before
+    })
+    const wentOnMs = performance.now() - start
+    t.diagnostic(`${before} fitted; it went on ${wentOnMs.toFixed(0)} ms after there was space`)
+    await a.sentAll(60_000)
+    const copy = join(scene.directory, 'b-copy.db')
+    await b.sql(`VACUUM INTO '${copy}';`)
+    checkInbox(copy, { a: messages })
+    equal(await b.sql('PRAGMA integrity_check;'), 'ok')
+  },
+)

@@ -1,0 +1,54 @@
+/**
+ * What one test puts up: a directory, machines, relays. All of it goes away with the test, the last
+ * first, and a daemon that has ended without being asked to fails it.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import { freePort } from './free-port.ts'
+import { LossyRelay, type Impairment } from './lossy-relay.ts'
+import { Machine, type Destination, type MachineOptions } from './machine.ts'
+import { SilentAddress } from './silent-address.ts'
+
+export class Scene {
+  readonly directory: string
+  readonly #stack = new AsyncDisposableStack()
+
+  constructor(t: TestContext) {
+    t.after(async () => this.#stack.disposeAsync())
+    this.directory = mkdtempSync(join(tmpdir(), 'tinymq-process-'))
+    this.#stack.defer(() => rmSync(this.directory, { recursive: true, force: true }))
+  }
+
+  /** A machine whose daemon is not running yet. */
+  async machine(name: string, options: Partial<MachineOptions> = {}): Promise<Machine> {
+    const database = join(this.directory, `${name}.db`)
+    const port = options.port ?? (await freePort())
+    return this.#stack.use(new Machine({ name, host: '127.0.0.1', database, ...options, port }))
+  }
+
+  /** A machine whose daemon runs. */
+  async running(name: string, options: Partial<MachineOptions> = {}): Promise<Machine> {
+    const machine = await this.machine(name, options)
+    await machine.start()
+    return machine
+  }
+
+  /** A way to `target` that treats datagrams badly, in both directions. */
+  async relayTo(target: Machine, impairment: Impairment): Promise<LossyRelay> {
+    const port = await freePort()
+    const { host, port: targetPort } = target
+    const relay = new LossyRelay({ port, target: { host, port: targetPort }, impairment })
+    this.#stack.use(relay)
+    await relay.listening()
+    return relay
+  }
+
+  /** `destination` swallows datagrams until it is closed. */
+  async silence(destination: Destination): Promise<SilentAddress> {
+    const silence = this.#stack.use(new SilentAddress())
+    await silence.listen(destination)
+    return silence
+  }
+}

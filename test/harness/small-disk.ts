@@ -1,0 +1,23 @@
+/**
+ * A small file system for one machine: a tmpfs in a mount namespace that the daemon has for itself,
+ * so that it goes away with the daemon, however the test ends. It takes root and Linux.
+ */
+import { rmSync, writeFileSync } from 'node:fs'
+
+/** The words to run a program by, in a namespace where `directory` is a tmpfs of this size. */
+export function onSmallDisk(directory: string, mebibytes: number): string[] {
+  const script = `mount -t tmpfs -o size=${mebibytes}m tmpfs "$0" && exec "$@"`
+  return ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', script, directory]
+}
+
+/** The words to run another program by in the namespace of process `pid`. */
+export function besideProcess(pid: number): string[] {
+  return ['nsenter', `--mount=/proc/${pid}/ns/mnt`, '--']
+}
+
+/** A file that fills the disk of process `pid`, and a function that removes it. */
+export function fillDisk(pid: number, directory: string, mebibytes: number): () => void {
+  const ballast = `/proc/${pid}/root${directory}/ballast`
+  writeFileSync(ballast, Buffer.alloc(mebibytes * 1_048_576))
+  return () => rmSync(ballast)
+}

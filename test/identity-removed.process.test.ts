@@ -1,0 +1,55 @@
+/** Databases that are removed, on real files. */
+import { equal, notEqual } from 'node:assert/strict'
+import { test } from 'node:test'
+import { removals } from './harness/copies.ts'
+import { checkInbox, insertNumbered, range } from './harness/numbered.ts'
+import { Scene } from './harness/scene.ts'
+
+const originSql = "SELECT hex(value) FROM mqmeta WHERE key = 'origin';"
+
+for (const [how, remove] of Object.entries(removals)) {
+  test(`P3, P10: a receiver's database removed ${how}: PEER_REPLACED`, async (t) => {
+    const scene = new Scene(t)
+    const [a, b] = [await scene.running('a'), await scene.running('b')]
+    await a.sql(insertNumbered({ sender: 'a', to: b, first: 1, last: 10 }))
+    await a.sentAll(10_000)
+    a.daemon.signal('SIGSTOP')
+    await a.sql(insertNumbered({ sender: 'a', to: b, first: 11, last: 20 }))
+
+    await remove(b)
+    a.daemon.signal('SIGCONT')
+    await a.sentAll(20_000)
+    checkInbox(b.database, { a: range(11, 20) })
+    equal(await a.sql('SELECT code FROM mqevent;'), 'PEER_REPLACED')
+    equal(await a.sql("SELECT event FROM mqpeers WHERE direction = 'out';"), 'PEER_REPLACED')
+    await a.logs('PEER_REPLACED')
+  })
+
+  test(`P3, P10: a sender's database removed ${how}: another sender`, async (t) => {
+    const scene = new Scene(t)
+    const [a, b] = [await scene.running('a'), await scene.running('b')]
+    await a.sql(insertNumbered({ sender: 'a', to: b, first: 1, last: 10 }))
+    await a.sentAll(10_000)
+    const origin = await a.sql(originSql)
+    await b.daemon.stop()
+    await a.sql(insertNumbered({ sender: 'gone', to: b, first: 1, last: 10 }))
+
+    await remove(a)
+    notEqual(await a.sql(originSql), origin)
+    await a.sql(insertNumbered({ sender: 'anew', to: b, first: 1, last: 10 }))
+    await b.start()
+    await a.sentAll(20_000)
+    checkInbox(b.database, { a: 10, anew: 10 })
+    equal(await b.sql('SELECT count(DISTINCT origin) FROM mqsender;'), '2')
+    const mistaken = "SELECT count(*) FROM mqevent WHERE code GLOB 'SELF_*' OR code GLOB 'PEER_*';"
+    equal(await a.sql(mistaken), '0')
+  })
+}
+
+test('P10: a database that is removed under the running daemon is told in the log', async (t) => {
+  const scene = new Scene(t)
+  const a = await scene.running('a')
+  await removals['under the running daemon']?.(a)
+  equal(a.logged('database-replaced').length, 1)
+  equal(a.lives, 1)
+})

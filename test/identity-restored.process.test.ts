@@ -1,0 +1,61 @@
+/** Databases that are replaced by older copies of themselves, on real files. */
+import { equal, match } from 'node:assert/strict'
+import { test } from 'node:test'
+import { copyDatabase, restorings } from './harness/copies.ts'
+import type { Machine } from './harness/machine.ts'
+import { checkInbox, insertNumbered, range } from './harness/numbered.ts'
+import { Scene } from './harness/scene.ts'
+
+/** The operator learns of it in the log, in mqevent and in mqpeers. Resolves with the detail. */
+async function told(machine: Machine, code: string): Promise<string> {
+  const detail = await machine.shows(`SELECT detail FROM mqevent WHERE code = '${code}';`, /./)
+  const inPeers = "SELECT event, event_at FROM mqpeers WHERE direction = 'out';"
+  match(await machine.sql(inPeers), new RegExp(`^${code}\\|20\\d\\d-`))
+  await machine.logs(code)
+  return detail
+}
+
+for (const [how, restore] of Object.entries(restorings)) {
+  test(`P3, P10: a sender restored ${how}: SELF_ROLLED_BACK`, async (t) => {
+    const scene = new Scene(t)
+    const [a, b] = [await scene.running('a'), await scene.running('b')]
+    await a.sql(insertNumbered({ sender: 'a', to: b, first: 1, last: 10 }))
+    await a.sentAll(10_000)
+    await b.daemon.stop()
+    await a.sql(insertNumbered({ sender: 'a', to: b, first: 11, last: 15 }))
+    const copy = await copyDatabase(a)
+    await b.start()
+    await a.sql(insertNumbered({ sender: 'a', to: b, first: 16, last: 20 }))
+    await a.sentAll(10_000)
+    await b.daemon.stop()
+
+    await restore(a, copy)
+    equal(await a.sql('SELECT count(*) FROM mqout;'), '5')
+    await a.sql(insertNumbered({ sender: 'a', to: b, first: 101, last: 110 }))
+    await b.start()
+    await a.sentAll(20_000)
+    checkInbox(b.database, { a: [...range(1, 20), ...range(101, 110)] })
+    t.diagnostic(await told(a, 'SELF_ROLLED_BACK'))
+  })
+
+  test(`P10: a receiver restored ${how}: PEER_ROLLED_BACK with the rows`, async (t) => {
+    const scene = new Scene(t)
+    const [a, b] = [await scene.running('a'), await scene.running('b')]
+    await a.sql(insertNumbered({ sender: 'a', to: b, first: 1, last: 10 }))
+    await a.sentAll(10_000)
+    const copy = await copyDatabase(b)
+    await a.sql(insertNumbered({ sender: 'a', to: b, first: 11, last: 20 }))
+    await a.sentAll(10_000)
+    // Rows wait while it happens.
+    a.daemon.signal('SIGSTOP')
+    await a.sql(insertNumbered({ sender: 'a', to: b, first: 21, last: 30 }))
+
+    await restore(b, copy)
+    a.daemon.signal('SIGCONT')
+    await a.sentAll(20_000)
+    checkInbox(b.database, { a: [...range(1, 10), ...range(21, 30)] })
+    const detail = await told(a, 'PEER_ROLLED_BACK')
+    t.diagnostic(detail)
+    match(detail, /mqout\.id 11-20[:.]/)
+  })
+}
