@@ -3,14 +3,18 @@
  * counted up. Must never be read to decide anything.
  */
 
+import type { NodeCounters } from './protocol/node.ts'
+
 export type Counters = {
   /** Refused by the system, by its code. */
   readonly sendsFailed: { [code: string]: number }
   readonly receivesFailed: { [code: string]: number }
   namesAsked: number
-  /** Write transactions of the store, and the microseconds spent in its runs. */
+  /** Write transactions of the store, and the microseconds that it was at work. */
   commits: number
   storeBusyUs: number
+  /** Datagrams and bytes: the core counts them itself, from the beginning on each new file. */
+  core: NodeCounters | undefined
   /** Events of the core, by type. */
   readonly events: { [type: string]: number }
 }
@@ -22,6 +26,7 @@ export function createCounters(): Counters {
     namesAsked: 0,
     commits: 0,
     storeBusyUs: 0,
+    core: undefined,
     events: {},
   }
 }

@@ -1,5 +1,5 @@
 /** Daemons in one process, on real files and sockets. */
-import { deepEqual, equal, rejects } from 'node:assert/strict'
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
 import { existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -70,6 +70,8 @@ test('P3, P4: two daemons in one process pass messages both ways, in order', asy
     (await b.inbox(3)).map(({ data }) => data),
     words,
   )
+  ok((b.daemon?.counters.commits ?? 0) > 0)
+  ok((b.daemon?.counters.core?.datagramsIn ?? 0) > 0)
   deepEqual(
     (await a.inbox(3)).map(({ data }) => data),
     words.map((word) => word.toUpperCase()),

@@ -172,9 +172,11 @@ test('results of the store and events reach their places', async (context) => {
   const { core, store, events, counters } = await bench(context)
   const event = { type: 'peer-opened', from: { ip: '10.0.0.1', port: 1 } } as const
   core.decide = () => [{ type: 'event', event }]
-  store.listener?.onResults([{ type: 'superseded', session: 3 }])
+  const effort = { commits: 2, busyUs: 3_000 }
+  store.listener?.onResults([{ type: 'superseded', session: 3 }], effort)
   deepEqual(core.inputs, [{ type: 'stored', result: { type: 'superseded', session: 3 } }])
   deepEqual([events, counters.events], [[event], { 'peer-opened': 1 }])
+  deepEqual([counters.commits, counters.storeBusyUs], [2, 3_000])
 })
 
 test('P12: peers are greeted when the network has changed', async (context) => {

@@ -9,6 +9,7 @@ import type { StoreResult } from './protocol/store-port.ts'
 import { unreachable } from './protocol/assert.ts'
 import { Resolver, type Resolved } from './resolver.ts'
 import type { Peer, StoreTask } from './store/store.ts'
+import type { StoreEffort } from './store-host.ts'
 import type { StorePort } from './store-thread.ts'
 import type { UdpSocket } from './udp-socket.ts'
 
@@ -68,7 +69,7 @@ export class Driver {
       onReceiveFailed: (code) => countKind(counters.receivesFailed, code),
     })
     store.listen({
-      onResults: (results) => this.#onResults(results),
+      onResults: (results, effort) => this.#onResults(results, effort),
       onPeers: (peers) => this.#greet(peers),
     })
   }
@@ -147,7 +148,9 @@ export class Driver {
     this.feed({ type: 'greet', addresses: ports.map((port) => ({ ip, port })) })
   }
 
-  #onResults(results: readonly StoreResult[]): void {
+  #onResults(results: readonly StoreResult[], { commits, busyUs }: StoreEffort): void {
+    this.#parts.counters.commits += commits
+    this.#parts.counters.storeBusyUs += busyUs
     for (const result of results) this.feed({ type: 'stored', result })
   }
 

@@ -12,7 +12,7 @@ import type { Log } from './log.ts'
 import { NetworkWatch } from './network.ts'
 import type { Config } from './options.ts'
 import type { Address } from './protocol/node-io.ts'
-import { Node, type NodeCounters, type NodeOptions } from './protocol/node.ts'
+import { Node, type NodeOptions } from './protocol/node.ts'
 import { openStoreThread, type StorePort, type StorePortEvents } from './store-thread.ts'
 import { openUdpSocket, type UdpSocket } from './udp-socket.ts'
 
@@ -34,7 +34,6 @@ const datagramsPerBuffer = 8
 
 export class Life {
   readonly address: Address
-  readonly nodeCounters: NodeCounters
   readonly #lock: InstanceLock
   readonly #socket: UdpSocket
   readonly #driver: Driver
@@ -49,7 +48,7 @@ export class Life {
     this.#lock = lock
     this.#socket = socket
     const core = new Node(nodeOptions(config, socket), nodeEnvironment(), monotonicUs())
-    this.nodeCounters = core.counters
+    counters.core = core.counters
     const onEvent = (event: Parameters<typeof eventLine>[0]): void => log(eventLine(event))
     this.#driver = new Driver({ core, socket, store, counters, onEvent, onBug: onFatal })
     this.#network = new NetworkWatch((ips) => this.#driver.onNetwork(ips))

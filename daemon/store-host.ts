@@ -9,8 +9,11 @@ import type { Peer, Store, StoreTask } from './store/store.ts'
 import { SideConnection, type NotedEvent } from './side-connection.ts'
 import { Wake } from './wake.ts'
 
+/** What the store has done since it was last told. */
+export type StoreEffort = { readonly commits: number; readonly busyUs: number }
+
 export type StoreHostEvents = {
-  readonly onResults: (results: StoreResult[]) => void
+  readonly onResults: (results: StoreResult[], effort: StoreEffort) => void
   /** The store has something to say to the operator. */
   readonly onNoted: (events: readonly NotedEvent[]) => void
   /** The database cannot be used any more: the daemon must end. */
@@ -45,6 +48,8 @@ export class StoreHost {
   /** The next transaction may begin. */
   #readyUs = 0
   #wroteUs = Number.NEGATIVE_INFINITY
+  #commits = 0
+  #busyUs = 0
   #tailedUs = Number.NEGATIVE_INFINITY
   /** `failed`: the store must not be asked any more. */
   #state: 'open' | 'failed' | 'closed' = 'open'
@@ -103,9 +108,20 @@ export class StoreHost {
   }
 
   /** A run that has written is followed by a pause. */
-  #onRan(pauseUs: number): void {
-    this.#readyUs = nowUs() + pauseUs
-    if (pauseUs > 0) this.#wroteUs = nowUs()
+  #onRan(startUs: number, pauseUs: number): void {
+    const endUs = nowUs()
+    this.#busyUs += endUs - startUs
+    this.#readyUs = endUs + pauseUs
+    if (pauseUs === 0) return
+    this.#wroteUs = endUs
+    this.#commits++
+  }
+
+  #takeEffort(): StoreEffort {
+    const effort = { commits: this.#commits, busyUs: Math.round(this.#busyUs) }
+    this.#commits = 0
+    this.#busyUs = 0
+    return effort
   }
 
   #tellNoted(): void {
@@ -151,10 +167,11 @@ export class StoreHost {
     if (this.#state !== 'open') return false
     const tasks = this.#tasks
     this.#tasks = []
+    const startUs = nowUs()
     try {
       const results = this.#store.run(tasks, Date.now())
-      this.#onRan(this.#store.pauseUs)
-      if (results.length > 0) this.#events.onResults(results)
+      this.#onRan(startUs, this.#store.pauseUs)
+      if (results.length > 0) this.#events.onResults(results, this.#takeEffort())
       if (nowUs() - this.#tailedUs >= tailEveryUs) this.#tellNoted()
       if (this.#store.hasWork) this.#schedule()
       return results.length > 0

@@ -11,7 +11,7 @@ export function openStoreInline(path: string, events: StorePortEvents): StorePor
   const store = openStore(path)
   const host = new StoreHost(store, path, {
     ...events,
-    onResults: (results) => listener?.onResults(results),
+    onResults: (results, effort) => listener?.onResults(results, effort),
   })
   let tasks: StoreTask[] = []
   const flush = (): void => {

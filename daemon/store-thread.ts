@@ -8,13 +8,13 @@ import { Worker } from 'node:worker_threads'
 import { TinymqError } from '../sdk/errors.ts'
 import type { StoreResult } from './protocol/store-port.ts'
 import type { Peer, StoreTask } from './store/store.ts'
-import type { StoreHostEvents } from './store-host.ts'
+import type { StoreEffort, StoreHostEvents } from './store-host.ts'
 import type { ThreadMessage, ThreadRequest } from './store-worker.ts'
 import { movable } from './transfer.ts'
 
 /** Whom the store tells. */
 export type StoreListener = {
-  readonly onResults: (results: readonly StoreResult[]) => void
+  readonly onResults: (results: readonly StoreResult[], effort: StoreEffort) => void
   /** The answer to `askPeers`. */
   readonly onPeers: (peers: readonly Peer[]) => void
 }
@@ -105,7 +105,7 @@ class StoreThread implements StorePort {
   #onMessage(message: ThreadMessage): void {
     switch (message.type) {
       case 'results':
-        return this.#listener?.onResults(message.results)
+        return this.#listener?.onResults(message.results, message.effort)
       case 'peers':
         return this.#listener?.onPeers(message.peers)
       case 'noted':

@@ -8,7 +8,7 @@ import { unreachable } from './protocol/assert.ts'
 import type { StoreResult } from './protocol/store-port.ts'
 import { openStore, type Peer, type StoreTask } from './store/store.ts'
 import type { NotedEvent } from './side-connection.ts'
-import { StoreHost } from './store-host.ts'
+import { StoreHost, type StoreEffort } from './store-host.ts'
 import { movable } from './transfer.ts'
 
 export type ThreadRequest =
@@ -19,7 +19,11 @@ export type ThreadRequest =
 
 export type ThreadMessage =
   | { readonly type: 'ready' }
-  | { readonly type: 'results'; readonly results: readonly StoreResult[] }
+  | {
+      readonly type: 'results'
+      readonly results: readonly StoreResult[]
+      readonly effort: StoreEffort
+    }
   | { readonly type: 'peers'; readonly peers: readonly Peer[] }
   | { readonly type: 'noted'; readonly events: readonly NotedEvent[] }
   /** Errors lose their class on the way: these two are what a `TinymqError` is made of. */
@@ -50,9 +54,9 @@ function fail(error: unknown): void {
 
 function serve(path: string): void {
   const host = new StoreHost(openStore(path), path, {
-    onResults: (results) => {
+    onResults: (results, effort) => {
       const { items, buffers } = movable(results)
-      post({ type: 'results', results: items }, buffers)
+      post({ type: 'results', results: items, effort }, buffers)
     },
     onNoted: (events) => post({ type: 'noted', events }),
     onFailed: fail,
