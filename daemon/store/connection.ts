@@ -19,7 +19,9 @@ export class DatabaseBusy extends Error {
 }
 
 export type ConnectionOptions = {
-  /** False: a power cut may take commits back. For simulators only, which do not wait for a disk. */
+  /**
+   * False: a power cut may take commits back. For simulators only, which do not wait for a disk.
+   */
   readonly isDurable?: boolean
   /** How long a call may wait for other programs. */
   readonly busyTimeoutMs?: number

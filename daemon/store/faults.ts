@@ -1,6 +1,6 @@
 /**
- * What can go wrong with the database, sorted by what is to be done about it. Must never tell errors
- * apart by their text.
+ * What can go wrong with the database, sorted by what is to be done about it. Must never tell
+ * errors apart by their text.
  */
 import { fromSqlite, TinymqError } from '../../sdk/errors.ts'
 import { sqliteCode } from './connection.ts'

@@ -1,6 +1,6 @@
 /**
- * Puts messages into `mqin`, as the bytes that they are. Must never let a trigger or an index of the
- * inbox's owner do more harm than to refuse its own row.
+ * Puts messages into `mqin`, as the bytes that they are. Must never let a trigger or an index of
+ * the inbox's owner do more harm than to refuse its own row.
  */
 import type BetterSqlite3 from 'better-sqlite3'
 import type { Message } from '../protocol/record.ts'

@@ -1,6 +1,6 @@
 /**
- * The inbound half of the store: one receiving session for each stream, from bytes to rows of `mqin`.
- * Must never answer for a row, or move a watermark, but in the transaction that inserts it.
+ * The inbound half of the store: one receiving session for each stream, from bytes to rows of
+ * `mqin`. Must never answer for a row, or move a watermark, but in the transaction that inserts it.
  */
 import type BetterSqlite3 from 'better-sqlite3'
 import { assert } from '../protocol/assert.ts'
@@ -205,9 +205,9 @@ export class Inbox {
   #tellIfRestored(sender: Sender, { confirmed, host, port }: Work<'accept'>, turn: Turn): void {
     if (confirmed <= sender.watermark) return
     const detail =
-      `This sender's messages ${sender.watermark + 1} to ${confirmed} were confirmed, and are not ` +
-      'in this database: it was restored from a backup, or is another one than the sender knew. ' +
-      "The sender's events say which they are."
+      `This sender's messages ${sender.watermark + 1} to ${confirmed} were confirmed, and are ` +
+      'not in this database: it was restored from a backup, or is another one than the sender knew.' +
+      " The sender's events say which they are."
     this.#parts.events.add({ code: 'INBOX_ROLLED_BACK', host, port, detail }, turn.nowMs)
   }
 

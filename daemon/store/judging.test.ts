@@ -80,7 +80,7 @@ test('rule 5: a restored sender begins anew, and nothing comes twice', (t) => {
   deepEqual(sender.all("SELECT value FROM mqmeta WHERE key = 'incarnation'"), [{ value: 2 }])
 })
 
-test('rule 6: two copies of one database are told apart, and each delivers what is its own', (t) => {
+test('rule 6: two copies of a database are told apart, and each delivers what is its own', (t) => {
   const pair = pairOf(t)
   const { world, sender, receiver } = pair
   deliver(pair, 'a')
@@ -116,7 +116,7 @@ test('rule 7: rows that are at the peer already are freed by its OPENED', (t) =>
   deepEqual(sender.all('SELECT id FROM mqout'), [])
 })
 
-test('rule 9: a row as old as what the peer has forgotten holds the lane until its operator says', (t) => {
+test('rule 9: a row as old as what the peer has forgotten holds the lane for its operator', (t) => {
   const { sender } = pairOf(t)
   sender.user.exec(
     "INSERT INTO mqout (host, token, created_at, data) VALUES ('b', 'token', 500, 'old')",

@@ -1,6 +1,7 @@
 /**
- * Applies what the rules of PROTOCOL §7.3 find: begins new streams, tells the operator, frees what the
- * peer has. Must never be wrong silently: whatever a rule notices is an event with the facts in it.
+ * Applies what the rules of PROTOCOL §7.3 find: begins new streams, tells the operator, frees what
+ * the peer has. Must never be wrong silently: whatever a rule notices is an event with the facts in
+ * it.
  */
 import type BetterSqlite3 from 'better-sqlite3'
 import { unreachable } from '../protocol/assert.ts'

@@ -1,7 +1,7 @@
 /**
  * A row that is too large to be read at once, while its record leaves in slices. Holds a window of
- * its data, so that many large rows at once need no more than a window each; a window costs SQLite a
- * walk through the whole value, so it is not small. Must never change what it has begun to send.
+ * its data, so that many large rows at once need no more than a window each; a window costs SQLite
+ * a walk through the whole value, so it is not small. Must never change what it has begun to send.
  */
 import type { Sha256 } from '../protocol/chain.ts'
 import {

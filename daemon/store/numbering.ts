@@ -1,7 +1,7 @@
 /**
  * Gives rows their sequences. A row gets one in a durable commit before its first byte leaves (P1),
- * and only when a session with the peer stands (P7). Must never number a row twice, nor one that the
- * peer would refuse.
+ * and only when a session with the peer stands (P7). Must never number a row twice, nor one that
+ * the peer would refuse.
  */
 import type { Connection } from './connection.ts'
 import type { Lane, Lanes } from './lanes.ts'
@@ -97,7 +97,8 @@ export class Numbering {
   }
 
   tooLarge(limits: PeerLimits): Refusal {
-    const reason = `the peer takes messages of at most ${limits.bodyBytesMax} bytes, with token and headers`
+    const most = `${limits.bodyBytesMax} bytes`
+    const reason = `the peer takes messages of at most ${most}, with token and headers`
     return { code: 'TINYMQ_PEER_LIMIT', reason, retryAfterMs: peerLimitPauseMs }
   }
 

@@ -1,6 +1,6 @@
 /**
- * Reads rows of `mqout` as they must travel: data as the bytes that it has in the file, whatever they
- * are. Must never read more of a large row than it is asked for.
+ * Reads rows of `mqout` as they must travel: data as the bytes that it has in the file, whatever
+ * they are. Must never read more of a large row than it is asked for.
  */
 import type BetterSqlite3 from 'better-sqlite3'
 import type { Message } from '../protocol/record.ts'
@@ -43,7 +43,8 @@ type RawRow = [
 // The uid and the data come as one value: each value that is a blob costs as much as the rest of a
 // row. `||` joins bytes as they are, in a database in UTF-8.
 const columns = `o.id, o.created_at, typeof(o.data) <> 'blob', o.token, o.headers, o.bytes,
-  CASE WHEN o.bytes <= ${sliceBytes} THEN CAST(o.uid || CAST(o.data AS BLOB) AS BLOB) ELSE o.uid END`
+  CASE WHEN o.bytes <= ${sliceBytes}
+    THEN CAST(o.uid || CAST(o.data AS BLOB) AS BLOB) ELSE o.uid END`
 
 const isNotParked = 'NOT EXISTS (SELECT 1 FROM mqparked AS p WHERE p.id = o.id AND p.uid = o.uid)'
 

@@ -180,7 +180,7 @@ test('a row that is too large for the peer is parked before it gets a number', (
   match(String(sender.all('SELECT reason FROM mqparked')[0]?.['reason']), /at most 400 bytes/)
 })
 
-test('a numbered row that is too large for the peer now is parked, and its number is skipped', (t) => {
+test('a numbered row that has become too large for the peer is parked and skipped', (t) => {
   const { sender } = pairOf(t)
   insert(sender, 'b', 'x'.repeat(500))
   insert(sender, 'b', 'small')

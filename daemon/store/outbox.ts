@@ -1,7 +1,7 @@
 /**
- * The outbound half of the store: one reading session for each lane, from the stream's name to bytes
- * of records. Must never hand over a row that is not numbered on disk, nor one under another number
- * than before.
+ * The outbound half of the store: one reading session for each lane, from the stream's name to
+ * bytes of records. Must never hand over a row that is not numbered on disk, nor one under another
+ * number than before.
  */
 import { unreachable } from '../protocol/assert.ts'
 import type { Sha256 } from '../protocol/chain.ts'
@@ -369,8 +369,8 @@ export class Outbox {
   #hold(session: OutboundSession, row: OutboxRow, { nowMs, emit }: Turn): void {
     const { lane, host, port } = session.lane.address
     const reason =
-      `row ${row.id} may have been delivered before this database was restored or copied, and the ` +
-      'peer has forgotten: delete the rows that must not arrive twice, then ' +
+      `row ${row.id} may have been delivered before this database was restored or copied, and ` +
+      'the peer has forgotten: delete the rows that must not arrive twice, then ' +
       `UPDATE mqlane SET wish = 'resend' WHERE id = ${lane}`
     this.#parts.events.add({ code: 'AMBIGUOUS', host, port, detail: reason }, nowMs)
     const verdict = { type: 'hold', code: ambiguousCode, reason } as const

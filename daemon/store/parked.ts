@@ -1,8 +1,8 @@
 /**
- * Rows set aside because the peer refuses them (`mqparked`), and rows that the numbering by id would
- * overlook (`mqlate`). A row leaves the first for the second (a trigger does it), and the second
- * when it is numbered. Must never lose one of them on the way: "up to mqlane.numbered_id every row
- * is numbered, parked or in mqlate".
+ * Rows set aside because the peer refuses them (`mqparked`), and rows that the numbering by id
+ * would overlook (`mqlate`). A row leaves the first for the second (a trigger does it), and the
+ * second when it is numbered. Must never lose one of them on the way: "up to mqlane.numbered_id
+ * every row is numbered, parked or in mqlate".
  */
 import type BetterSqlite3 from 'better-sqlite3'
 import type { LaneId } from '../protocol/store-port.ts'

@@ -1,7 +1,7 @@
 /**
- * `mqpart`: what has come of a large body, so that it need not stay in memory, and need not come again
- * (PROTOCOL §6.3). Must never offer the parts of a body without a digest to a new session: nothing
- * would tell that the rest is another body's.
+ * `mqpart`: what has come of a large body, so that it need not stay in memory, and need not come
+ * again (PROTOCOL §6.3). Must never offer the parts of a body without a digest to a new session:
+ * nothing would tell that the rest is another body's.
  */
 import type BetterSqlite3 from 'better-sqlite3'
 import { needsDigest } from '../protocol/record.ts'

@@ -1,6 +1,6 @@
 /**
- * One batch of numbered rows, as `mqrun` keeps it: which row has which sequence. Must never touch the
- * database.
+ * One batch of numbered rows, as `mqrun` keeps it: which row has which sequence. Must never touch
+ * the database.
  */
 import { assert } from '../protocol/assert.ts'
 
@@ -97,8 +97,9 @@ export class Run {
   }
 
   /**
-   * The row at `sequence` is set aside: its sequence goes to a uid that no row has, so that an older
-   * copy of this database, in which the row still has the sequence, does not take it for delivered.
+   * The row at `sequence` is set aside: its sequence goes to a uid that no row has, so that an
+   * older copy of this database, in which the row still has the sequence, does not take it for
+   * delivered.
    */
   give(sequence: number, filler: Uint8Array): void {
     this.strike(sequence)

@@ -94,7 +94,9 @@ export class Runs {
     return this.open(lane).find(({ first, last }) => first <= sequence && sequence <= last)
   }
 
-  /** Whether each sequence that is given and not confirmed has its row. Only people can undo that. */
+  /**
+   * Whether each sequence that is given and not confirmed has its row. Only people can undo that.
+   */
   isComplete(lane: Lane): boolean {
     let next = lane.confirmed + 1
     for (const { first, last } of this.open(lane)) {

@@ -1,7 +1,7 @@
 /**
- * Finds lanes that have rows, with ten million of them or none: by the newest rows when there are few
- * new ones, else by leaping from lane to lane through the index (a tour). A look that finds nothing
- * changed costs a few microseconds. Must never read data, nor write before it has looked.
+ * Finds lanes that have rows, with ten million of them or none: by the newest rows when there are
+ * few new ones, else by leaping from lane to lane through the index (a tour). A look that finds
+ * nothing changed costs a few microseconds. Must never read data, nor write before it has looked.
  */
 import type BetterSqlite3 from 'better-sqlite3'
 import type { LaneAddress, LaneId, StoreResult } from '../protocol/store-port.ts'
@@ -99,8 +99,8 @@ export class Scanner {
   }
 
   /**
-   * We have written ourselves: no version tells of that, and a trigger of the inbox's owner may have
-   * put rows into mqout on the way.
+   * We have written ourselves: no version tells of that, and a trigger of the inbox's owner may
+   * have put rows into mqout on the way.
    */
   onCommitted(): void {
     this.#version = -1
@@ -170,8 +170,8 @@ export class Scanner {
   }
 
   /**
-   * Rows that were deleted after they were numbered, in a lane without a session and without any row:
-   * nobody will ask the peer about them. Then they count as cancelled.
+   * Rows that were deleted after they were numbered, in a lane without a session and without any
+   * row: nobody will ask the peer about them. Then they count as cancelled.
    */
   #settle(present: ReadonlyMap<LaneId, LaneAddress>): void {
     const { connection, hasSession } = this.#parts
@@ -263,7 +263,8 @@ export class Scanner {
   }
 }
 
-export const newRowsSql = `SELECT id, host, port FROM mqout WHERE id > ? ORDER BY id LIMIT ${newRowsMax + 1}`
+export const newRowsSql = `SELECT id, host, port FROM mqout WHERE id > ?
+  ORDER BY id LIMIT ${newRowsMax + 1}`
 export const firstPlaceSql = 'SELECT host, port FROM mqout ORDER BY host, port LIMIT 1'
 const strikeAllSql = 'UPDATE mqrun SET ids = zeroblob(count * 8) WHERE lane = ? AND done_at IS NULL'
 export const nextPlaceSql = `SELECT host, port FROM mqout WHERE (host, port) > (?, ?)

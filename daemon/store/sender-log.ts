@@ -1,6 +1,6 @@
 /**
- * `mqlog`: the uids of what was delivered, for rule 8 of PROTOCOL §7.4, and its retention. Must never
- * forget a uid without keeping how new its message was: that is what rule 9 (§7.5) asks for.
+ * `mqlog`: the uids of what was delivered, for rule 8 of PROTOCOL §7.4, and its retention. Must
+ * never forget a uid without keeping how new its message was: that is what rule 9 (§7.5) asks for.
  */
 import type BetterSqlite3 from 'better-sqlite3'
 import type { Connection } from './connection.ts'

@@ -77,7 +77,10 @@ export class Senders {
     return this.findOrCreate(key, stream, origin)
   }
 
-  /** All streams of one database. More than one: it was restored, copied, or has been to a copy of us. */
+  /**
+   * All streams of one database. More than one: it was restored, copied, or has been to a copy of
+   * us.
+   */
   ofOrigin(origin: Uint8Array): Sender[] {
     return this.#ofOrigin.all(origin).map((row) => this.#senderOf(row))
   }

@@ -1,7 +1,7 @@
 /**
- * The store: works through what the core and the driver ask, one transaction a call, and answers only
- * when that transaction is on disk. Must never wait, hold a lock between two calls, or try a sync
- * again that has failed.
+ * The store: works through what the core and the driver ask, one transaction a call, and answers
+ * only when that transaction is on disk. Must never wait, hold a lock between two calls, or try a
+ * sync again that has failed.
  */
 import { unreachable } from '../protocol/assert.ts'
 import type { LaneId, StoreResult, StoreWork } from '../protocol/store-port.ts'
@@ -121,8 +121,8 @@ export class Store {
   }
 
   /**
-   * Takes `tasks` behind what is left over, and works through as much as one transaction holds: some
-   * 2,000 rows or 1 MiB. What does not write needs no transaction.
+   * Takes `tasks` behind what is left over, and works through as much as one transaction holds:
+   * some 2,000 rows or 1 MiB. What does not write needs no transaction.
    * @returns the answers, which are on disk.
    * @throws TinymqError when the database cannot be used any more; the process must end.
    */

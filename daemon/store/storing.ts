@@ -1,6 +1,7 @@
 /**
- * Makes messages and skips of one stream durable: rows, log, watermark and chain move together. Must
- * never store a message twice that any stream of its origin has brought before (PROTOCOL §7.4).
+ * Makes messages and skips of one stream durable: rows, log, watermark and chain move together.
+ * Must never store a message twice that any stream of its origin has brought before (PROTOCOL
+ * §7.4).
  */
 import type { Message } from '../protocol/record.ts'
 import type { Connection } from './connection.ts'
@@ -19,8 +20,8 @@ export class Storing {
   readonly #seen: Seen
   readonly #rows: InboxRows
   /**
-   * Senders whose row made a trigger roll back the whole transaction (RAISE(ROLLBACK)), and which row
-   * that was, once it is known.
+   * Senders whose row made a trigger roll back the whole transaction (RAISE(ROLLBACK)), and which
+   * row that was, once it is known.
    */
   readonly #suspects = new Map<SenderId, { sequence: number | undefined; reason: string }>()
 

@@ -1,8 +1,8 @@
 /**
  * How long the database must be left to other writers. A foreign program that finds it locked looks
- * again after sleeps that grow to 100 ms, some fifty times within its `.timeout 5000`, and each look
- * hits or misses by chance. So what counts is the part of the time that the lock is held, not how
- * long one transaction is. Must never wait itself: the caller does.
+ * again after sleeps that grow to 100 ms, some fifty times within its `.timeout 5000`, and each
+ * look hits or misses by chance. So what counts is the part of the time that the lock is held, not
+ * how long one transaction is. Must never wait itself: the caller does.
  */
 
 /**

@@ -1,6 +1,6 @@
 /**
- * A database with its store, and the people and programs that use the same file. Its process can die
- * at any moment, its file can be copied, restored or removed. Must never be used outside tests.
+ * A database with its store, and the people and programs that use the same file. Its process can
+ * die at any moment, its file can be copied, restored or removed. Must never be used outside tests.
  */
 import { copyFileSync, rmSync } from 'node:fs'
 import BetterSqlite3 from 'better-sqlite3'

@@ -24,7 +24,9 @@ type Sent = {
   readonly id: number
   /** It may be missing: its owner deleted it, or a restore took it back. */
   isExcused: boolean
-  /** It may come behind rows with higher ids: rerouted, refused for a while, or with an id by hand. */
+  /**
+   * It may come behind rows with higher ids: rerouted, refused for a while, or with an id by hand.
+   */
   isDisplaced: boolean
 }
 
