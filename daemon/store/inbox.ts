@@ -206,8 +206,8 @@ export class Inbox {
     if (confirmed <= sender.watermark) return
     const detail =
       `This sender's messages ${sender.watermark + 1} to ${confirmed} were confirmed, and are ` +
-      'not in this database: it was restored from a backup, or is another one than the sender knew.' +
-      " The sender's events say which they are."
+      'not in this database: it was restored from a backup, or is another one than the sender ' +
+      "knew. The sender's events say which they are."
     this.#parts.events.add({ code: 'INBOX_ROLLED_BACK', host, port, detail }, turn.nowMs)
   }
 
