@@ -1,7 +1,7 @@
 /**
- * A second connection to the database, for what is not the store's business: it reads what the store
- * adds to `mqevent`, and puts the traces of a file in order that was replaced while it was in use.
- * Must never write a table, nor keep a read open.
+ * A second connection to the database, for what is not the store's business: it reads what the
+ * store adds to `mqevent`, and puts the traces of a file in order that was replaced while it was in
+ * use. Must never write a table, nor keep a read open.
  */
 import { renameSync, statSync, unlinkSync } from 'node:fs'
 import Database from 'better-sqlite3'
@@ -53,10 +53,10 @@ export class SideConnection {
   }
 
   /**
-   * Another file is at the path, or none. SQLite would take the old one's -wal and -shm, which are still
-   * there, for the new one's, and mix two databases: so the old file gets what its -wal holds, and
-   * the two leave the path. Programs that have the old file open keep it to themselves. The store
-   * must be closed already.
+   * Another file is at the path, or none. SQLite would take the old one's -wal and -shm, which are
+   * still there, for the new one's, and mix two databases: so the old file gets what its -wal
+   * holds, and the two leave the path. Programs that have the old file open keep it to themselves.
+   * The store must be closed already.
    * @returns the name that the -wal has now, if there was something in it that could not be saved.
    */
   closeReplaced(): string | undefined {

@@ -1,5 +1,6 @@
 /**
- * The store behind the same port without a thread, for small tests: an fsync stalls everything here.
+ * The store behind the same port without a thread, for small tests: an fsync stalls everything
+ * here.
  */
 import { openStore, type StoreTask } from './store/store.ts'
 import { StoreHost } from './store-host.ts'

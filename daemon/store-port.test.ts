@@ -121,7 +121,7 @@ for (const { name, openPort } of ports) {
     await rejects(openPort(path, events), { name: 'TinymqError', code: 'TINYMQ_NOT_A_DATABASE' })
   })
 
-  test(`P10, ${name}: what the old file's -wal holds is not mixed into the new`, async (context) => {
+  test(`P10, ${name}: the -wal of the old file is not mixed into the new`, async (context) => {
     const [path, listener, port] = await opened(context)
     // A program of somebody else's that has the old file open, and keeps it.
     const app = new Database(path)

@@ -101,7 +101,7 @@ export class Wake {
   #glance(): void {
     this.#glancesLeft--
     Atomics.wait(this.#pause, 0, 0, glanceMs)
-    if (this.#options.look()) this.#glancesLeft = 0
+    if (this.#options.look() || !this.#options.isQuiet()) this.#glancesLeft = 0
     if (this.#glancesLeft > 0) this.#glanceTimer = setImmediate(() => this.#glance())
   }
 
