@@ -34,6 +34,7 @@ import {
   pathProbeLossMin,
   pathProbeWindowPart,
   shortPathWindowBytes,
+  shortPathWindowPackets,
   slowStartUse,
   velocityMax,
   windowInitialPackets,
@@ -178,7 +179,9 @@ export class Congestion {
     if (!this.#queue.hasSample) this.#nearEmptyAtUs = nowUs
     this.#queue.onSample(rttUs, smoothedRttUs, nowUs)
     this.#loss.onRtt(rttUs)
-    if (this.#queue.isNearEmpty) this.#nearEmptyAtUs = nowUs
+    const delivered = this.#bandwidth.bytesPerSecond
+    const packetUs = delivered === undefined ? 0 : (this.#packetBytes * 1e6) / delivered
+    if (this.#queue.isNearEmpty(packetUs)) this.#nearEmptyAtUs = nowUs
   }
 
   #onRoundEnded(smoothedRttUs: number, nowUs: number): void {
@@ -239,13 +242,14 @@ export class Congestion {
   #moveWindow(acked: PacketsAcked): void {
     const delta = this.#mode.type === 'competitive' ? this.#mode.delta : copaDelta
     const targetBytesPerUs = this.#stepBytes() / (delta * this.#queue.queueUs)
+    const usedBytes = acked.inFlightBytes + acked.ackedBytes
     const isBelow = this.#windowBytes / this.#queue.standingRttUs <= targetBytesPerUs
     if (this.#phase.type === 'slow-start') {
       if (isBelow) {
         if (acked.nowUs - this.#phase.doubledAtUs < acked.smoothedRttUs) return
         this.#phase.doubledAtUs = acked.nowUs
         // A window far beyond what the pacer lets out means nothing.
-        if (acked.inFlightBytes >= slowStartUse * this.#windowBytes) this.#windowBytes *= 2
+        if (usedBytes >= slowStartUse * this.#windowBytes) this.#windowBytes *= 2
         return
       }
       this.#phase = { type: 'steady' }
@@ -255,7 +259,7 @@ export class Congestion {
     if (!isBelow) {
       this.#windowBytes -= Math.min(stepBytes, acked.ackedBytes / 2)
       this.#windowBytes = Math.max(this.#windowMinBytes(), this.#windowBytes)
-    } else if (acked.inFlightBytes >= this.#windowBytes / 2) {
+    } else if (usedBytes >= this.#windowBytes / 2) {
       // A window that is not used, because of the pacer or for want of data, proves nothing and
       // does not grow.
       this.#windowBytes += Math.min(stepBytes, acked.ackedBytes)
@@ -314,7 +318,7 @@ export class Congestion {
 
   #windowMinBytes(): number {
     if (!this.#queue.isShortPath) return this.#windowOf(windowMinPackets)
-    return Math.max(shortPathWindowBytes, windowSmallPackets * this.#packetBytes)
+    return Math.max(shortPathWindowBytes, shortPathWindowPackets * this.#packetBytes)
   }
 
   /** Copa counts in packets; so few large ones would fill the socket's buffer. */

@@ -60,9 +60,13 @@ export class QueueDelay {
     return Math.max(queueDelayUsMin, this.#standing.best - this.#minRttUs - noiseUs)
   }
 
-  /** The queue is empty, or nearly so beside its height of the last four round trips. */
-  get isNearEmpty(): boolean {
-    return this.queueUs < nearEmptyPart * (this.#peak.best - this.#minRttUs) + nearEmptyUs
+  /**
+   * The queue is empty, or nearly so beside its height of the last four round trips and beside
+   * `packetUs`, the time that one packet takes at our rate.
+   */
+  isNearEmpty(packetUs: number): boolean {
+    const heightUs = this.#peak.best - this.#minRttUs
+    return this.queueUs < nearEmptyPart * heightUs + Math.max(nearEmptyUs, packetUs)
   }
 
   /** By how much the slowest packet of the last ten seconds was slower than the empty path. */

@@ -222,7 +222,7 @@ export const referenceProbePackets = 60
  * it is probed for nothing.
  */
 export const emptyPathSlack = 0.03
-export const emptyPathSlackUs = 500
+export const emptyPathSlackUs = 1_000
 
 /**
  * After so long without anything in flight the path is measured anew. Longer: bursts by stale
@@ -292,8 +292,9 @@ export const slowStartUse = 0.3
  * go unseen. Smaller: noise starves loopback.
  */
 export const shortPathUs = 1_000
-export const shortPathNoiseUs = 400
+export const shortPathNoiseUs = 1_000
 export const shortPathWindowBytes = 32_768
+export const shortPathWindowPackets = 8
 
 /**
  * Copa's packet where packets are larger. Larger: four of them overflow a socket buffer of 200 KB.
