@@ -73,6 +73,8 @@ export class Lanes {
   readonly #connection: Connection
   readonly #environment: StoreEnvironment
   readonly #insert: BetterSqlite3.Statement<[string, number, string, Uint8Array]>
+  readonly #dropRuns: BetterSqlite3.Statement<[LaneId]>
+  readonly #detachRuns: BetterSqlite3.Statement<[LaneId]>
   readonly #select: BetterSqlite3.Statement<[LaneId], LaneRow>
   readonly #update: BetterSqlite3.Statement<LaneUpdate>
   readonly #find: BetterSqlite3.Statement<[string, number, string], LaneId>
@@ -87,6 +89,10 @@ export class Lanes {
     this.#insert = connection.prepareChange(
       'INSERT INTO mqlane (host, port, key, stream) VALUES (?, ?, ?, ?)',
     )
+    this.#dropRuns = connection.prepareChange(
+      'DELETE FROM mqrun WHERE lane = ? AND done_at IS NULL',
+    )
+    this.#detachRuns = connection.prepareChange('UPDATE mqrun SET lane = NULL WHERE lane = ?')
     this.#select = connection.prepare(
       `SELECT id, host, port, key, stream, peer, confirmed, numbered, chain, numbered_id,
          released_at
@@ -121,6 +127,9 @@ export class Lanes {
     this.#insert.run(host, port, '', this.newStream())
     const created = this.find(host, port)
     assert(created !== undefined, 'A lane that was inserted is there.')
+    // Somebody has deleted a lane that had this id: its runs are not of this one.
+    this.#dropRuns.run(created.lane)
+    this.#detachRuns.run(created.lane)
     return created
   }
 

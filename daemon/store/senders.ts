@@ -45,6 +45,8 @@ export class Senders {
   readonly #log: SenderLog
   readonly #find: BetterSqlite3.Statement<[string, Uint8Array], SenderRow>
   readonly #insert: BetterSqlite3.Statement<[Uint8Array, Uint8Array, string]>
+  readonly #dropLog: BetterSqlite3.Statement<[SenderId]>
+  readonly #dropParts: BetterSqlite3.Statement<[SenderId]>
   readonly #touch: BetterSqlite3.Statement<[string, number, number, SenderId]>
   readonly #update: BetterSqlite3.Statement<Update>
   readonly #ofOrigin: BetterSqlite3.Statement<[Uint8Array], SenderRow>
@@ -60,6 +62,8 @@ export class Senders {
     this.#insert = connection.prepareChange(
       'INSERT INTO mqsender (origin, stream, key) VALUES (?, ?, ?)',
     )
+    this.#dropLog = connection.prepareChange('DELETE FROM mqlog WHERE sender = ?')
+    this.#dropParts = connection.prepareChange('DELETE FROM mqpart WHERE sender = ?')
     this.#touch = connection.prepareChange(
       'UPDATE mqsender SET host = ?, port = ?, seen_at = ? WHERE id = ?',
     )
@@ -73,7 +77,10 @@ export class Senders {
   findOrCreate(key: string, stream: Uint8Array, origin: Uint8Array): Sender {
     const row = this.#find.get(key, stream)
     if (row !== undefined) return this.#senderOf(row)
-    this.#insert.run(origin, stream, key)
+    const id = Number(this.#insert.run(origin, stream, key).lastInsertRowid)
+    // Somebody has deleted a sender that had this id: what is left of it is not of this one.
+    this.#dropLog.run(id)
+    this.#dropParts.run(id)
     return this.findOrCreate(key, stream, origin)
   }
 
