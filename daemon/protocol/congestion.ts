@@ -20,7 +20,7 @@ import { QueueDelay } from './queue-delay.ts'
 import {
   competitiveAfterRtts,
   competitiveBackoff,
-  competitiveStep,
+  competitiveStepUs,
   copaDelta,
   copaDeltaMin,
   copaStepBytesMax,
@@ -234,7 +234,7 @@ export class Congestion {
       this.#mode.steppedAtUs = nowUs
       this.#mode.delta = Math.max(
         copaDeltaMin,
-        1 / (1 / this.#mode.delta + Math.max(1, smoothedRttUs / competitiveStep)),
+        1 / (1 / this.#mode.delta + Math.max(1, smoothedRttUs / competitiveStepUs)),
       )
     }
   }

@@ -96,6 +96,15 @@ export const persistentCongestionPtos = 3
 export const copaDelta = 0.25
 
 /**
+ * In competitive mode 1 / delta grows by one for each 50 ms, and by at least one in a round trip; a
+ * loss halves it. By time and not by round trips alone, because CUBIC grows by time: with one a
+ * round trip it takes five sixths of a link of 100 ms. Faster growth, smaller backoff: it crushes
+ * loss-based flows. Slower, larger: they crush it.
+ */
+export const competitiveStepUs = 50_000
+export const competitiveBackoff = 2
+
+/**
  * Lowest delta in competitive mode. Lower: it takes a crowded link for itself. Higher: loss-based
  * flows win.
  */
@@ -275,9 +284,6 @@ export const blackHoleSilentPtos = 2
  * again.
  */
 export const blackHoleCooldownUs = 60_000_000
-
-export const competitiveStep = 50_000
-export const competitiveBackoff = 2
 
 /**
  * Slow start doubles a window only if so much of it is used. More: slow. Less: a window without
