@@ -1,4 +1,5 @@
 import { deepEqual, equal, ok, throws } from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { parseConfig, type Environment } from './config.ts'
 import { optionEntries, optionsMarkdown, type Config } from './options.ts'
@@ -116,6 +117,11 @@ test('--help names every option, its default and its variable, whatever else is 
     ok(line.text.includes(row.variable), name)
     ok(optionsMarkdown().includes(`\`${row.variable}\``), name)
   }
+})
+
+test('the README shows the table of options as it is', () => {
+  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+  ok(readme.includes(optionsMarkdown()), optionsMarkdown())
 })
 
 test('nothing is read from a file or opened', () => {

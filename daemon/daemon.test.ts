@@ -1,6 +1,6 @@
 /** Daemons in one process, on real files and sockets. */
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
-import { existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, renameSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
@@ -101,6 +101,14 @@ test('one database has one daemon, and the next when that one has stopped', asyn
   await rejects(startDaemon({ port: 0, database: a.path }), { code: 'TINYMQ_ALREADY_RUNNING' })
   await first.stop()
   await a.start()
+})
+
+test('one database has one daemon, whatever links lead to it', async (context) => {
+  const a = new Machine(context, 'a')
+  await a.start()
+  symlinkSync(a.path, `${a.path}-link`)
+  const database = `${a.path}-link`
+  await rejects(startDaemon({ port: 0, database }), { code: 'TINYMQ_ALREADY_RUNNING' })
 })
 
 test('a start that fails leaves nothing open', async (context) => {

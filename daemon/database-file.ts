@@ -3,8 +3,8 @@
  * that was put in its place is ready. Must never open the file: closing it again would drop
  * SQLite's locks on it.
  */
-import { accessSync, constants, statSync, type Stats } from 'node:fs'
-import { dirname } from 'node:path'
+import { accessSync, constants, existsSync, realpathSync, statSync, type Stats } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { TinymqError } from '../sdk/errors.ts'
 import { StartError } from './start-error.ts'
@@ -48,6 +48,12 @@ function refuseUnwritable(path: string, kind: string, { uid, gid, mode }: Stats)
     const sentence = `The ${kind} ${path} cannot be written: ${owner}; ${self()}.`
     throw new TinymqError('TINYMQ_READ_ONLY', sentence, { cause })
   }
+}
+
+/** Where the file is, or will be, whatever links lead there: the name that two daemons agree on. */
+export function realPath(path: string): string {
+  if (existsSync(path)) return realpathSync(path)
+  return join(realpathSync(dirname(path)), basename(path))
 }
 
 /** Somebody who replaces a database may do it in two steps, and a copy takes its time. */

@@ -28,8 +28,10 @@ export function lockInstance(databasePath: string): InstanceLock {
 function openLock(path: string): Database.Database {
   try {
     return new Database(path, { timeout: 0 })
-  } catch (error) {
-    throw fromSqlite(error)
+  } catch (cause) {
+    const error = fromSqlite(cause)
+    if (!(error instanceof TinymqError)) throw error
+    throw new TinymqError(error.code, `${path}: ${error.message}`, { cause })
   }
 }
 

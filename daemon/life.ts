@@ -4,7 +4,7 @@
  */
 import type { Counters } from './counters.ts'
 import { nodeEnvironment } from './crypto.ts'
-import { checkPlace } from './database-file.ts'
+import { checkPlace, realPath } from './database-file.ts'
 import { Driver, monotonicUs } from './driver.ts'
 import { eventLine, notedLine } from './event-lines.ts'
 import { lockInstance, type InstanceLock } from './instance-lock.ts'
@@ -59,7 +59,7 @@ export class Life {
   /** @throws StartError or TinymqError; nothing is left open then. */
   static async begin(options: LifeOptions): Promise<Life> {
     checkPlace(options.path)
-    const lock = lockInstance(options.path)
+    const lock = lockInstance(realPath(options.path))
     let socket: UdpSocket | undefined
     try {
       const { bind: ip, port } = options.config

@@ -78,7 +78,7 @@ export function exitCodeOf(error: unknown): number {
 export function describeError(error: unknown): string {
   if (error instanceof StartError) return `tinymq: ${error.message} (${error.code})`
   if (error instanceof TinymqError) {
-    return `tinymq: ${error.message} ${error.hint} (${error.code})`
+    return `tinymq: ${error.message.replace(/\.$/, '')}. ${error.hint} (${error.code})`
   }
   const detail = error instanceof Error ? (error.stack ?? error.message) : String(error)
   return `tinymq: A bug of its own ended the daemon; nothing in the database is lost. ${detail}`

@@ -72,7 +72,7 @@ test('a file that is not a database: 65', async (context) => {
   writeFileSync(path, 'This is a diary.\n'.repeat(100))
   const [code, text] = await refusal(program, '0', path)
   equal(code, 65)
-  match(text, /^tinymq: .*\(TINYMQ_NOT_A_DATABASE\)$/)
+  match(text, new RegExp(`^tinymq: ${path}: .*\\. .*\\(TINYMQ_NOT_A_DATABASE\\)$`))
 })
 
 test('a directory in place of the file: 65', async (context) => {
