@@ -45,22 +45,12 @@ export class Acceptor {
   #secret: Uint8Array
   #previousSecret: Uint8Array
   #secretSinceUs: number
-  #turnedAway = 0
 
   constructor(options: AcceptorOptions, nowUs: number) {
     this.#options = options
     this.#secret = options.environment.randomBytes(32)
     this.#previousSecret = this.#secret
     this.#secretSinceUs = nowUs
-  }
-
-  get halfOpen(): number {
-    return this.#waiting.size
-  }
-
-  /** HELLO1 packets that got no answer: unknown key, not private, forged. */
-  get turnedAway(): number {
-    return this.#turnedAway
   }
 
   deadlineUs(): number | undefined {
@@ -80,10 +70,7 @@ export class Acceptor {
     const known = this.#waiting.get(hello1.scid)
     if (known !== undefined) return equalBytes(known.noise, hello1.noise) ? known.hello2 : undefined
     const key = hello1.hint === undefined ? undefined : this.#options.keyOf(hello1.hint)
-    if (hello1.hint === undefined ? !this.#takesKeyless(from) : key === undefined) {
-      this.#turnedAway++
-      return undefined
-    }
+    if (hello1.hint === undefined ? !this.#takesKeyless(from) : key === undefined) return undefined
     if (!this.#hellos.take(nowUs) && !this.#hasCookie(hello1, from, nowUs)) {
       const cookie = this.#cookie(this.#secret, hello1.scid, from)
       return encodePacket({ type: 'retry', dcid: hello1.scid, cookie })
@@ -108,10 +95,7 @@ export class Acceptor {
     const { environment } = this.#options
     const localCid = toConnectionId(environment.randomBytes(8))
     const response = respond(environment, hello1, localCid, key)
-    if (response === undefined) {
-      this.#turnedAway++
-      return undefined
-    }
+    if (response === undefined) return undefined
     if (this.#waiting.size >= halfOpenMax) {
       for (const [scid, oldest] of this.#waiting) {
         this.#drop(scid, oldest)
@@ -156,9 +140,11 @@ export class Acceptor {
   }
 
   #renewSecret(nowUs: number): void {
-    if (nowUs - this.#secretSinceUs < cookieSecretUs) return
+    const ageUs = nowUs - this.#secretSinceUs
+    if (ageUs < cookieSecretUs) return
+    const fresh = this.#options.environment.randomBytes(32)
     this.#previousSecret = this.#secret
-    this.#secret = this.#options.environment.randomBytes(32)
+    this.#secret = fresh
     this.#secretSinceUs = nowUs
   }
 

@@ -1,6 +1,6 @@
 /**
- * What an initiator does after a CLOSE (PROTOCOL §9): how long it waits, and what people read
- * meanwhile. Code 4 is not among them: it is about one row.
+ * What an initiator does after a CLOSE (PROTOCOL §9), and why else a lane waits: how long, and what
+ * people read meanwhile. Code 4 is not among them: it is about one row.
  */
 import type { CloseFrame } from './frame.ts'
 import { closeCode } from './frame.ts'
@@ -10,7 +10,8 @@ import { brokenPauseUs, reopenPauseUs, retryAfterMaxUs, supersededPauseUs } from
 export type Trouble = { readonly code: string; readonly reason: string }
 
 export type AfterClose = {
-  readonly pauseUs: number
+  /** Undefined: until somebody asks for a retry. */
+  readonly pauseUs: number | undefined
   /** Undefined: nothing that anyone needs to know. */
   readonly trouble: Trouble | undefined
 }
@@ -23,6 +24,31 @@ export function afterClose(frame: CloseFrame): AfterClose {
   const [code, sentence] = said
   const reason = frame.reason === '' ? sentence : `${sentence}: ${frame.reason}`
   return { pauseUs, trouble: { code, reason } }
+}
+
+/** Each OPENED is of another database or state than the last. */
+export const unsettled: AfterClose = {
+  pauseUs: reopenPauseUs,
+  trouble: {
+    code: 'TINYMQ_IDENTITY',
+    reason: 'the peer changes its identity with every answer',
+  },
+}
+
+export function brokenRule(rule: string): AfterClose {
+  const reason = `the peer broke a rule of the protocol: ${rule}`
+  return { pauseUs: brokenPauseUs, trouble: { code: 'TINYMQ_PROTOCOL', reason } }
+}
+
+export function missingKey(name: string): AfterClose {
+  const reason = `the key ring has no key of the name ${name}`
+  return { pauseUs: undefined, trouble: { code: 'TINYMQ_NO_KEY', reason } }
+}
+
+/** Our own store has dropped the session. */
+export function lostStore(reason: string, retryAfterMs: number): AfterClose {
+  const pauseUs = retryAfterMs * 1000
+  return { pauseUs, trouble: { code: 'TINYMQ_STORE', reason } }
 }
 
 function leastPauseUs(code: number): number {

@@ -15,7 +15,7 @@ import {
   resolveAgainUs,
   resolveTimeoutUs,
 } from './limits.ts'
-import type { Address } from './node-io.ts'
+import type { Address, Output } from './node-io.ts'
 import type { ConnectionId, Hello2 } from './packet.ts'
 import { protocolVersion } from './packet.ts'
 import type { SessionKeys } from './session-keys.ts'
@@ -28,6 +28,8 @@ export type ConnectorOptions = {
   readonly scid: ConnectionId
   /** Since when the peer has been out of reach: monotonic microseconds. */
   readonly outageSinceUs: number
+  /** Where the peer was when it was last heard: for when its name cannot be looked up. */
+  readonly lastIp: string | undefined
 }
 
 type LookUp =
@@ -78,18 +80,19 @@ export class Connector {
   // ---- facts
 
   onResolved(ips: readonly string[], reason: string, nowUs: number): void {
-    this.#lookUp = { type: 'due', atUs: Math.max(nowUs + resolveAgainUs, this.#helloAtUs) }
     this.#unresolved = ips.length === 0 ? reason : ''
     if (ips.length === 0) {
       // The last known addresses stay in use: a name server may be out of reach while the peer is
       // not.
-      this.#lookUp = { type: 'due', atUs: nowUs + this.#pauseUs(nowUs) }
       if (this.#ips.length === 0) this.#attempt++
+      this.#lookUp = { type: 'due', atUs: nowUs + this.#pauseUs(nowUs) }
       return
     }
-    const known = this.#ips.length > 0 && ips.every((ip) => this.#ips.includes(ip))
-    this.#ips = ips.slice(0, addressesPerNameMax)
-    if (!known) this.#helloAtUs = nowUs
+    this.#lookUp = { type: 'due', atUs: Math.max(nowUs + resolveAgainUs, this.#helloAtUs) }
+    const usable = ips.slice(0, addressesPerNameMax)
+    const isKnown = this.#ips.length > 0 && ips.every((ip) => this.#ips.includes(ip))
+    this.#ips = usable
+    if (!isKnown) this.#helloAtUs = nowUs
   }
 
   /** Keys, when this is the answer to our HELLO1. */
@@ -129,9 +132,9 @@ export class Connector {
     return true
   }
 
-  /** One HELLO1, and the addresses that it goes to now. */
-  takeHello(nowUs: number): { readonly bytes: Uint8Array; readonly to: Address[] } | undefined {
-    if (this.#ips.length === 0 || this.#helloAtUs > nowUs) return undefined
+  /** One HELLO1 to each address, if it is time for it. */
+  takeHellos(nowUs: number): Output[] {
+    if (this.#ips.length === 0 || this.#helloAtUs > nowUs) return []
     if (nowUs - this.#handshakeSinceUs > ephemeralUs) {
       this.#handshake = this.#newHandshake()
       this.#handshakeSinceUs = nowUs
@@ -139,7 +142,8 @@ export class Connector {
     this.#helloAtUs = nowUs + this.#pauseUs(nowUs)
     this.#attempt++
     const { port } = this.#options
-    return { bytes: this.#handshake.hello1(), to: this.#ips.map((ip) => ({ ip, port })) }
+    const bytes = this.#handshake.hello1()
+    return this.#ips.map((ip) => ({ type: 'send', to: { ip, port }, bytes }))
   }
 
   #pauseUs(nowUs: number): number {

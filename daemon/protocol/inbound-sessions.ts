@@ -84,7 +84,8 @@ export class InboundSessions {
   }
 
   onTurnedAway(result: TurnedAway, out: Output[]): InboundSession | undefined {
-    const { code, sequence, retryAfterMs, reason } = result
+    const { code, sequence, retryAfterMs } = result
+    const { reason } = result
     return this.#close(result.session, { type: 'close', code, sequence, retryAfterMs, reason }, out)
   }
 
@@ -95,7 +96,8 @@ export class InboundSessions {
   /** Hands rows to the store, or forgets a session that is silent. */
   onDeadline(session: InboundSession, nowUs: number, out: Output[]): void {
     if (session.isForgotten(nowUs)) {
-      this.#end(session.id, { code: closeCode.done, reason: 'silent' }, out)
+      const reason = 'silent'
+      this.#end(session.id, { code: closeCode.done, reason }, out)
       return
     }
     if (!session.hasRows) return
@@ -154,8 +156,7 @@ export class InboundSessions {
   ): void {
     const { packetNumber, datagram } = packet
     for (const fact of session.onPacket(packetNumber, frames, datagram.length, from, nowUs)) {
-      // A frame after CLOSE comes too late.
-      if (this.has(session.id)) this.#onFact(session, fact, out)
+      this.#onFact(session, fact, out)
     }
   }
 

@@ -1,7 +1,10 @@
 /**
- * The states of an outbound lane, and what a lane is given. Must never hold behaviour.
+ * The states of an outbound lane, what can be told from one, and what a lane is given. Must never
+ * change a state.
  */
+import { unreachable } from './assert.ts'
 import type { Connector } from './connector.ts'
+import { earliest } from './deadlines.ts'
 import type { Environment } from './environment.ts'
 import type { Key } from './handshake.ts'
 import type { Address } from './node-io.ts'
@@ -18,6 +21,7 @@ export type LaneOptions = {
   readonly advertisedHost: string
   readonly advertisedPort: number
   readonly bytesPerSecondMax: number
+  readonly renewAfterPackets: number
   /** What one session may read ahead now. */
   readonly readShareBytes: () => number
   readonly takeSessionId: () => SessionId
@@ -39,3 +43,31 @@ export type LaneState =
    */
   | { readonly type: 'resting'; readonly untilUs: number | undefined }
   | { readonly type: 'ended' }
+
+/** Who greets the peer now. */
+export function connectorOf(state: LaneState): Connector | undefined {
+  if (state.type === 'connecting') return state.connector
+  return state.type === 'up' ? state.successor : undefined
+}
+
+/** By which packets a lane in this state is found. */
+export function connectionIdsOf(state: LaneState): ConnectionId[] {
+  const successor = connectorOf(state)?.scid
+  const ids = state.type === 'up' ? [state.localCid] : []
+  return successor === undefined ? ids : [...ids, successor]
+}
+
+export function deadlineUsOf(state: LaneState, nowUs: number): number | undefined {
+  switch (state.type) {
+    case 'connecting':
+      return state.connector.deadlineUs()
+    case 'up':
+      return earliest(state.session.deadlineUs(nowUs), state.successor?.deadlineUs())
+    case 'resting':
+      return state.untilUs
+    case 'ended':
+      return undefined
+    default:
+      return unreachable(state)
+  }
+}

@@ -3,22 +3,21 @@
  * wrong when it cannot. It asks the store and the network by pushing outputs; it never waits, and
  * never looks at rows.
  */
-import { assert, unreachable } from './assert.ts'
-import type { Trouble } from './after-close.ts'
-import { afterClose } from './after-close.ts'
+import { unreachable } from './assert.ts'
+import type { AfterClose } from './after-close.ts'
+import { afterClose, brokenRule, lostStore, unsettled } from './after-close.ts'
 import { Connector } from './connector.ts'
 import type { CloseCode, CloseFrame, Frame } from './frame.ts'
 import { closeCode } from './frame.ts'
 import type { LaneOptions, LaneState } from './lane-state.ts'
+import { connectionIdsOf, connectorOf, deadlineUsOf } from './lane-state.ts'
 import {
-  brokenPauseUs,
   openAttemptsMax,
-  reopenPauseUs,
   silentGiveUpUs,
   silentProbesBeforeHello,
   unknownPauseUs,
 } from './limits.ts'
-import type { Address, Output } from './node-io.ts'
+import type { Address, NodeEvent, Output } from './node-io.ts'
 import type { OutboundFact } from './outbound-session.ts'
 import { OutboundSession } from './outbound-session.ts'
 import type { ConnectionId, Hello2 } from './packet.ts'
@@ -37,13 +36,15 @@ export class Lane {
   #outageSinceUs: number
   readonly #teller: StatusTeller
   #successorAtUs = -Infinity
+  /** Where the last session was. */
+  #lastIp: string | undefined
 
   constructor(options: LaneOptions, nowUs: number) {
     this.address = options.address
     this.#options = options
     this.#teller = new StatusTeller(options.address)
     this.#outageSinceUs = nowUs
-    this.#state = { type: 'connecting', connector: this.#newConnector(nowUs) }
+    this.#state = { type: 'resting', untilUs: nowUs }
   }
 
   /** Nothing more to do: the node lets it go. */
@@ -57,55 +58,33 @@ export class Lane {
 
   /** By which packets find this lane. */
   connectionIds(): ConnectionId[] {
-    const successor = this.#connector()?.scid
-    const ids = this.#state.type === 'up' ? [this.#state.localCid] : []
-    return successor === undefined ? ids : [...ids, successor]
+    return connectionIdsOf(this.#state)
   }
 
   deadlineUs(nowUs: number): number | undefined {
-    switch (this.#state.type) {
-      case 'connecting':
-        return this.#state.connector.deadlineUs()
-      case 'up': {
-        const sessionUs = this.#state.session.deadlineUs(nowUs)
-        const successorUs = this.#state.successor?.deadlineUs()
-        return Math.min(sessionUs ?? Infinity, successorUs ?? Infinity)
-      }
-      case 'resting':
-        return this.#state.untilUs
-      case 'ended':
-        return undefined
-      default:
-        return unreachable(this.#state)
-    }
+    return deadlineUsOf(this.#state, nowUs)
   }
 
   // ---- facts from the network
 
   onResolved(ips: readonly string[], reason: string, nowUs: number, out: Output[]): void {
-    this.#connector()?.onResolved(ips, reason, nowUs)
+    connectorOf(this.#state)?.onResolved(ips, reason, nowUs)
     this.#connect(nowUs, out)
   }
 
   onHello2(hello2: Hello2, from: Address, nowUs: number, out: Output[]): void {
-    const connector = this.#connector()
-    if (connector?.scid !== hello2.dcid) return
-    const keys = connector.onHello2(hello2)
-    if (keys !== undefined) this.#onKeys(keys, connector.scid, from, nowUs, out)
+    const keys = this.#greeting(hello2.dcid)?.onHello2(hello2)
+    if (keys !== undefined) this.#onKeys(keys, hello2.dcid, from, nowUs, out)
   }
 
   onRetry(dcid: ConnectionId, cookie: Uint8Array, nowUs: number, out: Output[]): void {
-    const connector = this.#connector()
-    if (connector?.scid !== dcid) return
-    connector.onRetry(cookie, nowUs)
+    this.#greeting(dcid)?.onRetry(cookie, nowUs)
     this.#connect(nowUs, out)
   }
 
   /** PROTOCOL §3.5. It proves nothing: the lane goes on greeting, and says what it was told. */
   onVersions(dcid: ConnectionId, versions: Uint8Array, nowUs: number, out: Output[]): void {
-    const connector = this.#connector()
-    if (connector?.scid !== dcid) return
-    connector.onVersions(versions)
+    this.#greeting(dcid)?.onVersions(versions)
     this.#connect(nowUs, out)
   }
 
@@ -128,16 +107,22 @@ export class Lane {
 
   /** The peer at this address may be back. */
   onHeard(from: Address, nowUs: number, out: Output[]): void {
-    const connector = this.#connector()
+    const connector = connectorOf(this.#state)
     if (connector === undefined || !connector.greets(from)) return
     connector.onHint(nowUs)
     this.#connect(nowUs, out)
   }
 
-  /** The network has changed, or an operator asks: try now. */
+  /** The own network has changed. A peer that asked for a pause still gets it. */
+  onNetwork(nowUs: number, out: Output[]): void {
+    const isAsked = this.#state.type === 'resting' && this.#state.untilUs !== undefined
+    if (!isAsked) this.onRetryNow(nowUs, out)
+  }
+
+  /** An operator asks: try now. */
   onRetryNow(nowUs: number, out: Output[]): void {
     if (this.#state.type === 'resting') return this.#startConnecting(nowUs, out)
-    this.#connector()?.onHint(nowUs)
+    connectorOf(this.#state)?.onHint(nowUs)
     this.#connect(nowUs, out)
   }
 
@@ -163,20 +148,16 @@ export class Lane {
       case 'go':
         session.onAccepted(nowUs)
         this.#outageSinceUs = nowUs
-        out.push({
-          type: 'event',
-          event: { type: 'lane-open', lane: this.address, to: session.peer },
-        })
+        this.#report({ type: 'lane-open', lane: this.address, to: session.peer }, out)
         this.#teller.tell({ type: 'open', rttUs: Math.round(session.smoothedRttUs) }, nowUs, out)
         this.#read(out)
         return
       case 'again': {
         if (session.onReopen(verdict.stream, verdict.confirmed) <= openAttemptsMax) return
-        const reason = 'the identity rules do not settle; trying again'
-        return this.#rest(reopenPauseUs, { code: 'TINYMQ_IDENTITY', reason }, nowUs, out)
+        return this.#rest(unsettled, nowUs, out)
       }
       case 'hold':
-        return this.#rest(undefined, verdict, nowUs, out)
+        return this.#rest({ pauseUs: undefined, trouble: verdict }, nowUs, out)
       default:
         return unreachable(verdict)
     }
@@ -190,8 +171,8 @@ export class Lane {
 
   /** The store has lost its grip on this session: its database is full or busy. */
   onStoreLost(reason: string, retryAfterMs: number, nowUs: number, out: Output[]): void {
-    const trouble = { code: 'TINYMQ_STORE', reason }
-    this.#rest(retryAfterMs * 1000, trouble, nowUs, out)
+    if (this.#state.type !== 'up') return
+    this.#rest(lostStore(reason, retryAfterMs), nowUs, out)
   }
 
   /** The lane has no rows any more. */
@@ -234,37 +215,39 @@ export class Lane {
 
   // ---- inside: connecting
 
-  #connector(): Connector | undefined {
-    if (this.#state.type === 'connecting') return this.#state.connector
-    return this.#state.type === 'up' ? this.#state.successor : undefined
+  /** The one whose HELLO1 had this connection id. */
+  #greeting(scid: ConnectionId): Connector | undefined {
+    const connector = connectorOf(this.#state)
+    return connector?.scid === scid ? connector : undefined
   }
 
-  #newConnector(nowUs: number): Connector {
-    const { environment, address, key } = this.#options
+  #newConnector(outageSinceUs: number, nowUs: number): Connector {
+    const { environment, key } = this.#options
+    const { port } = this.address
     const scid = toConnectionId(environment.randomBytes(8))
-    const outageSinceUs = this.#outageSinceUs
-    return new Connector({ port: address.port, key, environment, scid, outageSinceUs }, nowUs)
+    const lastIp = this.#lastIp
+    return new Connector({ port, key, environment, scid, outageSinceUs, lastIp }, nowUs)
   }
 
   #startConnecting(nowUs: number, out: Output[]): void {
-    this.#state = { type: 'connecting', connector: this.#newConnector(nowUs) }
+    this.#state = { type: 'connecting', connector: this.#newConnector(this.#outageSinceUs, nowUs) }
     this.#connect(nowUs, out)
   }
 
   #startSuccessor(nowUs: number, out: Output[]): void {
     if (this.#state.type !== 'up' || this.#state.successor !== undefined) return
     this.#successorAtUs = nowUs
-    this.#state = { ...this.#state, successor: this.#newConnector(nowUs) }
+    const outageSinceUs = this.#outageSinceUs
+    this.#state = { ...this.#state, successor: this.#newConnector(outageSinceUs, nowUs) }
     this.#connect(nowUs, out)
   }
 
   /** Looks up and greets, as far as it is time for it. */
   #connect(nowUs: number, out: Output[]): void {
-    const connector = this.#connector()
+    const connector = connectorOf(this.#state)
     if (connector === undefined) return
     if (connector.takeLookUp(nowUs)) out.push({ type: 'resolve', host: this.address.host })
-    const hello = connector.takeHello(nowUs) ?? { to: [], bytes: new Uint8Array(0) }
-    for (const to of hello.to) out.push({ type: 'send', to, bytes: hello.bytes })
+    out.push(...connector.takeHellos(nowUs))
     if (this.#state.type !== 'connecting') return
     const trouble = connector.trouble()
     if (trouble === undefined) return this.#teller.tell({ type: 'connecting' }, nowUs, out)
@@ -283,11 +266,11 @@ export class Lane {
       this.#sendClose(this.#state.session, closeCode.done, 'renewed', out)
       out.push({ type: 'store', work: { type: 'forget', session: this.#state.session.id } })
     }
-    const { takeSessionId, bytesPerSecondMax, address } = this.#options
-    const id = takeSessionId()
-    const session = new OutboundSession({ id, peer, keys, bytesPerSecondMax }, nowUs)
+    const id = this.#options.takeSessionId()
+    const session = new OutboundSession({ ...this.#options, id, peer, keys }, nowUs)
+    this.#lastIp = peer.ip
     this.#state = { type: 'up', session, localCid, successor: undefined }
-    out.push({ type: 'store', work: { type: 'open-lane', lane: address.lane, session: id } })
+    out.push({ type: 'store', work: { type: 'open-lane', lane: this.address.lane, session: id } })
   }
 
   // ---- inside: the session
@@ -301,8 +284,7 @@ export class Lane {
     const isSilent = session.silentPtos >= silentProbesBeforeHello
     if (isSilent || session.needsRenewal(nowUs)) this.#startSuccessor(nowUs, out)
     if (isSilent && session.silentUs(nowUs) >= silentGiveUpUs) {
-      this.#dropSession(session, nowUs, out)
-      return this.#startConnecting(nowUs, out)
+      return this.#beginAnew(nowUs, out)
     }
     this.#connect(nowUs, out)
     this.#read(out)
@@ -313,11 +295,9 @@ export class Lane {
     const { session } = this.#state
     switch (fact.type) {
       case 'opened': {
+        const of = { lane: this.address.lane, session: session.id, opened: fact.opened }
         const addressIsOwn = this.#options.isOwnAddress(session.peer)
-        const { lane } = this.address
-        const { opened } = fact
-        const work = { type: 'judge', lane, session: session.id, opened, addressIsOwn } as const
-        return void out.push({ type: 'store', work })
+        return void out.push({ type: 'store', work: { type: 'judge', ...of, addressIsOwn } })
       }
       case 'confirmed': {
         const work = { type: 'confirmed', session: session.id, sequence: fact.sequence } as const
@@ -328,54 +308,54 @@ export class Lane {
         return this.#read(out)
       case 'closed':
         return this.#onClosed(session, fact.frame, nowUs, out)
-      case 'broken': {
-        this.#sendClose(session, closeCode.protocol, fact.reason, out)
-        const event = { type: 'peer-broke-rule', from: session.peer, reason: fact.reason } as const
-        out.push({ type: 'event', event })
-        const reason = `the peer broke a rule of the protocol: ${fact.reason}`
-        return this.#rest(brokenPauseUs, { code: 'TINYMQ_PROTOCOL', reason }, nowUs, out)
-      }
+      case 'broken':
+        return this.#onBroken(session, fact.reason, nowUs, out)
       default:
         return unreachable(fact)
     }
   }
 
-  #onClosed(session: OutboundSession, frame: CloseFrame, nowUs: number, out: Output[]): void {
-    if (frame.code === closeCode.refused) {
-      const { sequence, reason, retryAfterMs } = frame
-      const work = { type: 'refused', session: session.id, sequence, reason, retryAfterMs } as const
-      out.push({ type: 'store', work })
-      this.#dropSession(session, nowUs, out)
-      return this.#startConnecting(nowUs, out)
-    }
-    const { pauseUs, trouble } = afterClose(frame)
-    this.#rest(pauseUs, trouble, nowUs, out)
+  #onBroken(session: OutboundSession, rule: string, nowUs: number, out: Output[]): void {
+    this.#sendClose(session, closeCode.protocol, rule, out)
+    this.#report({ type: 'peer-broke-rule', from: session.peer, reason: rule }, out)
+    this.#rest(brokenRule(rule), nowUs, out)
   }
 
-  /** `pauseUs` undefined: until somebody asks for a retry. */
-  #rest(
-    pauseUs: number | undefined,
-    trouble: Trouble | undefined,
-    nowUs: number,
-    out: Output[],
-  ): void {
-    if (this.#state.type === 'up') this.#dropSession(this.#state.session, nowUs, out)
-    this.#state = {
-      type: 'resting',
-      untilUs: pauseUs === undefined ? undefined : nowUs + pauseUs,
-    }
+  #onClosed(session: OutboundSession, frame: CloseFrame, nowUs: number, out: Output[]): void {
+    if (frame.code === closeCode.refused) return this.#onRefused(session, frame, nowUs, out)
+    this.#rest(afterClose(frame), nowUs, out)
+  }
+
+  #onRefused(session: OutboundSession, frame: CloseFrame, nowUs: number, out: Output[]): void {
+    const { sequence, reason } = frame
+    const { retryAfterMs } = frame
+    const work = { type: 'refused', session: session.id, sequence, reason, retryAfterMs } as const
+    out.push({ type: 'store', work })
+    this.#beginAnew(nowUs, out)
+  }
+
+  #beginAnew(nowUs: number, out: Output[]): void {
+    this.#dropSession(nowUs, out)
+    this.#startConnecting(nowUs, out)
+  }
+
+  #rest({ pauseUs, trouble }: AfterClose, nowUs: number, out: Output[]): void {
+    this.#dropSession(nowUs, out)
+    const untilUs = pauseUs === undefined ? undefined : nowUs + pauseUs
+    this.#state = { type: 'resting', untilUs }
     if (trouble !== undefined) this.#teller.tellTrouble(trouble, pauseUs, nowUs, out)
   }
 
   /** Rows in flight are read again by the next session. */
-  #dropSession(session: OutboundSession, nowUs: number, out: Output[]): void {
-    assert(this.session === session, 'A lane drops the session that it has.')
+  #dropSession(nowUs: number, out: Output[]): void {
+    const { session } = this
+    if (session === undefined) return
     this.#outageSinceUs = nowUs
     out.push({ type: 'store', work: { type: 'forget', session: session.id } })
   }
 
   #end(nowUs: number, out: Output[]): void {
-    if (this.#state.type === 'up') this.#dropSession(this.#state.session, nowUs, out)
+    this.#dropSession(nowUs, out)
     this.#state = { type: 'ended' }
     this.#teller.tell({ type: 'idle' }, nowUs, out)
   }
@@ -388,13 +368,11 @@ export class Lane {
   }
 
   #sendClose(session: OutboundSession, code: CloseCode, reason: string, out: Output[]): void {
-    const bytes = session.closeDatagram({
-      type: 'close',
-      code,
-      sequence: 0,
-      retryAfterMs: 0,
-      reason,
-    })
-    out.push({ type: 'send', to: session.peer, bytes })
+    const frame = { type: 'close', code, sequence: 0, retryAfterMs: 0, reason } as const
+    out.push({ type: 'send', to: session.peer, bytes: session.closeDatagram(frame) })
+  }
+
+  #report(event: NodeEvent, out: Output[]): void {
+    out.push({ type: 'event', event })
   }
 }

@@ -86,6 +86,10 @@ export const silentGiveUpUs = 15_000_000
 export const renewAfterPackets = 2 ** 24
 export const renewAfterUs = 3_600_000_000
 export const packetsMax = 2 ** 26
+/** More than leave between two looks at how worn the keys are. */
+export const packetsToEnd = 1024
+/** So many times the packets of a renewal that did not come: there is room left up to the end. */
+export const wornFactor = 3
 export const failedOpensMax = 2 ** 32
 /**
  * OPENs with a new stream in one session: one for each rule that can follow another, and one to

@@ -25,6 +25,7 @@ import {
   hintsPerSecondMax,
   readAheadBytesAll,
   readShareBytesMin,
+  renewAfterPackets,
 } from './limits.ts'
 import type { Address, Input, Output } from './node-io.ts'
 import { OutboundLanes } from './outbound-lanes.ts'
@@ -45,6 +46,8 @@ export type NodeOptions = {
   readonly datagramBytesMax: number
   /** Per session; 0: no limit. */
   readonly bytesPerSecondMax: number
+  /** Less than PROTOCOL §4.5 allows: for tests. */
+  readonly renewAfterPackets?: number
 }
 
 /** Counted since start; never falls. */
@@ -286,8 +289,9 @@ export class Node {
         advertisedHost: this.#options.advertisedHost,
         advertisedPort: this.#options.advertisedPort,
         bytesPerSecondMax: this.#options.bytesPerSecondMax,
+        renewAfterPackets: this.#options.renewAfterPackets ?? renewAfterPackets,
         readShareBytes: () =>
-          Math.max(readShareBytesMin, Math.floor(readAheadBytesAll / (this.#lanes.size + 1))),
+          Math.max(readShareBytesMin, Math.floor(readAheadBytesAll / (this.#lanes.all().length + 1))),
         takeSessionId: () => this.#takeSessionId(),
         isOwnAddress: (to) => this.#isOwnAddress(to),
       },

@@ -2,22 +2,25 @@
  * All lanes of a node that have rows or a session, found by lane, by session and by connection id.
  */
 import type { Lane } from './lane.ts'
+import type { OutboundSession } from './outbound-session.ts'
 import type { ConnectionId } from './packet.ts'
 import type { LaneId, SessionId } from './store-port.ts'
 
 type Registered = {
   readonly cids: readonly ConnectionId[]
-  readonly session: SessionId | undefined
+  readonly session: OutboundSession | undefined
 }
 
 export class OutboundLanes {
   readonly #lanes = new Map<LaneId, Lane>()
   readonly #byCid = new Map<ConnectionId, Lane>()
+  readonly #byPeerCid = new Map<ConnectionId, Lane>()
   readonly #bySession = new Map<SessionId, Lane>()
   readonly #registered = new Map<Lane, Registered>()
 
-  get size(): number {
-    return this.#lanes.size
+  /** How many of them have a session: the others hold nothing. */
+  get sessions(): number {
+    return this.#bySession.size
   }
 
   /** As they are now: the caller may end some of them. */
@@ -37,6 +40,11 @@ export class OutboundLanes {
     return this.#byCid.get(cid)
   }
 
+  /** Whose session has this id at the peer. */
+  byPeerCid(cid: ConnectionId): Lane | undefined {
+    return this.#byPeerCid.get(cid)
+  }
+
   add(lane: Lane): void {
     this.#lanes.set(lane.address.lane, lane)
   }
@@ -44,20 +52,26 @@ export class OutboundLanes {
   /** The lane has been touched: where it is found may have changed. */
   register(lane: Lane): void {
     const before = this.#registered.get(lane)
-    const session = lane.session?.id
+    const { session } = lane
     const cids = lane.connectionIds()
     if (before?.session === session && sameIds(before?.cids ?? [], cids)) {
       if (!lane.isEnded) return
     }
     for (const cid of before?.cids ?? []) this.#byCid.delete(cid)
-    if (before?.session !== undefined) this.#bySession.delete(before.session)
+    if (before?.session !== undefined) {
+      this.#bySession.delete(before.session.id)
+      this.#byPeerCid.delete(before.session.peerCid)
+    }
     if (lane.isEnded) {
       this.#registered.delete(lane)
       this.#lanes.delete(lane.address.lane)
       return
     }
     for (const cid of cids) this.#byCid.set(cid, lane)
-    if (session !== undefined) this.#bySession.set(session, lane)
+    if (session !== undefined) {
+      this.#bySession.set(session.id, lane)
+      this.#byPeerCid.set(session.peerCid, lane)
+    }
     this.#registered.set(lane, { cids, session })
   }
 }

@@ -5,18 +5,19 @@
  */
 import type { CloseFrame, Frame, OpenedFrame, OpenFrame } from './frame.ts'
 import { encodeFrame, framesPerPacketMax, streamBytesThatFit } from './frame.ts'
+import { AskTimer } from './ask-timer.ts'
 import { assert, unreachable } from './assert.ts'
 import { earliest } from './deadlines.ts'
 import {
-  askPauseMaxUs,
   elicitingDatagramBytesMin,
   idleCloseUs,
   readAheadBytesMax,
   readAheadBytesMin,
   readAheadWindows,
   readBytesMax,
-  renewAfterPackets,
+  wornFactor,
   renewAfterUs,
+  datagramBytesEthernet,
   dataOverheadBytes,
   unconfirmedRowsMax,
 } from './limits.ts'
@@ -55,6 +56,7 @@ export type OutboundOptions = {
   readonly keys: SessionKeys
   /** 0: none. */
   readonly bytesPerSecondMax: number
+  readonly renewAfterPackets: number
 }
 
 export class OutboundSession {
@@ -63,17 +65,19 @@ export class OutboundSession {
   readonly #keys: SessionKeys
   readonly #transmission: Transmission<Content>
   readonly #stream = new SendStream()
+  // One for all packets: a buffer of its own for each would be garbage as fast as the link.
+  readonly #writer = new Writer(datagramBytesEthernet)
   readonly #startedAtUs: number
+  readonly #renewAfterPackets: number
   #phase: Phase = { type: 'fresh' }
   #credit = 0
   #confirmed = 0
   #lastSequence = 0
   #readIsOpen = false
+  readonly #askTimer = new AskTimer()
   #probesDue = 0
-  #lastHeardUs: number
+  #silentSinceUs: number
   #lastBusyUs: number
-  #asks = 0
-  #askAtUs: number | undefined
 
   constructor(options: OutboundOptions, nowUs: number) {
     this.id = options.id
@@ -81,7 +85,8 @@ export class OutboundSession {
     this.#keys = options.keys
     this.#transmission = new Transmission(options.bytesPerSecondMax)
     this.#startedAtUs = nowUs
-    this.#lastHeardUs = nowUs
+    this.#renewAfterPackets = options.renewAfterPackets
+    this.#silentSinceUs = nowUs
     this.#lastBusyUs = nowUs
   }
 
@@ -106,26 +111,48 @@ export class OutboundSession {
     return this.#stream.heldBytes
   }
 
+  /** This row was handed over, and is not confirmed. */
+  isUnconfirmed(sequence: number): boolean {
+    return sequence > this.#confirmed && sequence <= this.#lastSequence
+  }
+
+  /** All that there was is confirmed, and the store waits for rows. */
+  get isQuiet(): boolean {
+    return (
+      this.#phase.type === 'streaming' &&
+      this.#readIsOpen &&
+      this.#stream.heldBytes === 0 &&
+      this.#confirmed >= this.#lastSequence
+    )
+  }
+
+  /** How long the peer has owed an answer. */
   silentUs(nowUs: number): number {
-    return nowUs - this.#lastHeardUs
+    return nowUs - this.#silentSinceUs
   }
 
   /** PROTOCOL §4.5: time for a new handshake beside this session. */
   needsRenewal(nowUs: number): boolean {
     return (
-      this.#keys.nextPacketNumber >= renewAfterPackets || nowUs - this.#startedAtUs >= renewAfterUs
+      this.#keys.nextPacketNumber >= this.#renewAfterPackets ||
+      nowUs - this.#startedAtUs >= renewAfterUs
     )
+  }
+
+  /** The renewal did not come: this session may not go on. */
+  get isWorn(): boolean {
+    return this.#keys.nextPacketNumber >= wornFactor * this.#renewAfterPackets
   }
 
   /** Nothing to send, nothing to wait for, for so long that the session is not worth its keys. */
   isIdle(nowUs: number): boolean {
-    return this.#isQuiet() && nowUs - this.#lastBusyUs >= idleCloseUs
+    return this.isQuiet && nowUs - this.#lastBusyUs >= idleCloseUs
   }
 
   // ---- facts
 
   onFrames(frames: readonly Frame[], nowUs: number): OutboundFact[] {
-    this.#lastHeardUs = nowUs
+    this.#silentSinceUs = nowUs
     const facts: OutboundFact[] = []
     for (const frame of frames) {
       const fact = this.#onFrame(frame, nowUs)
@@ -170,7 +197,7 @@ export class OutboundSession {
 
   /** Which timers are due. */
   onDeadline(nowUs: number): void {
-    if (this.#askAtUs !== undefined && this.#askAtUs <= nowUs) this.#ask()
+    if (this.#askTimer.take(nowUs)) this.#ask()
     const outcome = this.#transmission.onDeadline(nowUs)
     if (outcome === undefined) return
     for (const content of outcome.lost) this.#onLost(content)
@@ -231,8 +258,8 @@ export class OutboundSession {
     return earliest(
       this.#transmission.deadlineUs(),
       this.#hasMore() ? this.#transmission.sendAtUs(nowUs) : undefined,
-      this.#askAtUs,
-      this.#isQuiet() ? this.#lastBusyUs + idleCloseUs : undefined,
+      this.#askTimer.deadlineUs,
+      this.isQuiet ? this.#lastBusyUs + idleCloseUs : undefined,
       this.#startedAtUs + renewAfterUs > nowUs ? this.#startedAtUs + renewAfterUs : undefined,
     )
   }
@@ -275,7 +302,7 @@ export class OutboundSession {
   #onCredit(offset: number): void {
     if (offset <= this.#credit) return
     this.#credit = offset
-    this.#onProgress()
+    this.#askTimer.onProgress()
   }
 
   #onConfirm(sequence: number, nowUs: number): OutboundFact | undefined {
@@ -285,7 +312,7 @@ export class OutboundSession {
     }
     this.#confirmed = sequence
     this.#lastBusyUs = nowUs
-    this.#onProgress()
+    this.#askTimer.onProgress()
     return { type: 'confirmed', sequence }
   }
 
@@ -294,7 +321,7 @@ export class OutboundSession {
     if (phase.type !== 'opening' || frame.attempt !== phase.frame.attempt) return undefined
     this.#phase = { type: 'judging', frame: phase.frame, watermark: frame.watermark }
     this.#credit = frame.credit
-    this.#onProgress()
+    this.#askTimer.onProgress()
     this.#transmission.onPeerDatagramMax(frame.datagramBytesMax)
     return { type: 'opened', opened: frame }
   }
@@ -306,14 +333,10 @@ export class OutboundSession {
     }
   }
 
-  #onProgress(): void {
-    this.#asks = 0
-    this.#askAtUs = undefined
-  }
-
   #buildPacket(datagramBytes: number, nowUs: number): Uint8Array {
     const room = datagramBytes - dataOverheadBytes
-    const writer = new Writer(room)
+    const writer = this.#writer
+    writer.reset()
     const open = this.#phase.type === 'opening' && this.#phase.isDue
     if (this.#phase.type === 'opening' && open) {
       encodeFrame(writer, this.#phase.frame)
@@ -332,7 +355,8 @@ export class OutboundSession {
   }
 
   #buildSizeProbe(datagramBytes: number, nowUs: number): Uint8Array {
-    const writer = new Writer(datagramBytes - dataOverheadBytes)
+    const writer = this.#writer
+    writer.reset()
     encodeFrame(writer, { type: 'ping' })
     return this.#seal(writer, datagramBytes, { open: false, pieces: [] }, true, nowUs)
   }
@@ -367,27 +391,13 @@ export class OutboundSession {
       (this.#phase.type === 'streaming' &&
         (this.#confirmed < this.#lastSequence || this.#stream.unsentBytes > 0))
     if (!waits || this.#transmission.inFlightPackets > 0 || this.#hasMore()) {
-      this.#askAtUs = undefined
-      return
-    }
-    const pause = this.#transmission.ptoBaseUs() * 1.5 ** this.#asks
-    this.#askAtUs ??= nowUs + Math.min(pause, askPauseMaxUs)
+      this.#askTimer.stop()
+    } else this.#askTimer.start(this.#transmission.ptoBaseUs(), nowUs)
   }
 
   /** An OPEN that was acked is answered again (§5.5). */
   #ask(): void {
-    this.#askAtUs = undefined
-    this.#asks++
     this.#probesDue = Math.max(this.#probesDue, 1)
     if (this.#phase.type === 'opening') this.#phase = { ...this.#phase, isDue: true }
-  }
-
-  #isQuiet(): boolean {
-    return (
-      this.#phase.type === 'streaming' &&
-      this.#readIsOpen &&
-      this.#stream.heldBytes === 0 &&
-      this.#confirmed >= this.#lastSequence
-    )
   }
 }

@@ -3,7 +3,7 @@
  * Must never use a packet number twice, which would give the keys away.
  */
 import { assert } from './assert.ts'
-import { failedOpensMax, packetsMax } from './limits.ts'
+import { failedOpensMax, packetsMax, packetsToEnd } from './limits.ts'
 import type { ConnectionId, DataPacket } from './packet.ts'
 import type { PacketProtection } from './protection.ts'
 import { ReplayWindow } from './replay-window.ts'
@@ -12,15 +12,21 @@ export class SessionKeys {
   readonly #protection: PacketProtection
   readonly #opened = new ReplayWindow()
   readonly peerCid: ConnectionId
-  #nextPacketNumber = 0
+  #nextPacketNumber: number
 
-  constructor(protection: PacketProtection, peerCid: ConnectionId) {
+  constructor(protection: PacketProtection, peerCid: ConnectionId, firstPacketNumber = 0) {
+    this.#nextPacketNumber = firstPacketNumber
     this.#protection = protection
     this.peerCid = peerCid
   }
 
   get nextPacketNumber(): number {
     return this.#nextPacketNumber
+  }
+
+  /** Only so many packets are left that the session can be ended in order. */
+  get isWorn(): boolean {
+    return this.#nextPacketNumber >= packetsMax - packetsToEnd
   }
 
   /** A whole datagram with these frames. */

@@ -77,6 +77,16 @@ export class RawPeer {
     this.send(to, datagramOf(frames, keys, bytesMin))
   }
 
+  /** Like `sendFrames`, without the checks that a sound peer passes. */
+  inject(to: Address, keys: SessionKeys, frames: readonly Frame[], bytesMin: number): void {
+    this.#network.inject(this.address, to, datagramOf(frames, keys, bytesMin))
+  }
+
+  /** Any bytes under the keys. */
+  injectPlain(to: Address, keys: SessionKeys, plain: Uint8Array): void {
+    this.#network.inject(this.address, to, keys.seal(plain))
+  }
+
   /** The frames of all that opens under these keys and was not read yet. */
   read(keys: SessionKeys, sender: Role): Frame[] {
     return this.packets.flatMap((packet) => {

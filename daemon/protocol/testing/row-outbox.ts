@@ -62,6 +62,8 @@ export class RowOutbox {
   readonly #lanes: RowLane[] = []
   readonly #sessions = new Map<SessionId, Reading>()
   readonly #announced = new Set<LaneId>()
+  /** Lanes that the next scan looks at. */
+  readonly #changed = new Set<RowLane>()
   readonly #wanted: LaneId[] = []
   #rows = 0
 
@@ -83,12 +85,14 @@ export class RowOutbox {
 
   insert(to: Omit<LaneAddress, 'lane'>, data: Uint8Array): void {
     const lane = this.#laneTo(to)
+    this.#changed.add(lane)
     const uid = this.#environment.randomBytes(16)
     lane.waiting.push({ id: ++this.#rows, lane: lane.address.lane, uid, data, parkedUntilMs: 0 })
   }
 
   deleteAll(to: Omit<LaneAddress, 'lane'>): void {
     const lane = this.#laneTo(to)
+    this.#changed.add(lane)
     for (const entry of lane.entries) entry.row = undefined
     lane.waiting = []
     lane.parked = []
@@ -110,13 +114,15 @@ export class RowOutbox {
   onRestart(): void {
     this.#sessions.clear()
     this.#announced.clear()
+    for (const lane of this.#lanes) this.#changed.add(lane)
   }
 
   scan(nowMs: number, emit: Emit): void {
     const news: LaneAddress[] = []
-    for (const lane of this.#lanes) {
+    for (const lane of this.#changed) {
       const { lane: id } = lane.address
       this.#unpark(lane, nowMs)
+      if (lane.parked.length === 0) this.#changed.delete(lane)
       if (!this.#announced.has(id) && hasRows(lane)) {
         this.#announced.add(id)
         news.push(lane.address)
@@ -131,7 +137,7 @@ export class RowOutbox {
   }
 
   openLane({ lane: id, session }: Work<'open-lane'>, emit: Emit): void {
-    const lane = this.#lanes.find(({ address }) => address.lane === id)
+    const lane = this.#lanes[id - 1]
     assert(lane !== undefined, 'A lane that is opened was named.')
     for (const [other, reading] of this.#sessions) {
       if (reading.lane === lane) this.#sessions.delete(other)
@@ -202,7 +208,7 @@ export class RowOutbox {
   }
 
   setStatus({ lane: id, status }: Work<'lane-status'>): void {
-    const lane = this.#lanes.find(({ address }) => address.lane === id)
+    const lane = this.#lanes[id - 1]
     assert(lane !== undefined, 'A lane that has a status was named.')
     lane.status = status
     lane.statusWrites++
@@ -211,8 +217,9 @@ export class RowOutbox {
   forget(session: SessionId): void {
     const lane = this.#sessions.get(session)?.lane
     if (!this.#sessions.delete(session) || lane === undefined) return
-    // With rows it is named again, without rows it is said to be empty.
-    if (hasRows(lane)) this.#announced.delete(lane.address.lane)
+    this.#changed.add(lane)
+    // When it has rows it is named again.
+    this.#announced.delete(lane.address.lane)
   }
 
   #answerRead(reading: Reading, nowMs: number, emit: Emit): void {
@@ -263,6 +270,7 @@ export class RowOutbox {
     if (entry.row === undefined) return
     entry.row.parkedUntilMs = untilMs
     lane.parked.push(entry.row)
+    this.#changed.add(lane)
     entry.row = undefined
     entry.uid = this.#environment.randomBytes(16)
   }

@@ -151,6 +151,11 @@ export class Scenario {
     return takenUs
   }
 
+  /** So many rows are there. @returns how long it took. */
+  expectArrival(at: Machine, rows: number, withinUs = 60 * second): number {
+    return this.runUntil(() => this.arrived(at) >= rows, withinUs)
+  }
+
   /** What has come so far is the beginning of what was sent. */
   expectOrder(): void {
     for (const [lane, { to, rows }] of this.#sent) {

@@ -9,6 +9,7 @@ import { decodeFrames, encodeFrame } from '../frame.ts'
 import type { Key } from '../handshake.ts'
 import { InitiatorHandshake, respond } from '../handshake.ts'
 import { InboundSession } from '../inbound-session.ts'
+import { renewAfterPackets } from '../limits.ts'
 import type { Address } from '../node-io.ts'
 import type { OutboundFact } from '../outbound-session.ts'
 import { OutboundSession } from '../outbound-session.ts'
@@ -97,7 +98,7 @@ export class SessionPair {
     this.keys = keysPair()
     const { initiator, responder } = this.keys
     this.outbound = new OutboundSession(
-      { id: 1, peer: responderAddress, keys: initiator, bytesPerSecondMax: 0 },
+      { id: 1, peer: responderAddress, keys: initiator, bytesPerSecondMax: 0, renewAfterPackets },
       this.nowUs,
     )
     this.inbound = new InboundSession(

@@ -40,6 +40,7 @@ export class VirtualHost {
   #life = 0
   #work: StoreWork[] = []
   #isCommitting = false
+  #isStoreHeld: () => boolean = () => false
   #armedUs = Infinity
   #turns = 0
   #turnsSinceUs = 0
@@ -95,6 +96,11 @@ export class VirtualHost {
     network.attach(address, (from, bytes) => this.feed({ type: 'datagram', from, bytes }))
   }
 
+  /** While it is so, the store does nothing: its disk is full, or another program holds the lock. */
+  holdStore(isHeld: () => boolean): void {
+    this.#isStoreHeld = isHeld
+  }
+
   /** Rows may have come: the store looks. */
   look(): void {
     this.#submit()
@@ -148,7 +154,7 @@ export class VirtualHost {
 
   /** What is asked while a commit runs goes into the next one. */
   #submit(): void {
-    if (this.#isCommitting) return
+    if (this.#isCommitting || this.#isStoreHeld()) return
     this.#isCommitting = true
     const { commitUs, store } = this.#options
     this.#later(commitUs, () => {

@@ -14,6 +14,8 @@ type Receive = (from: Address, bytes: Uint8Array) => void
 export class VirtualNetwork {
   readonly time: VirtualTime
   readonly checker = new WireChecker()
+  /** Set by a scenario that wants to see what is sent. */
+  onSend: (bytes: Uint8Array) => void = () => {}
   readonly #random: SeededRandom
   readonly #hosts = new Map<string, Receive>()
   readonly #paths = new Map<string, readonly WirePart[]>()
@@ -46,6 +48,16 @@ export class VirtualNetwork {
   /** `from` is what the receiver will see: the outside of a NAT. */
   send(from: Address, to: Address, bytes: Uint8Array): void {
     this.checker.onSent(from, to, bytes)
+    this.onSend(bytes)
+    this.#carry(from, to, bytes)
+  }
+
+  /** A datagram of somebody who keeps no rule, and may lie about where it comes from. */
+  inject(from: Address, to: Address, bytes: Uint8Array): void {
+    this.#carry(from, to, bytes)
+  }
+
+  #carry(from: Address, to: Address, bytes: Uint8Array): void {
     const { nowUs } = this.time
     const parts = this.#paths.get(`${addressKey(from)} ${addressKey(to)}`) ?? this.#usual
     let datagrams: readonly InTransit[] = [{ from, to, bytes, delayUs: 0 }]

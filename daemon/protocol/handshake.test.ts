@@ -1,0 +1,79 @@
+import { deepStrictEqual, ok } from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Key } from './handshake.ts'
+import { hintOf, InitiatorHandshake, respond } from './handshake.ts'
+import type { Hello1, Hello2 } from './packet.ts'
+import { decodePacket, toConnectionId } from './packet.ts'
+import { dataPacket } from './testing/session-pair.ts'
+import { keyNamed } from './testing/scenario.ts'
+import { seededEnvironment } from './testing/seeded-environment.ts'
+
+const environment = seededEnvironment(8)
+const frames = Uint8Array.of(1)
+
+function newId(): ReturnType<typeof toConnectionId> {
+  return toConnectionId(environment.randomBytes(8))
+}
+
+function hello1Of(handshake: InitiatorHandshake): Hello1 {
+  const packet = decodePacket(handshake.hello1())
+  ok(packet?.type === 'hello1')
+  return packet
+}
+
+function hello2Of(bytes: Uint8Array | undefined): Hello2 {
+  const packet = bytes && decodePacket(bytes)
+  ok(packet?.type === 'hello2')
+  return packet
+}
+
+for (const key of [undefined, keyNamed('k')]) {
+  test(`two sides agree on keys, ${key === undefined ? 'without a key' : 'under a key'}`, () => {
+    const handshake = new InitiatorHandshake(environment, newId(), key)
+    const response = respond(environment, hello1Of(handshake), newId(), key)
+    const keys = handshake.finish(hello2Of(response?.hello2))
+    ok(keys !== undefined && response !== undefined)
+    deepStrictEqual(response.keys.open(dataPacket(keys.seal(frames))), frames)
+    deepStrictEqual(keys.open(dataPacket(response.keys.seal(frames))), frames)
+  })
+}
+
+test('another key, or none, does not agree', () => {
+  const answers = (own: Key | undefined, others: Key | undefined): boolean => {
+    const handshake = new InitiatorHandshake(environment, newId(), own)
+    const hello1 = { ...hello1Of(handshake), hint: others && hintOf(environment, others) }
+    return respond(environment, hello1, newId(), others) !== undefined
+  }
+  deepStrictEqual(answers(keyNamed('k', 1), keyNamed('k', 1)), true)
+  deepStrictEqual(answers(keyNamed('k', 1), keyNamed('k', 2)), false)
+})
+
+test('HELLO1 is repeated to the byte, but for the cookie, of which one is followed', () => {
+  const handshake = new InitiatorHandshake(environment, newId(), keyNamed('k'))
+  const first = handshake.hello1()
+  deepStrictEqual(handshake.hello1(), first)
+  const cookie = new Uint8Array(16).fill(5)
+  deepStrictEqual(handshake.onCookie(cookie), true)
+  cookie.fill(0)
+  deepStrictEqual(handshake.onCookie(cookie), false)
+  const second = hello1Of(handshake)
+  deepStrictEqual(second.cookie, new Uint8Array(16).fill(5))
+  const packet = decodePacket(first)
+  deepStrictEqual(second, { ...packet, cookie: second.cookie })
+})
+
+test('a cookie, and answers that are not for this handshake, spoil nothing', () => {
+  const [one, other] = [0, 1].map(() => new InitiatorHandshake(environment, newId(), undefined))
+  ok(one !== undefined && other !== undefined)
+  const wrong = respond(environment, hello1Of(other), newId(), undefined)
+  deepStrictEqual(one.finish(hello2Of(wrong?.hello2)), undefined)
+  one.onCookie(new Uint8Array(16))
+  const right = respond(environment, hello1Of(one), newId(), undefined)
+  ok(one.finish(hello2Of(right?.hello2)) !== undefined)
+})
+
+test('a changed list of versions makes the handshake fail', () => {
+  const handshake = new InitiatorHandshake(environment, newId(), keyNamed('k'))
+  const hello1 = { ...hello1Of(handshake), versions: Uint8Array.of(1, 2) }
+  deepStrictEqual(respond(environment, hello1, newId(), keyNamed('k')), undefined)
+})
