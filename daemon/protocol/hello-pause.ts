@@ -16,5 +16,5 @@ import {
 export function helloPauseUs(attempt: number, outageUs: number, random: number): number {
   const young = Math.min(helloPauseFirstUs * helloPauseGrowth ** attempt, helloPauseYoungUs)
   const pause = Math.min(Math.max(young, outageUs / helloPauseOutageShare), helloPauseMaxUs)
-  return Math.round(pause * (1 + helloPauseJitter * (2 * random - 1)))
+  return Math.round(pause * (1 - helloPauseJitter * random))
 }

@@ -54,8 +54,8 @@ export const helloPauseYoungUs = 1_500_000
 export const helloPauseOutageShare = 50
 /** … and never more than this (P12). */
 export const helloPauseMaxUs = 30_000_000
-/** Pauses are drawn from ±10 %, so that many peers do not return in step. */
-export const helloPauseJitter = 0.1
+/** Pauses are shortened by up to a fifth, so that many peers do not return in step. */
+export const helloPauseJitter = 0.2
 /** A HELLO1 goes to at most this many addresses of a name at once. */
 export const addressesPerNameMax = 4
 /** An ephemeral key is used for repeats this long. */
