@@ -143,7 +143,8 @@ export class Acceptor {
     const ageUs = nowUs - this.#secretSinceUs
     if (ageUs < cookieSecretUs) return
     const fresh = this.#options.environment.randomBytes(32)
-    this.#previousSecret = this.#secret
+    // Without load nothing renews it: then the last one is too old to be the previous one.
+    this.#previousSecret = ageUs < 2 * cookieSecretUs ? this.#secret : fresh
     this.#secret = fresh
     this.#secretSinceUs = nowUs
   }
