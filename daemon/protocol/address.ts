@@ -15,7 +15,7 @@ export function isLoopback(ip: string): boolean {
 /** Loopback, private, link-local and carrier-grade ranges (RFC 1918, 6598, 3927, 4193, 4291). */
 export function isPrivate(ip: string): boolean {
   if (isLoopback(ip)) return true
-  if (ip.includes(':')) return /^f[cd]/i.test(ip) || /^fe[89ab]/i.test(ip)
+  if (ip.includes(':')) return /^(?:f[cd][\da-f]|fe[89ab])[\da-f]:/i.test(ip)
   const [first = 0, second = 0] = ip.split('.', 2).map(Number)
   if (first === 10) return true
   if (first === 172) return second >= 16 && second <= 31
