@@ -10,6 +10,8 @@ import type { LaneAddress, LaneStatus } from './store-port.ts'
 export class StatusTeller {
   readonly #lane: LaneAddress
   #said = ''
+  /** The last reason that was logged: attempts in between do not make it new. */
+  #logged = ''
   #saidAtUs = -Infinity
 
   constructor(lane: LaneAddress) {
@@ -20,7 +22,8 @@ export class StatusTeller {
   tellTrouble(trouble: Trouble, retryInUs: number | undefined, nowUs: number, out: Output[]): void {
     const { code, reason } = trouble
     const status = { type: 'waiting', code, reason, retryInUs } as const
-    if (this.#said !== keyOf(status)) {
+    if (this.#logged !== keyOf(status)) {
+      this.#logged = keyOf(status)
       out.push({ type: 'event', event: { type: 'lane-waits', lane: this.#lane, code, reason } })
     }
     this.tell(status, nowUs, out)
@@ -32,6 +35,7 @@ export class StatusTeller {
     const isKnown = key === this.#said
     if (isKnown && (status.type !== 'waiting' || nowUs - this.#saidAtUs < statusPauseUs)) return
     this.#said = key
+    if (status.type === 'open' || status.type === 'idle') this.#logged = ''
     this.#saidAtUs = nowUs
     out.push({ type: 'store', work: { type: 'lane-status', lane: this.#lane.lane, status } })
   }
