@@ -5,7 +5,7 @@
  */
 import { unreachable } from './assert.ts'
 import type { AfterClose } from './after-close.ts'
-import { afterClose, brokenRule, lostStore, unsettled } from './after-close.ts'
+import { afterClose, brokenRule, lostStore, missingKey, unsettled } from './after-close.ts'
 import { Connector } from './connector.ts'
 import type { CloseCode, CloseFrame, Frame } from './frame.ts'
 import { closeCode } from './frame.ts'
@@ -230,6 +230,10 @@ export class Lane {
   }
 
   #startConnecting(nowUs: number, out: Output[]): void {
+    const { key } = this.address
+    // Never without: the rows are meant for those who have the key.
+    const isMissing = key !== '' && this.#options.key === undefined
+    if (isMissing) return this.#rest(missingKey(key), nowUs, out)
     this.#state = { type: 'connecting', connector: this.#newConnector(this.#outageSinceUs, nowUs) }
     this.#connect(nowUs, out)
   }

@@ -233,6 +233,18 @@ test('a HELLO1 whose hint is known and whose key is not gets no sound', () => {
   deepStrictEqual(peer.packets.length, 0)
 })
 
+test('rows for a key that is not in the ring are never sent without one', () => {
+  const scenario = new Scenario()
+  const [a, b] = [scenario.add('a'), scenario.add('b')]
+  scenario.insert(a, 'b', 'lost')
+  scenario.run(60 * second)
+  deepStrictEqual(scenario.trouble(a, 'b', 'lost'), 'TINYMQ_NO_KEY')
+  deepStrictEqual([b.store.inbox.rows.length, scenario.network.checker.datagrams], [0, 0])
+  a.host.feed({ type: 'network', ips: [] })
+  scenario.run(60 * second)
+  deepStrictEqual(scenario.network.checker.datagrams, 0)
+})
+
 test('whatever knocks with the bytes of an unknown session gets 9 bytes, 100 times a second', () => {
   const { scenario, b, peer } = door()
   const data = Uint8Array.of(0x40, ...new Uint8Array(40))
