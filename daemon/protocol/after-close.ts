@@ -28,7 +28,7 @@ export function afterClose(frame: CloseFrame): AfterClose {
 
 /** Each OPENED is of another database or state than the last. */
 export const unsettled: AfterClose = {
-  pauseUs: reopenPauseUs,
+  pauseUs: brokenPauseUs,
   trouble: {
     code: 'TINYMQ_IDENTITY',
     reason: 'the peer changes its identity with every answer',
@@ -47,7 +47,7 @@ export function missingKey(name: string): AfterClose {
 
 /** Our own store has dropped the session. */
 export function lostStore(reason: string, retryAfterMs: number): AfterClose {
-  const pauseUs = retryAfterMs * 1000
+  const pauseUs = Math.max(retryAfterMs * 1000, reopenPauseUs)
   return { pauseUs, trouble: { code: 'TINYMQ_STORE', reason } }
 }
 

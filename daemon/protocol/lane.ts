@@ -154,9 +154,11 @@ export class Lane {
         return
       case 'again': {
         if (session.onReopen(verdict.stream, verdict.confirmed) <= openAttemptsMax) return
+        this.#sendClose(session, closeCode.done, '', out)
         return this.#rest(unsettled, nowUs, out)
       }
       case 'hold':
+        this.#sendClose(session, closeCode.done, '', out)
         return this.#rest({ pauseUs: undefined, trouble: verdict }, nowUs, out)
       default:
         return unreachable(verdict)
@@ -172,6 +174,7 @@ export class Lane {
   /** The store has lost its grip on this session: its database is full or busy. */
   onStoreLost(reason: string, retryAfterMs: number, nowUs: number, out: Output[]): void {
     if (this.#state.type !== 'up') return
+    this.#sendClose(this.#state.session, closeCode.done, '', out)
     this.#rest(lostStore(reason, retryAfterMs), nowUs, out)
   }
 

@@ -46,6 +46,16 @@ test('a node sends to itself', () => {
   scenario.expectRest()
 })
 
+test('its own database at an address that is not its own is not sent to', () => {
+  const scenario = new Scenario()
+  const a = scenario.add('a')
+  scenario.insert(a, 'a')
+  scenario.run(6 * second)
+  deepStrictEqual(scenario.trouble(a, 'a'), 'SELF_LOOP')
+  deepStrictEqual(a.store.inbox.rows.length, 0)
+  deepStrictEqual(a.host.node.deadlineUs(), undefined, 'Until an operator asks.')
+})
+
 test('an idle session is closed after 60 s, and the next row opens another', () => {
   const scenario = new Scenario()
   const [a, b] = [scenario.add('a'), scenario.add('b')]
