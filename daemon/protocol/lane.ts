@@ -13,6 +13,7 @@ import type { LaneOptions, LaneState } from './lane-state.ts'
 import { connectionIdsOf, connectorOf, deadlineUsOf } from './lane-state.ts'
 import {
   openAttemptsMax,
+  retryAfterMaxUs,
   silentGiveUpUs,
   silentProbesBeforeHello,
   unknownPauseUs,
@@ -335,7 +336,10 @@ export class Lane {
 
   #onRefused(session: OutboundSession, frame: CloseFrame, nowUs: number, out: Output[]): void {
     const { sequence, reason } = frame
-    const { retryAfterMs } = frame
+    if (!session.isUnconfirmed(sequence)) {
+      return this.#onBroken(session, 'a row was refused that was never sent', nowUs, out)
+    }
+    const retryAfterMs = Math.min(frame.retryAfterMs, retryAfterMaxUs / 1000)
     const work = { type: 'refused', session: session.id, sequence, reason, retryAfterMs } as const
     out.push({ type: 'store', work })
     this.#beginAnew(nowUs, out)

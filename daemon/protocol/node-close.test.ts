@@ -196,6 +196,28 @@ function byHand(): { scenario: Scenario; a: Machine; peer: RawPeer; keys: () => 
 const opened = { type: 'opened', credit: 1_000_000, datagramBytesMax: 65_507 } as const
 const close = { type: 'close', sequence: 0, retryAfterMs: 0, reason: '' } as const
 
+test('a peer that refuses rows that were never sent breaks a rule', () => {
+  for (const sequence of [6, 1_000, Number.MAX_SAFE_INTEGER]) {
+    const { scenario, a, peer, keys } = byHand()
+    const session = keys()
+    const to = a.host.address
+    peer.sendFrames(to, session, [{ ...opened, attempt: 1, ...openedFacts }])
+    scenario.run(second / 20)
+    peer.sendFrames(to, session, [{ ...close, code: closeCode.refused, sequence }])
+    scenario.run(second)
+    deepStrictEqual(scenario.trouble(a, 'odd'), 'TINYMQ_PROTOCOL')
+    deepStrictEqual(scenario.network.checker.counts.hello1, 1)
+  }
+})
+
+test('a refusal before the stream is open breaks a rule too', () => {
+  const { scenario, a, peer, keys } = byHand()
+  const frame = { ...close, code: closeCode.refused, sequence: 1 } as const
+  peer.sendFrames(a.host.address, keys(), [frame])
+  scenario.run(second)
+  deepStrictEqual(scenario.trouble(a, 'odd'), 'TINYMQ_PROTOCOL')
+})
+
 test('a peer whose identity changes with every answer is left alone for a while', () => {
   const { scenario, a, peer, keys } = byHand()
   const session = keys()
