@@ -331,6 +331,8 @@ export class Lane {
 
   #onClosed(session: OutboundSession, frame: CloseFrame, nowUs: number, out: Output[]): void {
     if (frame.code === closeCode.refused) return this.#onRefused(session, frame, nowUs, out)
+    // The store names the lane again when it has rows.
+    if (session.isQuiet) return this.#end(nowUs, out)
     this.#rest(afterClose(frame), nowUs, out)
   }
 

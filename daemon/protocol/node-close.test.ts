@@ -137,6 +137,19 @@ test('rows that are deleted end the attempts of their lane', () => {
   deepStrictEqual([a.host.node.deadlineUs(), scenario.trouble(a, 'b')], [undefined, 'idle'])
 })
 
+test('a lane whose peer closes while there is nothing to send rests until there is', () => {
+  const { scenario, a, b } = two()
+  scenario.send(a, b)
+  scenario.expectAll()
+  scenario.run(second)
+  b.host.stop()
+  scenario.run(20 * second)
+  deepStrictEqual([a.host.node.deadlineUs(), scenario.trouble(a, 'b')], [undefined, 'idle'])
+  b.host.start()
+  scenario.send(a, b)
+  scenario.expectAll()
+})
+
 test('a node that stops says so, and rows wait until it is back', () => {
   const { scenario, a, b } = two()
   scenario.send(a, b, 2_000, 500)
