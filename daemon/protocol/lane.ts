@@ -245,7 +245,7 @@ export class Lane {
   #startSuccessor(nowUs: number, out: Output[]): void {
     if (this.#state.type !== 'up' || this.#state.successor !== undefined) return
     this.#successorAtUs = nowUs
-    const outageSinceUs = this.#outageSinceUs
+    const outageSinceUs = nowUs - this.#state.session.silentUs(nowUs)
     this.#state = { ...this.#state, successor: this.#newConnector(outageSinceUs, nowUs) }
     this.#connect(nowUs, out)
   }
