@@ -84,6 +84,8 @@ export class Connector {
     if (ips.length === 0) {
       // The last known addresses stay in use: a name server may be out of reach while the peer is
       // not.
+      const { lastIp } = this.#options
+      if (this.#ips.length === 0 && lastIp !== undefined) this.#ips = [lastIp]
       if (this.#ips.length === 0) this.#attempt++
       this.#lookUp = { type: 'due', atUs: nowUs + this.#pauseUs(nowUs) }
       return

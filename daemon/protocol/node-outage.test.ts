@@ -300,6 +300,17 @@ test('a session of long standing finds its restarted peer as soon as a young one
   ok(scenario.expectAll() < 2 * second)
 })
 
+test('while no name server answers, the last address serves', () => {
+  const { scenario, a, b } = connected()
+  b.host.crash()
+  scenario.isNameServerUp = false
+  scenario.send(a, b)
+  scenario.run(100 * second)
+  deepStrictEqual(scenario.trouble(a, 'b'), 'TINYMQ_UNRESOLVED')
+  b.host.start()
+  ok(scenario.expectAll() < 4 * second)
+})
+
 test('a name that nobody knows is asked for again, and found when it is there', () => {
   const { scenario, a, b } = two()
   scenario.names.delete('b')

@@ -1,0 +1,122 @@
+import { deepStrictEqual, ok } from 'node:assert/strict'
+import { test } from 'node:test'
+import { Connector } from './connector.ts'
+import { addressesPerNameMax, ephemeralUs, hintPauseUs, resolveTimeoutUs } from './limits.ts'
+import type { Output } from './node-io.ts'
+import { decodePacket, toConnectionId } from './packet.ts'
+import { seededEnvironment } from './testing/seeded-environment.ts'
+
+const port = 9000
+
+function connectorAt(nowUs: number, lastIp?: string): Connector {
+  const environment = seededEnvironment(2)
+  const scid = toConnectionId(environment.randomBytes(8))
+  const key = undefined
+  return new Connector({ port, key, environment, scid, outageSinceUs: nowUs, lastIp }, nowUs)
+}
+
+function resolved(...ips: readonly string[]): Connector {
+  const connector = connectorAt(0)
+  connector.takeLookUp(0)
+  connector.onResolved(ips, '', 0)
+  return connector
+}
+
+function ipsOf(outputs: readonly Output[]): string[] {
+  return outputs.flatMap((output) => (output.type === 'send' ? [output.to.ip] : []))
+}
+
+test('the name is looked up first, once, and again when no answer comes', () => {
+  const connector = connectorAt(0)
+  deepStrictEqual([connector.takeLookUp(0), connector.takeLookUp(0)], [true, false])
+  deepStrictEqual(connector.takeHellos(0), [])
+  deepStrictEqual(connector.deadlineUs(), resolveTimeoutUs)
+  deepStrictEqual(connector.takeLookUp(resolveTimeoutUs), true)
+})
+
+test('HELLO1 goes to each address at once, the same bytes, and again after a pause', () => {
+  const connector = resolved('10.0.0.1', 'fd00::1')
+  const first = connector.takeHellos(0)
+  deepStrictEqual(ipsOf(first), ['10.0.0.1', 'fd00::1'])
+  deepStrictEqual(connector.takeHellos(0), [])
+  const atUs = connector.deadlineUs()
+  ok(atUs >= 400_000 && atUs <= 500_000)
+  deepStrictEqual(connector.takeHellos(atUs), first)
+})
+
+test('a new address is greeted at once, a known one when it is time', () => {
+  const connector = resolved('10.0.0.1')
+  connector.takeHellos(0)
+  connector.onResolved(['10.0.0.1'], '', 1_000)
+  deepStrictEqual(connector.takeHellos(1_000), [])
+  connector.onResolved(['10.0.0.2'], '', 2_000)
+  deepStrictEqual(ipsOf(connector.takeHellos(2_000)), ['10.0.0.2'])
+  deepStrictEqual(connector.greets({ ip: '10.0.0.2', port }), true)
+  deepStrictEqual(connector.greets({ ip: '10.0.0.1', port }), false)
+  deepStrictEqual(connector.greets({ ip: '10.0.0.2', port: 1 }), false)
+})
+
+test('a name server that fails is told of, and the last known addresses stay in use', () => {
+  const connector = resolved('10.0.0.1')
+  connector.takeHellos(0)
+  connector.onResolved([], 'server out of reach', 1_000)
+  deepStrictEqual(connector.trouble()?.code, 'TINYMQ_UNRESOLVED')
+  deepStrictEqual(ipsOf(connector.takeHellos(2_000_000)), ['10.0.0.1'])
+  connector.onResolved(['10.0.0.1'], '', 3_000_000)
+  deepStrictEqual(connector.trouble(), undefined)
+})
+
+test('where the peer was last is greeted when its name cannot be looked up, only then', () => {
+  const connector = connectorAt(0, '10.0.0.9')
+  deepStrictEqual(connector.takeHellos(0), [])
+  connector.onResolved([], 'server out of reach', 1_000)
+  deepStrictEqual(ipsOf(connector.takeHellos(1_000)), ['10.0.0.9'])
+  connector.onResolved(['10.0.0.1'], '', 2_000)
+  deepStrictEqual(ipsOf(connector.takeHellos(2_000)), ['10.0.0.1'])
+})
+
+test('trouble is spoken of from the third HELLO1 on', () => {
+  const connector = resolved('10.0.0.1')
+  const codes = [0, 1, 2].map((index) => {
+    connector.takeHellos(index * 2_000_000)
+    return connector.trouble()?.code
+  })
+  deepStrictEqual(codes, [undefined, undefined, 'TINYMQ_NO_ANSWER'])
+  connector.onVersions(Uint8Array.of(2, 3))
+  deepStrictEqual(connector.trouble()?.code, 'TINYMQ_VERSION')
+})
+
+test('a hint makes it try at once, with a look-up, at most once a second', () => {
+  const connector = resolved('10.0.0.1')
+  connector.takeHellos(0)
+  connector.onHint(1_000)
+  deepStrictEqual([connector.takeLookUp(1_000), connector.takeHellos(1_000).length], [true, 1])
+  connector.onHint(1_000 + hintPauseUs - 1)
+  deepStrictEqual(connector.takeHellos(100_000), [])
+  connector.onHint(1_000 + hintPauseUs)
+  deepStrictEqual(connector.takeHellos(1_000 + hintPauseUs).length, 1)
+})
+
+test('a RETRY makes it greet at once with the cookie, once', () => {
+  const connector = resolved('10.0.0.1')
+  connector.takeHellos(0)
+  connector.onRetry(new Uint8Array(16).fill(3), 1_000)
+  const [output] = connector.takeHellos(1_000)
+  const packet = output?.type === 'send' ? decodePacket(output.bytes) : undefined
+  deepStrictEqual(packet?.type === 'hello1' && packet.cookie, new Uint8Array(16).fill(3))
+  connector.onRetry(new Uint8Array(16).fill(4), 2_000)
+  deepStrictEqual(connector.takeHellos(2_000), [])
+})
+
+test('after a minute the handshake is another one, under the same id', () => {
+  const connector = resolved('10.0.0.1')
+  const [first] = connector.takeHellos(0)
+  const [second] = connector.takeHellos(ephemeralUs + 1)
+  const packets = [first, second].map((output) =>
+    output?.type === 'send' ? decodePacket(output.bytes) : undefined,
+  )
+  const [one, other] = packets
+  ok(one?.type === 'hello1' && other?.type === 'hello1')
+  deepStrictEqual([one.scid, other.scid], [connector.scid, connector.scid])
+  ok(one.noise[0] !== other.noise[0] || one.noise[1] !== other.noise[1])
+})
