@@ -56,6 +56,25 @@ test('a new address is greeted at once, a known one when it is time', () => {
   deepStrictEqual(connector.greets({ ip: '10.0.0.2', port: 1 }), false)
 })
 
+test('in an outage the name is looked up a moment before each HELLO1, not more often', () => {
+  const connector = resolved('10.0.0.1')
+  const [lookUps, hellos]: [number[], number[]] = [[], []]
+  for (let nowUs = connector.deadlineUs(); nowUs < 3e9; nowUs = connector.deadlineUs()) {
+    if (connector.takeLookUp(nowUs)) {
+      lookUps.push(nowUs)
+      connector.onResolved(['10.0.0.1'], '', nowUs + 2_000)
+    }
+    if (connector.takeHellos(nowUs).length > 0) hellos.push(nowUs)
+  }
+  const late = lookUps.filter((atUs) => atUs > 1e9)
+  ok(late.length <= hellos.filter((atUs) => atUs > 1e9).length + 1)
+  const ahead = late.map((atUs) => (hellos.find((helloUs) => helloUs >= atUs) ?? Infinity) - atUs)
+  ok(
+    ahead.slice(0, -1).every((us) => us > 0 && us <= 200_000),
+    ahead.join(),
+  )
+})
+
 test('a name server that fails is told of, and the last known addresses stay in use', () => {
   const connector = resolved('10.0.0.1')
   connector.takeHellos(0)

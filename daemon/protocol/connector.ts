@@ -12,6 +12,7 @@ import {
   addressesPerNameMax,
   ephemeralUs,
   hintPauseUs,
+  lookUpAheadUs,
   resolveAgainUs,
   resolveTimeoutUs,
 } from './limits.ts'
@@ -90,7 +91,7 @@ export class Connector {
       this.#lookUp = { type: 'due', atUs: nowUs + this.#pauseUs(nowUs) }
       return
     }
-    this.#lookUp = { type: 'due', atUs: Math.max(nowUs + resolveAgainUs, this.#helloAtUs) }
+    this.#lookUp = { type: 'due', atUs: nowUs + resolveAgainUs }
     const usable = ips.slice(0, addressesPerNameMax)
     const isKnown = this.#ips.length > 0 && ips.every((ip) => this.#ips.includes(ip))
     this.#ips = usable
@@ -143,6 +144,11 @@ export class Connector {
     }
     this.#helloAtUs = nowUs + this.#pauseUs(nowUs)
     this.#attempt++
+    if (this.#lookUp.type === 'due') {
+      // A moment before the next HELLO1, so that it goes to where the name points then.
+      const atUs = Math.max(this.#lookUp.atUs, this.#helloAtUs - lookUpAheadUs)
+      this.#lookUp = { type: 'due', atUs }
+    }
     const { port } = this.#options
     const bytes = this.#handshake.hello1()
     return this.#ips.map((ip) => ({ type: 'send', to: { ip, port }, bytes }))

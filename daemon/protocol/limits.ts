@@ -62,6 +62,8 @@ export const addressesPerNameMax = 4
 export const ephemeralUs = 60_000_000
 /** Names are resolved anew while unreachable, at most this often; the driver caches for less. */
 export const resolveAgainUs = 5_000_000
+/** So long before a HELLO1 its name is looked up: what a name server takes. */
+export const lookUpAheadUs = 200_000
 /** A look-up that has not ended by then is asked for again. */
 export const resolveTimeoutUs = 15_000_000
 /** A lane takes at most one hint (UNKNOWN, WAKE, peer heard) in this time. */
