@@ -44,6 +44,14 @@ test('HELLO1 goes to each address at once, the same bytes, and again after a pau
   deepStrictEqual(connector.takeHellos(atUs), first)
 })
 
+test('to at most four addresses of a name, and a fifth changes nothing', () => {
+  const ips = ['1', '2', '3', '4', '5'].map((last) => `10.0.0.${last}`)
+  const connector = resolved(...ips)
+  deepStrictEqual(ipsOf(connector.takeHellos(0)), ips.slice(0, addressesPerNameMax))
+  connector.onResolved(ips, '', 1_000)
+  deepStrictEqual(connector.takeHellos(1_000), [])
+})
+
 test('a new address is greeted at once, a known one when it is time', () => {
   const connector = resolved('10.0.0.1')
   connector.takeHellos(0)

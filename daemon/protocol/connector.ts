@@ -93,7 +93,7 @@ export class Connector {
     }
     this.#lookUp = { type: 'due', atUs: nowUs + resolveAgainUs }
     const usable = ips.slice(0, addressesPerNameMax)
-    const isKnown = this.#ips.length > 0 && ips.every((ip) => this.#ips.includes(ip))
+    const isKnown = this.#ips.length > 0 && usable.every((ip) => this.#ips.includes(ip))
     this.#ips = usable
     if (!isKnown) this.#helloAtUs = nowUs
   }

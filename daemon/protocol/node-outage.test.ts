@@ -330,3 +330,17 @@ test('of several addresses of a name the one that answers is used', () => {
   scenario.expectRest()
 })
 
+test('a name with more addresses than are used costs no more HELLO1 than another', () => {
+  const { scenario, a, b } = two()
+  b.host.crash()
+  scenario.names.set(
+    'b',
+    ['1', '2', '3', '4', '5', '6'].map((last) => `10.0.0.9${last}`),
+  )
+  scenario.send(a, b)
+  scenario.run(1_500 * second)
+  const { counts } = scenario.network.checker
+  const before = counts.hello1
+  scenario.run(300 * second)
+  ok(counts.hello1 - before <= 4 * 13, `${counts.hello1 - before} HELLO1 in 300 s`)
+})
