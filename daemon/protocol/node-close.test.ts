@@ -71,6 +71,21 @@ test('no peer is left alone for longer than an hour, whatever it asks for', () =
   scenario.expectAll(20 * second)
 })
 
+test('a peer that asks for a pause gets it, though the network changes; an operator does not wait', () => {
+  const { scenario, a, b } = two()
+  turnAway(b, closeCode.closed, 600_000)
+  scenario.send(a, b)
+  scenario.run(second)
+  b.store.inbox.turnsAway = undefined
+  a.host.feed({ type: 'network', ips: ['10.0.0.1'] })
+  b.host.feed({ type: 'greet', addresses: [a.host.address] })
+  scenario.run(60 * second)
+  deepStrictEqual(scenario.arrived(b), 0)
+  a.store.outbox.want({ host: 'b', port: 9000, key: '' })
+  a.host.look()
+  ok(scenario.expectAll() < second / 5)
+})
+
 test('a refused row is set aside, the others go on, and it comes when it is taken', () => {
   const { scenario, a, b } = two()
   let taken = 0

@@ -132,7 +132,7 @@ export class Node {
         return this.#forLanes(nowUs, (lane) => lane.onTooLong(input.to, input.bytes, nowUs))
       case 'network':
         this.#ownIps = new Set(input.ips)
-        return this.#forLanes(nowUs, (lane) => lane.onRetryNow(nowUs, out))
+        return this.#forLanes(nowUs, (lane) => lane.onNetwork(nowUs, out))
       case 'greet':
         for (const to of input.addresses) {
           out.push({ type: 'send', to, bytes: encodePacket({ type: 'wake' }) })
