@@ -291,7 +291,7 @@ export class Node {
         bytesPerSecondMax: this.#options.bytesPerSecondMax,
         renewAfterPackets: this.#options.renewAfterPackets ?? renewAfterPackets,
         readShareBytes: () =>
-          Math.max(readShareBytesMin, Math.floor(readAheadBytesAll / (this.#lanes.all().length + 1))),
+          Math.max(readShareBytesMin, Math.floor(readAheadBytesAll / (this.#lanes.sessions + 1))),
         takeSessionId: () => this.#takeSessionId(),
         isOwnAddress: (to) => this.#isOwnAddress(to),
       },
