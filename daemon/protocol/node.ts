@@ -197,7 +197,9 @@ export class Node {
           lane.onVersions(packet.dcid, packet.versions, nowUs, out),
         )
       case 'unknown':
-        return this.#forLanes(nowUs, (lane) => lane.onUnknown(packet.dcid, nowUs, out))
+        return this.#forLane(this.#lanes.byPeerCid(packet.dcid), nowUs, (lane) =>
+          lane.onUnknown(packet.dcid, nowUs, out),
+        )
       case 'wake':
         if (this.#hints.take(nowUs)) this.#onHeard(from, nowUs, out)
         return
