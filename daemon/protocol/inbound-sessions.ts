@@ -156,7 +156,8 @@ export class InboundSessions {
   ): void {
     const { packetNumber, datagram } = packet
     for (const fact of session.onPacket(packetNumber, frames, datagram.length, from, nowUs)) {
-      this.#onFact(session, fact, out)
+      // A frame after CLOSE comes too late.
+      if (this.has(session.id)) this.#onFact(session, fact, out)
     }
   }
 

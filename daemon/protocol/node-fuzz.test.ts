@@ -202,6 +202,17 @@ test('a session cannot be made to hold more than its credit by pieces that overl
   deepStrictEqual(answers.at(-1)?.type, 'close', 'Zeros are no record; until here all was well.')
 })
 
+test('frames after a CLOSE in one packet open nothing', () => {
+  const scenario = new Scenario({ parts: [delay(500)] })
+  const b = scenario.add('b')
+  const peer = new RawPeer(scenario.network, at('10.0.0.50'))
+  const keys = peer.open(b.host.address, () => scenario.run(second))
+  const close = { type: 'close', code: 0, sequence: 0, retryAfterMs: 0, reason: '' } as const
+  peer.sendFrames(b.host.address, keys, [close, openFrame])
+  scenario.run(10 * second)
+  deepStrictEqual([b.store.sessionCount, b.host.node.deadlineUs()], [0, undefined])
+})
+
 test('UNKNOWN for sessions that nobody has costs nothing, however many lanes there are', () => {
   const scenario = new Scenario()
   const a = scenario.add('a')
