@@ -190,6 +190,8 @@ export class InboundSessions {
         port: frame.port === 0 ? session.peer.port : frame.port,
       },
     })
+    // A line in the log for each session, not for each stream that is tried.
+    if (frame.attempt > 1) return
     out.push({ type: 'event', event: { type: 'peer-opened', from: session.peer } })
   }
 

@@ -213,6 +213,23 @@ test('frames after a CLOSE in one packet open nothing', () => {
   deepStrictEqual([b.store.sessionCount, b.host.node.deadlineUs()], [0, undefined])
 })
 
+test('a session that tries stream after stream costs one line in the log', () => {
+  const scenario = new Scenario({ parts: [delay(500)] })
+  const b = scenario.add('b')
+  const peer = new RawPeer(scenario.network, at('10.0.0.50'))
+  const keys = peer.open(b.host.address, () => scenario.run(second))
+  for (let attempt = 1; attempt <= 50; attempt++) {
+    const stream = new Uint8Array(16).fill(attempt)
+    peer.sendFrames(b.host.address, keys, [{ ...openFrame, attempt, stream }])
+    scenario.run(second / 50)
+  }
+  deepStrictEqual(
+    b.host.events.map(({ type }) => type),
+    ['peer-opened'],
+  )
+  deepStrictEqual(b.store.sessionCount, 1)
+})
+
 test('UNKNOWN for sessions that nobody has costs nothing, however many lanes there are', () => {
   const scenario = new Scenario()
   const a = scenario.add('a')
