@@ -95,8 +95,8 @@ export class InboundSessions {
 
   /** Hands rows to the store, or forgets a session that is silent. */
   onDeadline(session: InboundSession, nowUs: number, out: Output[]): void {
-    if (session.isForgotten(nowUs)) {
-      const reason = 'silent'
+    if (session.isForgotten(nowUs) || session.keys.isWorn) {
+      const reason = session.keys.isWorn ? 'worn' : 'silent'
       this.#end(session.id, { code: closeCode.done, reason }, out)
       return
     }

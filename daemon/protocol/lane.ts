@@ -294,6 +294,10 @@ export class Lane {
     if (isSilent && session.silentUs(nowUs) >= silentGiveUpUs) {
       return this.#beginAnew(nowUs, out)
     }
+    if (session.isWorn) {
+      this.#sendClose(session, closeCode.done, 'worn', out)
+      return this.#beginAnew(nowUs, out)
+    }
     this.#connect(nowUs, out)
     this.#read(out)
   }

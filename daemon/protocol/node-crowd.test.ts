@@ -152,6 +152,26 @@ test('a session is renewed after so many packets, in the middle of a transfer', 
   scenario.expectRest()
 })
 
+test('keys that cannot be renewed are not worn out: the session ends before', () => {
+  let isOpen = true
+  const isHello = ({ bytes }: { readonly bytes: Uint8Array }): boolean =>
+    decodePacket(bytes)?.type === 'hello1'
+  const scenario = new Scenario({
+    parts: [delay(5_000), filter((datagram) => isOpen || !isHello(datagram))],
+  })
+  const a = scenario.add('a', { renewAfterPackets: 100 })
+  const b = scenario.add('b')
+  scenario.send(a, b)
+  scenario.expectAll()
+  isOpen = false
+  scenario.send(a, b, 3_000, 1_000)
+  scenario.run(20 * second)
+  ok(a.store.outbox.rowsLeft > 0)
+  ok(scenario.network.checker.counts.data < 100 * 3 * 2 + 50)
+  isOpen = true
+  scenario.expectAll()
+})
+
 test('an open session with nothing to do has no turn, but for its end', () => {
   const scenario = new Scenario()
   const [a, b] = [scenario.add('a'), scenario.add('b')]
