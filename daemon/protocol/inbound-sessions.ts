@@ -5,13 +5,14 @@
 import type { Acceptor, HalfOpen } from './acceptor.ts'
 import { creditShare } from './credit.ts'
 import type { CloseCode, Frame, OpenFrame } from './frame.ts'
-import { closeCode, decodeFrames } from './frame.ts'
+import { closeCode, decodeFrames, reasonBytesMax } from './frame.ts'
 import type { InboundFact } from './inbound-session.ts'
 import { InboundSession } from './inbound-session.ts'
 import { brokenPauseUs, busyPauseMs, inboundSessionsMax } from './limits.ts'
 import type { Address, Output } from './node-io.ts'
 import type { ConnectionId, DataPacket } from './packet.ts'
 import type { SessionId, StoreResult } from './store-port.ts'
+import { clampText } from './wire.ts'
 
 type Ending = { readonly code: CloseCode; readonly reason: string; readonly retryAfterMs?: number }
 type TurnedAway = Extract<StoreResult, { type: 'turned-away' }>
@@ -85,7 +86,7 @@ export class InboundSessions {
 
   onTurnedAway(result: TurnedAway, out: Output[]): InboundSession | undefined {
     const { code, sequence, retryAfterMs } = result
-    const { reason } = result
+    const reason = clampText(result.reason, reasonBytesMax)
     return this.#close(result.session, { type: 'close', code, sequence, retryAfterMs, reason }, out)
   }
 
