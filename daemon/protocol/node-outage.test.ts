@@ -272,6 +272,17 @@ test('credit that is lost is asked for', () => {
   deepStrictEqual(counts.hello1, 1, 'In the same session.')
 })
 
+test('a session is given up after 15 s without an answer, not before', () => {
+  const { scenario, a, b } = connected()
+  scenario.run(40 * second)
+  b.host.crash()
+  scenario.send(a, b)
+  scenario.run(silentGiveUpUs - 2 * second)
+  deepStrictEqual(a.store.sessionCount, 1)
+  scenario.run(10 * second)
+  deepStrictEqual(a.store.sessionCount, 0)
+})
+
 test('a session that was only slow goes on, without another beside it', () => {
   let isOpen = true
   const { scenario, a, b } = connected({ parts: [delay(10_000), gate(() => isOpen)] })

@@ -370,6 +370,8 @@ export class OutboundSession {
   ): Uint8Array {
     const padding = datagramBytesMin - dataOverheadBytes - writer.length
     if (padding > 0) writer.zeros(padding)
+    // Until now there was nothing to answer.
+    if (this.#transmission.inFlightPackets === 0) this.#silentSinceUs = nowUs
     const packetNumber = this.#keys.nextPacketNumber
     const datagram = this.#keys.seal(writer.written)
     this.#transmission.onSent(packetNumber, datagram.length, content, isSizeProbe, nowUs)
