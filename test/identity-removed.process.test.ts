@@ -46,10 +46,11 @@ for (const [how, remove] of Object.entries(removals)) {
   })
 }
 
-test('P10: a database that is removed under the running daemon is told in the log', async (t) => {
+test('P10: a database that is removed under the running daemon is told of', async (t) => {
   const scene = new Scene(t)
   const a = await scene.running('a')
   await removals['under the running daemon']?.(a)
   equal(a.logged('database-replaced').length, 1)
+  await a.shows('SELECT code FROM mqevent;', /^DATABASE_REPLACED$/)
   equal(a.lives, 1)
 })
