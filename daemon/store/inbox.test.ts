@@ -373,9 +373,22 @@ test('with a second stream of one origin, each uid is looked up: no message come
   first.say(bytesOf(messageOf(3), messageOf(4)))
   deepEqual(inboxOf(receiver), ['m1', 'm2', 'm3', 'm4'])
   deepEqual(receiver.all('SELECT watermark, seen FROM mqsender'), [
-    { watermark: 4, seen: 4 },
+    { watermark: 4, seen: 2 },
     { watermark: 2, seen: 2 },
   ])
+})
+
+test('what two streams of one origin bring in one transaction is looked up too', (t) => {
+  const receiver = receiverOf(t)
+  const first = new Talker(receiver)
+  first.open()
+  const second = new Talker(receiver)
+  second.open({ stream: Buffer.alloc(16, 3) })
+  const bytes = bytesOf(messageOf(1), messageOf(2))
+  const receive = { type: 'receive', offset: 0, bytes, spillBytes: 100_000 } as const
+  receiver.run({ ...receive, session: first.session }, { ...receive, session: second.session })
+  deepEqual(inboxOf(receiver), ['m1', 'm2'])
+  deepEqual(receiver.all('SELECT watermark FROM mqsender'), [{ watermark: 2 }, { watermark: 2 }])
 })
 
 test('a long log is gone through in steps before the second stream is accepted', (t) => {

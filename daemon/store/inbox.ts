@@ -92,15 +92,14 @@ export class Inbox {
   }
 
   accept(work: Work<'accept'>, turn: Turn): void {
-    const { connection, senders, seen } = this.#parts
+    const { connection, senders } = this.#parts
     connection.begin()
     const sender = senders.findOrCreate(work.key, work.stream, work.origin)
     const family = senders.ofOrigin(sender.origin)
     this.#waiting.delete(work.session)
-    if (family.length > 1 && !seen.isComplete(family)) {
-      seen.fill(family)
-      for (const member of family) senders.onChanged(member)
-      if (!seen.isComplete(family)) return void this.#waiting.set(work.session, work)
+    if (!this.#canLookUp(sender, family, turn)) {
+      this.#waiting.set(work.session, work)
+      return
     }
     this.#drop(work.session)
     this.#supersede(sender, turn)
@@ -238,15 +237,9 @@ export class Inbox {
 
   #store(session: InboundSession, turn: Turn): void {
     this.#unstored.add(session)
-    const { senders, seen, connection } = this.#parts
-    const family = senders.ofOrigin(session.sender.origin)
+    const family = this.#parts.senders.ofOrigin(session.sender.origin)
     const isFamily = family.length > 1
-    if (isFamily && !seen.isComplete(family)) {
-      connection.begin()
-      seen.fill(family)
-      for (const member of family) senders.onChanged(member)
-      if (!seen.isComplete(family)) return
-    }
+    if (!this.#canLookUp(session.sender, family, turn)) return
     while (this.#storeEvents(session, isFamily, turn)) {
       if (session.unfed.length === 0) {
         this.#spill(session)
@@ -259,6 +252,21 @@ export class Inbox {
     if (this.#sessions.has(session.id)) this.#tell(session, turn)
   }
 
+  /** Rule 8: whether what came under the origin's other streams can be looked up by uid now. */
+  #canLookUp(sender: Sender, family: readonly Sender[], { nowMs }: Turn): boolean {
+    const { connection, senders, seen, log } = this.#parts
+    const others = family.filter((member) => member !== sender)
+    if (seen.isComplete(others)) return true
+    connection.begin()
+    for (const other of others) {
+      // What this very transaction has stored counts too.
+      log.append(other, nowMs)
+      senders.onChanged(other)
+    }
+    seen.fill(others)
+    return seen.isComplete(others)
+  }
+
   /** @returns whether all were stored, and the session goes on. */
   #storeEvents(session: InboundSession, isFamily: boolean, turn: Turn): boolean {
     while (session.events.length > 0) {
@@ -269,7 +277,7 @@ export class Inbox {
       const event = session.events[0]
       if (event === undefined || event.type === 'message' || event.type === 'rest') continue
       session.events = session.events.slice(1)
-      if (!this.#onOther(session, event, isFamily, turn)) return false
+      if (!this.#onOther(session, event, turn)) return false
     }
     return true
   }
@@ -307,7 +315,6 @@ export class Inbox {
   #onOther(
     session: InboundSession,
     event: Exclude<RecordEvent, { type: 'message' | 'rest' }>,
-    isFamily: boolean,
     turn: Turn,
   ): boolean {
     if (event.type === 'malformed') {
@@ -315,7 +322,7 @@ export class Inbox {
       return false
     }
     if (event.type === 'skip') {
-      this.#parts.storing.skip(session.sender, event.uids, isFamily)
+      this.#parts.storing.skip(session.sender, event.uids)
       session.hasNews = true
       this.#dropParts(session)
       return true

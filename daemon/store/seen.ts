@@ -1,7 +1,8 @@
 /**
  * `mqseen`: the uids of an origin that has more than one stream here, by uid (PROTOCOL §7.4). It is
- * filled from the log when the second stream appears, and kept up from then on. Must never be asked
- * while it is not complete.
+ * filled from the logs of the streams that do not speak, when another of the origin does: a write to
+ * a random page for each uid is dear, and what a stream itself has brought it does not bring again.
+ * Must never be asked while it is not complete.
  */
 import type BetterSqlite3 from 'better-sqlite3'
 import type { Connection } from './connection.ts'
@@ -16,6 +17,7 @@ export class Seen {
   readonly #connection: Connection
   readonly #insert: BetterSqlite3.Statement<[Uint8Array, Uint8Array]>
   readonly #delete: BetterSqlite3.Statement<[Uint8Array, Uint8Array]>
+  readonly #find: BetterSqlite3.Statement<[Uint8Array, Uint8Array], number>
   readonly #next: BetterSqlite3.Statement<[SenderId, number], LogPiece>
 
   constructor(connection: Connection) {
@@ -23,6 +25,7 @@ export class Seen {
     this.#insert = connection.prepareChange(
       'INSERT OR IGNORE INTO mqseen (origin, uid) VALUES (?, ?)',
     )
+    this.#find = connection.prepareValue('SELECT 1 FROM mqseen WHERE origin = ? AND uid = ?')
     this.#delete = connection.prepareChange('DELETE FROM mqseen WHERE origin = ? AND uid = ?')
     this.#next = connection.prepare(
       `SELECT first, count, uids FROM mqlog WHERE sender = ? AND first > ?
@@ -30,21 +33,21 @@ export class Seen {
     )
   }
 
-  /** Whether the uid is new, inside the open transaction. From now on it is not. */
-  add(origin: Uint8Array, uid: Uint8Array): boolean {
-    return this.#insert.run(origin, uid).changes === 1
+  has(origin: Uint8Array, uid: Uint8Array): boolean {
+    return this.#find.get(origin, uid) !== undefined
   }
 
-  isComplete(family: readonly Sender[]): boolean {
-    return family.every(({ seen, watermarkOnDisk }) => seen === watermarkOnDisk)
+  /** Whether it has everything that came under these streams. */
+  isComplete(senders: readonly Sender[]): boolean {
+    return senders.every(({ seen, watermark }) => seen === watermark)
   }
 
-  /** Goes on to fill, as far as the open transaction may go. */
-  fill(family: readonly Sender[]): void {
-    for (const sender of family) {
-      while (sender.seen < sender.watermarkOnDisk && !this.#connection.isSpent) {
+  /** Goes on to fill from the log, as far as the open transaction may go. */
+  fill(senders: readonly Sender[]): void {
+    for (const sender of senders) {
+      while (sender.seen < sender.watermark && !this.#connection.isSpent) {
         const piece = this.#next.get(sender.id, sender.seen)
-        if (piece === undefined) sender.seen = sender.watermarkOnDisk
+        if (piece === undefined) sender.seen = sender.watermark
         else this.#fillWith(sender, piece)
       }
     }

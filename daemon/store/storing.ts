@@ -39,7 +39,7 @@ export class Storing {
 
   /**
    * Stores the next messages of a stream, inside the open transaction.
-   * @param isFamily the origin has other streams: each uid is looked up.
+   * @param isFamily the origin has other streams: each uid is looked up, and `Seen` is complete.
    */
   store(
     sender: Sender,
@@ -54,11 +54,10 @@ export class Storing {
       return { type: 'refused', reason: suspect.reason }
     }
     const news = isFamily
-      ? messages.filter(({ uid }) => this.#seen.add(sender.origin, uid))
+      ? messages.filter(({ uid }) => !this.#seen.has(sender.origin, uid))
       : messages
     const { inserted, problem } = this.#insert(sender, news, arrival, nowMs)
     const refused = problem === undefined ? undefined : news[inserted]
-    for (const { uid } of news.slice(inserted)) this.#seen.forget(sender.origin, uid)
     const stored = refused === undefined ? messages : messages.slice(0, messages.indexOf(refused))
     this.#advance(sender, uidsOf(stored))
     if (isFamily) sender.unlogged.push(loggedUids(stored, new Set(news)))
@@ -66,15 +65,13 @@ export class Storing {
     for (const { timeMs } of stored) {
       if (timeMs > sender.unloggedNewest) sender.unloggedNewest = timeMs
     }
-    if (isFamily) sender.seen = sender.watermark
     return problem
   }
 
   /** The rows of the next sequences are not coming, inside the open transaction. */
-  skip(sender: Sender, uids: Uint8Array, isFamily: boolean): void {
+  skip(sender: Sender, uids: Uint8Array): void {
     this.#advance(sender, uids)
     sender.unlogged.push(new Uint8Array(uids.length))
-    if (isFamily) sender.seen = sender.watermark
   }
 
   #insert(
