@@ -213,7 +213,7 @@ const latencyGoals = [
 ] as const
 
 for (const [loss, goalUs] of latencyGoals) {
-  test(`at 100 ms and ${loss * 100} % loss 99 of 100 lone messages take ${goalUs / 1_000} ms`, () => {
+  test(`at 100 ms and ${loss * 100} % loss 99 of 100 lone ones take ${goalUs / 1_000} ms`, () => {
     const path = { seed: 1, messages: 4_000, rttUs: 100_000, loss }
     const latenciesUs = loneMessageLatenciesUs(path)
     atMost(latenciesUs[Math.ceil(latenciesUs.length * 0.99)] ?? Infinity, goalUs)
