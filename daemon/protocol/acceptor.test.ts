@@ -69,7 +69,7 @@ test('what it keeps is its own, not the bytes of the datagram', () => {
   deepStrictEqual(answerTo(acceptor, hello), first)
 })
 
-test('a key that it does not have, and a stranger from afar, get no answer and hold nothing', () => {
+test('a key that it does not have, and a stranger from afar, get no answer', () => {
   const acceptor = newAcceptor()
   deepStrictEqual(answerTo(acceptor, hello1(keyNamed('x'))), undefined)
   deepStrictEqual(answerTo(acceptor, hello1(), 0, { ip: '8.8.8.8', port: 1 }), undefined)

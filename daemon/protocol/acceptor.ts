@@ -96,12 +96,8 @@ export class Acceptor {
     const localCid = toConnectionId(environment.randomBytes(8))
     const response = respond(environment, hello1, localCid, key)
     if (response === undefined) return undefined
-    if (this.#waiting.size >= halfOpenMax) {
-      for (const [scid, oldest] of this.#waiting) {
-        this.#drop(scid, oldest)
-        break
-      }
-    }
+    const [oldest] = this.#waiting
+    if (oldest !== undefined && this.#waiting.size >= halfOpenMax) this.#drop(...oldest)
     this.#waiting.set(hello1.scid, {
       localCid,
       key: key?.name ?? '',
@@ -123,13 +119,11 @@ export class Acceptor {
   /** PROTOCOL §3.4. */
   #hasCookie(hello1: Hello1, from: Address, nowUs: number): boolean {
     this.#renewSecret(nowUs)
-    if (hello1.cookie === undefined) return false
+    const { cookie, scid } = hello1
+    if (cookie === undefined) return false
     const { environment } = this.#options
     return [this.#secret, this.#previousSecret].some((secret) =>
-      environment.timingSafeEqual(
-        this.#cookie(secret, hello1.scid, from),
-        hello1.cookie ?? new Uint8Array(cookieBytes),
-      ),
+      environment.timingSafeEqual(this.#cookie(secret, scid, from), cookie),
     )
   }
 

@@ -2,7 +2,7 @@
  * What an initiator does after a CLOSE (PROTOCOL §9), and why else a lane waits: how long, and what
  * people read meanwhile. Code 4 is not among them: it is about one row.
  */
-import type { CloseFrame } from './frame.ts'
+import type { CloseCode, CloseFrame } from './frame.ts'
 import { closeCode } from './frame.ts'
 import { brokenPauseUs, reopenPauseUs, retryAfterMaxUs, supersededPauseUs } from './limits.ts'
 
@@ -19,11 +19,9 @@ export type AfterClose = {
 export function afterClose(frame: CloseFrame): AfterClose {
   const askedUs = Math.min(frame.retryAfterMs * 1000, retryAfterMaxUs)
   const pauseUs = Math.max(askedUs, leastPauseUs(frame.code))
-  const said = sentenceOf(frame.code)
-  if (said === undefined) return { pauseUs, trouble: undefined }
-  const [code, sentence] = said
-  const reason = frame.reason === '' ? sentence : `${sentence}: ${frame.reason}`
-  return { pauseUs, trouble: { code, reason } }
+  const trouble = troubles[frame.code]
+  if (trouble === undefined || frame.reason === '') return { pauseUs, trouble }
+  return { pauseUs, trouble: { ...trouble, reason: `${trouble.reason}: ${frame.reason}` } }
 }
 
 /** Each OPENED is of another database or state than the last. */
@@ -56,23 +54,23 @@ function leastPauseUs(code: number): number {
   return code === closeCode.protocol ? brokenPauseUs : reopenPauseUs
 }
 
-function sentenceOf(code: number): readonly [code: string, sentence: string] | undefined {
-  switch (code) {
-    case closeCode.done:
-    case closeCode.stopping:
-    case closeCode.damaged:
-      return undefined
-    case closeCode.superseded:
-      return ['TINYMQ_SUPERSEDED', 'another copy of this database sends to the same peer']
-    case closeCode.protocol:
-      return ['TINYMQ_PROTOCOL', 'the peer says that this node broke a rule of the protocol']
-    case closeCode.closed:
-      return ['TINYMQ_INBOX_CLOSED', 'the peer takes nothing from this node']
-    case closeCode.busy:
-      return ['TINYMQ_PEER_BUSY', 'the peer has too many sessions']
-    case closeCode.store:
-      return ['TINYMQ_PEER_STORE', "the peer's database cannot take rows"]
-    default:
-      return ['TINYMQ_PEER_CLOSED', `the peer closed the session with code ${code}`]
-  }
+/** Codes that are missing are nothing that anyone needs to know. */
+const troubles: Partial<Record<CloseCode, Trouble>> = {
+  [closeCode.superseded]: {
+    code: 'TINYMQ_SUPERSEDED',
+    reason: 'another copy of this database sends to the same peer',
+  },
+  [closeCode.protocol]: {
+    code: 'TINYMQ_PROTOCOL',
+    reason: 'the peer says that this node broke a rule of the protocol',
+  },
+  [closeCode.closed]: {
+    code: 'TINYMQ_INBOX_CLOSED',
+    reason: 'the peer takes nothing from this node',
+  },
+  [closeCode.busy]: { code: 'TINYMQ_PEER_BUSY', reason: 'the peer has too many sessions' },
+  [closeCode.store]: {
+    code: 'TINYMQ_PEER_STORE',
+    reason: "the peer's database cannot take rows",
+  },
 }

@@ -10,10 +10,6 @@ export class Deadlines<Owner> {
   readonly #heap: Entry<Owner>[] = []
   readonly #entries = new Map<Owner, Entry<Owner>>()
 
-  get size(): number {
-    return this.#heap.length
-  }
-
   /** The earliest deadline, in monotonic microseconds. */
   earliestUs(): number | undefined {
     return this.#heap[0]?.atUs
@@ -91,11 +87,6 @@ export class Deadlines<Owner> {
 
 /** The first of those that there are. */
 export function earliest(...deadlines: readonly (number | undefined)[]): number | undefined {
-  let earliestUs: number | undefined
-  for (const deadline of deadlines) {
-    if (deadline !== undefined && (earliestUs === undefined || deadline < earliestUs)) {
-      earliestUs = deadline
-    }
-  }
-  return earliestUs
+  const earliestUs = Math.min(...deadlines.map((deadline) => deadline ?? Infinity))
+  return earliestUs === Infinity ? undefined : earliestUs
 }

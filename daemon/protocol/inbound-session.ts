@@ -175,13 +175,13 @@ export class InboundSession {
     }
     this.#newsIsDue = false
     this.#writeAck(writer, room - writer.length, nowUs)
-    return this.#seal(writer)
+    return this.#keys.seal(writer.written)
   }
 
   closeDatagram(frame: CloseFrame): Uint8Array {
     const writer = new Writer(256)
     encodeFrame(writer, frame)
-    return this.#seal(writer)
+    return this.#keys.seal(writer.written)
   }
 
   deadlineUs(nowUs: number): number | undefined {
@@ -203,25 +203,12 @@ export class InboundSession {
     encodeAck(writer, { type: 'ack', largest, delayUs, ranges }, bytesMax)
   }
 
-  #seal(writer: Writer): Uint8Array {
-    return this.#keys.seal(writer.written)
-  }
-
-  /** A sentence when a rule was broken. */
+  /** A sentence when a rule was broken; 'crowded' when there is no room. */
   #onStream(offset: number, bytes: Uint8Array): string | undefined {
     if (this.#phase.type !== 'open') return 'rows before the stream was opened'
     const received = this.#stream.onPiece(offset, bytes, this.#credit.offset)
-    switch (received) {
-      case 'taken':
-      case 'duplicate':
-        return undefined
-      case 'crowded':
-        return 'crowded'
-      case 'beyond-credit':
-        return 'rows beyond the credit'
-      default:
-        return unreachable(received)
-    }
+    if (received === 'beyond-credit') return 'rows beyond the credit'
+    return received === 'crowded' ? 'crowded' : undefined
   }
 
   #onFrame(frame: Frame): InboundFact | undefined {

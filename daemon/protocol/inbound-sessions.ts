@@ -4,7 +4,7 @@
  */
 import type { Acceptor, HalfOpen } from './acceptor.ts'
 import { creditShare } from './credit.ts'
-import type { CloseCode, Frame, OpenFrame } from './frame.ts'
+import type { CloseCode, CloseFrame, Frame, OpenFrame } from './frame.ts'
 import { closeCode, decodeFrames, reasonBytesMax } from './frame.ts'
 import type { InboundFact } from './inbound-session.ts'
 import { InboundSession } from './inbound-session.ts'
@@ -14,7 +14,6 @@ import type { ConnectionId, DataPacket } from './packet.ts'
 import type { SessionId, StoreResult } from './store-port.ts'
 import { clampText } from './wire.ts'
 
-type Ending = { readonly code: CloseCode; readonly reason: string; readonly retryAfterMs?: number }
 type TurnedAway = Extract<StoreResult, { type: 'turned-away' }>
 type Accepted = Extract<StoreResult, { type: 'accepted' }>
 type Received = Extract<StoreResult, { type: 'received' }>
@@ -91,14 +90,14 @@ export class InboundSessions {
   }
 
   onSuperseded(id: SessionId, out: Output[]): InboundSession | undefined {
-    return this.#end(id, { code: closeCode.superseded, reason: '' }, out)
+    return this.#close(id, closeFrame(closeCode.superseded, ''), out)
   }
 
   /** Hands rows to the store, or forgets a session that is silent. */
   onDeadline(session: InboundSession, nowUs: number, out: Output[]): void {
     if (session.isForgotten(nowUs) || session.keys.isWorn) {
       const reason = session.keys.isWorn ? 'worn' : 'silent'
-      this.#end(session.id, { code: closeCode.done, reason }, out)
+      this.#close(session.id, closeFrame(closeCode.done, reason), out)
       return
     }
     if (!session.hasRows) return
@@ -110,9 +109,7 @@ export class InboundSessions {
 
   /** The node stops. */
   stop(out: Output[]): void {
-    for (const id of this.#byId.keys()) {
-      this.#end(id, { code: closeCode.stopping, reason: '' }, out)
-    }
+    for (const id of this.#byId.keys()) this.#close(id, closeFrame(closeCode.stopping, ''), out)
   }
 
   #promote(
@@ -129,17 +126,8 @@ export class InboundSessions {
     const creditShareBytes = creditShare(this.size + 1)
     const session = new InboundSession({ id, peer, keys, key, creditShareBytes }, nowUs)
     if (this.size >= inboundSessionsMax) {
-      const reason = 'too many sessions'
-      const retryAfterMs = busyPauseMs
-      const code = closeCode.busy
-      const bytes = session.closeDatagram({
-        type: 'close',
-        code,
-        sequence: 0,
-        retryAfterMs,
-        reason,
-      })
-      out.push({ type: 'send', to: peer, bytes })
+      const frame = closeFrame(closeCode.busy, 'too many sessions', busyPauseMs)
+      out.push({ type: 'send', to: peer, bytes: session.closeDatagram(frame) })
       return undefined
     }
     this.#byCid.set(cid, session)
@@ -198,20 +186,10 @@ export class InboundSessions {
 
   #break(session: InboundSession, reason: string, out: Output[]): void {
     out.push({ type: 'event', event: { type: 'peer-broke-rule', from: session.peer, reason } })
-    const retryAfterMs = brokenPauseUs / 1000
-    this.#end(session.id, { code: closeCode.protocol, reason, retryAfterMs }, out)
+    this.#close(session.id, closeFrame(closeCode.protocol, reason, brokenPauseUs / 1000), out)
   }
 
-  #end(id: SessionId, ending: Ending, out: Output[]): InboundSession | undefined {
-    const { code, reason, retryAfterMs = 0 } = ending
-    return this.#close(id, { type: 'close', code, sequence: 0, retryAfterMs, reason }, out)
-  }
-
-  #close(
-    id: SessionId,
-    frame: Extract<Frame, { type: 'close' }>,
-    out: Output[],
-  ): InboundSession | undefined {
+  #close(id: SessionId, frame: CloseFrame, out: Output[]): InboundSession | undefined {
     const session = this.#byId.get(id)?.session
     if (session === undefined) return undefined
     out.push({ type: 'send', to: session.peer, bytes: session.closeDatagram(frame) })
@@ -227,4 +205,8 @@ export class InboundSessions {
     entry.session.onEnded()
     out.push({ type: 'store', work: { type: 'forget', session: id } })
   }
+}
+
+function closeFrame(code: CloseCode, reason: string, retryAfterMs = 0): CloseFrame {
+  return { type: 'close', code, sequence: 0, retryAfterMs, reason }
 }

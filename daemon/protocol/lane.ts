@@ -101,7 +101,7 @@ export class Lane {
 
   /** UNKNOWN for our session: followed up by a handshake, never trusted (PROTOCOL §3.6). */
   onUnknown(dcid: ConnectionId, nowUs: number, out: Output[]): void {
-    if (this.#state.type !== 'up' || this.#state.session.peerCid !== dcid) return
+    if (this.#state.type !== 'up' || this.#state.session.keys.peerCid !== dcid) return
     if (nowUs - this.#successorAtUs < unknownPauseUs) return
     this.#startSuccessor(nowUs, out)
   }

@@ -71,7 +71,7 @@ test('no peer is left alone for longer than an hour, whatever it asks for', () =
   scenario.expectAll(20 * second)
 })
 
-test('a peer that asks for a pause gets it, though the network changes; an operator does not wait', () => {
+test('a peer that asks for a pause gets it from the network, not from an operator', () => {
   const { scenario, a, b } = two()
   turnAway(b, closeCode.closed, 600_000)
   scenario.send(a, b)

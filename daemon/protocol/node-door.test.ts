@@ -245,7 +245,7 @@ test('rows for a key that is not in the ring are never sent without one', () => 
   deepStrictEqual(scenario.network.checker.datagrams, 0)
 })
 
-test('whatever knocks with the bytes of an unknown session gets 9 bytes, 100 times a second', () => {
+test('bytes of an unknown session are answered with 9, a hundred times a second', () => {
   const { scenario, b, peer } = door()
   const data = Uint8Array.of(0x40, ...new Uint8Array(40))
   for (let index = 0; index < 3 * hintsPerSecondMax; index++) {

@@ -34,7 +34,7 @@ function noise(random: SeededRandom): Uint8Array {
   return bytes
 }
 
-test('forty thousand datagrams of junk neither throw nor disturb, and get no more than they are', () => {
+test('40,000 datagrams of junk do not throw, disturb, or get more than they are', () => {
   const scenario = new Scenario({ seed: 3, parts: [delay(5_000)] })
   const [a, b] = [scenario.add('a'), scenario.add('b')]
   const random = new SeededRandom(9)

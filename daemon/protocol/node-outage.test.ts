@@ -107,7 +107,7 @@ for (const outageUs of [5 * second, 60 * second, 600 * second, 3_600 * second]) 
   })
 }
 
-test('a peer that is never there costs a HELLO1 in 30 s in the end, and a look-up with each', () => {
+test('a peer that is never there costs a HELLO1 and a look-up in 30 s in the end', () => {
   const { scenario, a, b } = two()
   b.host.crash()
   scenario.send(a, b)

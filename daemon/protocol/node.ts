@@ -269,13 +269,13 @@ export class Node {
           lane.onRows(result.bytes, result.lastSequence, nowUs, out),
         )
       case 'accepted':
-        return this.#settleInbound(this.#inbound.onAccepted(result), nowUs)
+        return this.#settle(this.#inbound.onAccepted(result), nowUs)
       case 'received':
-        return this.#settleInbound(this.#inbound.onReceived(result, nowUs), nowUs)
+        return this.#settle(this.#inbound.onReceived(result, nowUs), nowUs)
       case 'superseded':
-        return this.#settleInbound(this.#inbound.onSuperseded(result.session, out), nowUs)
+        return this.#settle(this.#inbound.onSuperseded(result.session, out), nowUs)
       case 'turned-away':
-        return this.#settleInbound(this.#inbound.onTurnedAway(result, out), nowUs)
+        return this.#settle(this.#inbound.onTurnedAway(result, out), nowUs)
       default:
         return unreachable(result)
     }
@@ -373,18 +373,11 @@ export class Node {
     this.#settle(lane, nowUs)
   }
 
-  #settleInbound(session: InboundSession | undefined, nowUs: number): void {
-    if (session !== undefined) this.#settle(session, nowUs)
-  }
-
   /** Its next deadline, and where it is found, after something has happened to it. */
-  #settle(owner: Owner, nowUs: number): void {
-    if (owner instanceof Lane) {
-      this.#lanes.register(owner)
-      this.#deadlines.set(owner, owner.deadlineUs(nowUs))
-    } else if (owner instanceof InboundSession) {
-      this.#deadlines.set(owner, owner.deadlineUs(nowUs))
-    } else this.#deadlines.set(owner, owner.deadlineUs())
+  #settle(owner: Owner | undefined, nowUs: number): void {
+    if (owner === undefined) return
+    if (owner instanceof Lane) this.#lanes.register(owner)
+    this.#deadlines.set(owner, owner.deadlineUs(nowUs))
   }
 
   #takeSessionId(): SessionId {

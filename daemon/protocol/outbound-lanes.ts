@@ -60,7 +60,7 @@ export class OutboundLanes {
     for (const cid of before?.cids ?? []) this.#byCid.delete(cid)
     if (before?.session !== undefined) {
       this.#bySession.delete(before.session.id)
-      this.#byPeerCid.delete(before.session.peerCid)
+      this.#byPeerCid.delete(before.session.keys.peerCid)
     }
     if (lane.isEnded) {
       this.#registered.delete(lane)
@@ -70,7 +70,7 @@ export class OutboundLanes {
     for (const cid of cids) this.#byCid.set(cid, lane)
     if (session !== undefined) {
       this.#bySession.set(session.id, lane)
-      this.#byPeerCid.set(session.peerCid, lane)
+      this.#byPeerCid.set(session.keys.peerCid, lane)
     }
     this.#registered.set(lane, { cids, session })
   }

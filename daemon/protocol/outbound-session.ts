@@ -22,7 +22,6 @@ import {
   unconfirmedRowsMax,
 } from './limits.ts'
 import type { Address } from './node-io.ts'
-import type { ConnectionId } from './packet.ts'
 import type { SessionKeys } from './session-keys.ts'
 import type { OffsetRange } from './range-set.ts'
 import { SendStream } from './send-stream.ts'
@@ -62,7 +61,7 @@ export type OutboundOptions = {
 export class OutboundSession {
   readonly id: SessionId
   readonly peer: Address
-  readonly #keys: SessionKeys
+  readonly keys: SessionKeys
   readonly #transmission: Transmission<Content>
   readonly #stream = new SendStream()
   // One for all packets: a buffer of its own for each would be garbage as fast as the link.
@@ -82,20 +81,12 @@ export class OutboundSession {
   constructor(options: OutboundOptions, nowUs: number) {
     this.id = options.id
     this.peer = options.peer
-    this.#keys = options.keys
+    this.keys = options.keys
     this.#transmission = new Transmission(options.bytesPerSecondMax)
     this.#startedAtUs = nowUs
     this.#renewAfterPackets = options.renewAfterPackets
     this.#silentSinceUs = nowUs
     this.#lastBusyUs = nowUs
-  }
-
-  get peerCid(): ConnectionId {
-    return this.#keys.peerCid
-  }
-
-  get keys(): SessionKeys {
-    return this.#keys
   }
 
   get silentPtos(): number {
@@ -134,14 +125,14 @@ export class OutboundSession {
   /** PROTOCOL §4.5: time for a new handshake beside this session. */
   needsRenewal(nowUs: number): boolean {
     return (
-      this.#keys.nextPacketNumber >= this.#renewAfterPackets ||
+      this.keys.nextPacketNumber >= this.#renewAfterPackets ||
       nowUs - this.#startedAtUs >= renewAfterUs
     )
   }
 
   /** The renewal did not come: this session may not go on. */
   get isWorn(): boolean {
-    return this.#keys.nextPacketNumber >= wornFactor * this.#renewAfterPackets
+    return this.keys.nextPacketNumber >= wornFactor * this.#renewAfterPackets
   }
 
   /** Nothing to send, nothing to wait for, for so long that the session is not worth its keys. */
@@ -248,8 +239,8 @@ export class OutboundSession {
   closeDatagram(frame: CloseFrame): Uint8Array {
     const writer = new Writer(256)
     encodeFrame(writer, frame)
-    this.#transmission.onUnackedSent(this.#keys.nextPacketNumber)
-    return this.#keys.seal(writer.written)
+    this.#transmission.onUnackedSent(this.keys.nextPacketNumber)
+    return this.keys.seal(writer.written)
   }
 
   deadlineUs(nowUs: number): number | undefined {
@@ -372,8 +363,8 @@ export class OutboundSession {
     if (padding > 0) writer.zeros(padding)
     // Until now there was nothing to answer.
     if (this.#transmission.inFlightPackets === 0) this.#silentSinceUs = nowUs
-    const packetNumber = this.#keys.nextPacketNumber
-    const datagram = this.#keys.seal(writer.written)
+    const packetNumber = this.keys.nextPacketNumber
+    const datagram = this.keys.seal(writer.written)
     this.#transmission.onSent(packetNumber, datagram.length, content, isSizeProbe, nowUs)
     return datagram
   }

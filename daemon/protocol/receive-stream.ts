@@ -63,7 +63,8 @@ export class ReceiveStream {
   /** Keeps of a piece what is not there yet: overlaps must not hold more than the credit. */
   #keep(offset: number, bytes: Uint8Array): Received {
     const end = offset + bytes.length
-    let index = this.#firstEndingAfter(offset)
+    // Most pieces come behind all others, so the search begins there.
+    let index = this.#segments.findLastIndex((segment) => endOf(segment) <= offset) + 1
     let received: Received = 'duplicate'
     for (let start = offset; start < end; index++) {
       const next = this.#segments[index]
@@ -79,18 +80,6 @@ export class ReceiveStream {
       } else start = endOf(next)
     }
     return received
-  }
-
-  #firstEndingAfter(offset: number): number {
-    let low = 0
-    let high = this.#segments.length
-    while (low < high) {
-      const middle = (low + high) >> 1
-      const segment = this.#segments[middle]
-      if (segment !== undefined && endOf(segment) <= offset) low = middle + 1
-      else high = middle
-    }
-    return low
   }
 
   #takeSegments(): void {

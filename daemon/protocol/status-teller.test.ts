@@ -41,7 +41,7 @@ test('a status is written when it is another one', () => {
   deepStrictEqual(told.tell({ type: 'idle' }), ['idle'])
 })
 
-test('a wait is written again when the time of the next attempt is another, every five seconds', () => {
+test('a wait is written again every five seconds, for the time of the next attempt', () => {
   const told = new Told()
   deepStrictEqual(told.trouble('why'), ['why', 'waiting'])
   deepStrictEqual(told.trouble('why', statusPauseUs - 1), [])

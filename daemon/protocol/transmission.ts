@@ -32,7 +32,6 @@ export class Transmission<Content> {
   readonly #congestion: Congestion
   readonly #pacer: Pacer
   #lastSentAtUs: number | undefined
-  #retransmittedPackets = 0
 
   /** `bytesPerSecondMax` 0: no limit. */
   constructor(bytesPerSecondMax: number) {
@@ -58,10 +57,6 @@ export class Transmission<Content> {
 
   get smoothedRttUs(): number {
     return this.#rtt.smoothedUs
-  }
-
-  get lostPackets(): number {
-    return this.#retransmittedPackets
   }
 
   windowBytes(): number {
@@ -206,7 +201,6 @@ export class Transmission<Content> {
     for (const probe of mtuProbes) this.#mtu.onProbeLost(probe.bytes, nowUs)
     const newest = packets.at(-1)
     if (newest === undefined) return
-    this.#retransmittedPackets += packets.length
     for (const packet of packets) {
       if (this.#mtu.onPacketLost(packet.bytes, nowUs)) this.#onSizeChanged()
     }

@@ -96,7 +96,7 @@ export class VirtualHost {
     network.attach(address, (from, bytes) => this.feed({ type: 'datagram', from, bytes }))
   }
 
-  /** While it is so, the store does nothing: its disk is full, or another program holds the lock. */
+  /** While it is so, the store does nothing: its disk is full, or somebody holds the lock. */
   holdStore(isHeld: () => boolean): void {
     this.#isStoreHeld = isHeld
   }
