@@ -117,7 +117,7 @@ export class VirtualHost {
   }
 
   #nowMs(): number {
-    return 1_000_000 + Math.floor(this.#nowUs() / 1000)
+    return 1_800_000_000_000 + Math.floor(this.#nowUs() / 1000)
   }
 
   #perform(output: Output): void {
