@@ -81,7 +81,7 @@ for (const [how, restore] of Object.entries(restorings)) {
     equal(await a.sql('PRAGMA integrity_check;'), 'ok')
   })
 
-  test(`P3, P4, P10: a receiver restored in mid-drain ${how}: what is lost is listed`, async (t) => {
+  test(`P3, P4, P10: a receiver restored in mid-drain ${how}: the loss is listed`, async (t) => {
     const scene = new Scene(t)
     const [a, b] = [await scene.running('a'), await scene.running('b')]
     await a.sql(insertNumbered({ sender: 'a', to: b, first: 1, last: 1_000 }))

@@ -1,10 +1,17 @@
 /**
  * When a responder acks: by count while packets come, by time when they stop (PROTOCOL §5.1).
  */
-import { ackDelayMaxUs, ackEvery, ackEveryWithGaps, ackYoungPackets } from './limits.ts'
+import {
+  ackDelayMaxUs,
+  ackEvery,
+  ackEveryBytes,
+  ackEveryWithGaps,
+  ackYoungPackets,
+} from './limits.ts'
 
 export class AckSchedule {
   #unacked = 0
+  #unackedBytes = 0
   #received = 0
   #largest = -1
   #largestAtUs = 0
@@ -19,15 +26,17 @@ export class AckSchedule {
     return this.#deadlineUs
   }
 
-  onPacket(packetNumber: number, hasGaps: boolean, nowUs: number): void {
+  onPacket(packetNumber: number, bytes: number, hasGaps: boolean, nowUs: number): void {
     this.#unacked++
+    this.#unackedBytes += bytes
     this.#received++
     if (packetNumber > this.#largest) {
       this.#largest = packetNumber
       this.#largestAtUs = nowUs
     }
     const every = hasGaps || this.#received <= ackYoungPackets ? ackEveryWithGaps : ackEvery
-    if (this.#unacked >= every) this.#deadlineUs = nowUs
+    const isMany = this.#unacked >= every || this.#unackedBytes >= ackEveryBytes
+    if (isMany) this.#deadlineUs = nowUs
     else this.#deadlineUs ??= nowUs + ackDelayMaxUs
   }
 
@@ -37,6 +46,7 @@ export class AckSchedule {
 
   onAckSent(): void {
     this.#unacked = 0
+    this.#unackedBytes = 0
     this.#deadlineUs = undefined
   }
 }

@@ -4,7 +4,13 @@
  */
 import type { CloseCode, CloseFrame } from './frame.ts'
 import { closeCode } from './frame.ts'
-import { brokenPauseUs, reopenPauseUs, retryAfterMaxUs, supersededPauseUs } from './limits.ts'
+import {
+  brokenPauseUs,
+  heldPauseUs,
+  reopenPauseUs,
+  retryAfterMaxUs,
+  supersededPauseUs,
+} from './limits.ts'
 
 /** Why a lane waits: a code of `TinymqError`, and a sentence. */
 export type Trouble = { readonly code: string; readonly reason: string }
@@ -73,4 +79,9 @@ const troubles: Partial<Record<CloseCode, Trouble>> = {
     code: 'TINYMQ_PEER_STORE',
     reason: "the peer's database cannot take rows",
   },
+}
+
+/** The rules of identity hold the lane back: an own address may be mended, the rest is decided. */
+export function heldBack(trouble: Trouble): AfterClose {
+  return { pauseUs: trouble.code === 'TINYMQ_SELF_LOOP' ? heldPauseUs : undefined, trouble }
 }

@@ -123,7 +123,7 @@ export class InboundSession {
     if (wantsAck && this.#acks.insert(packetNumber)) {
       // A gap that no packet can fill any more (PROTOCOL §3.8) is none.
       this.#acks.forgetBelow(this.#acks.largest - replayWindowPackets)
-      this.#schedule.onPacket(packetNumber, this.#acks.hasGaps, nowUs)
+      this.#schedule.onPacket(packetNumber, datagramBytes, this.#acks.hasGaps, nowUs)
     }
     return facts
   }

@@ -4,8 +4,8 @@
  * never looks at rows.
  */
 import { unreachable } from './assert.ts'
+import * as rests from './after-close.ts'
 import type { AfterClose } from './after-close.ts'
-import { afterClose, brokenRule, lostStore, missingKey, unsettled } from './after-close.ts'
 import { Connector } from './connector.ts'
 import type { CloseCode, CloseFrame, Frame } from './frame.ts'
 import { closeCode } from './frame.ts'
@@ -106,11 +106,14 @@ export class Lane {
     this.#startSuccessor(nowUs, out)
   }
 
-  /** The peer at this address may be back. */
-  onHeard(from: Address, nowUs: number, out: Output[]): void {
-    const connector = connectorOf(this.#state)
-    if (connector === undefined || !connector.greets(from)) return
-    connector.onHint(nowUs)
+  /** It greets this address, and has had no answer yet. */
+  waitsFor(from: Address): boolean {
+    return connectorOf(this.#state)?.greets(from) ?? false
+  }
+
+  /** The peer may be back. */
+  onHeard(nowUs: number, out: Output[]): void {
+    connectorOf(this.#state)?.onHint(nowUs)
     this.#connect(nowUs, out)
   }
 
@@ -156,11 +159,11 @@ export class Lane {
       case 'again': {
         if (session.onReopen(verdict.stream, verdict.confirmed) <= openAttemptsMax) return
         this.#sendClose(session, closeCode.done, '', out)
-        return this.#rest(unsettled, nowUs, out)
+        return this.#rest(rests.unsettled, nowUs, out)
       }
       case 'hold':
         this.#sendClose(session, closeCode.done, '', out)
-        return this.#rest({ pauseUs: undefined, trouble: verdict }, nowUs, out)
+        return this.#rest(rests.heldBack(verdict), nowUs, out)
       default:
         return unreachable(verdict)
     }
@@ -176,7 +179,7 @@ export class Lane {
   onStoreLost(reason: string, retryAfterMs: number, nowUs: number, out: Output[]): void {
     if (this.#state.type !== 'up') return
     this.#sendClose(this.#state.session, closeCode.done, '', out)
-    this.#rest(lostStore(reason, retryAfterMs), nowUs, out)
+    this.#rest(rests.lostStore(reason, retryAfterMs), nowUs, out)
   }
 
   /** The lane has no rows any more. */
@@ -237,7 +240,7 @@ export class Lane {
     const { key } = this.address
     // Never without: the rows are meant for those who have the key.
     const isMissing = key !== '' && this.#options.key === undefined
-    if (isMissing) return this.#rest(missingKey(key), nowUs, out)
+    if (isMissing) return this.#rest(rests.missingKey(key), nowUs, out)
     this.#state = { type: 'connecting', connector: this.#newConnector(this.#outageSinceUs, nowUs) }
     this.#connect(nowUs, out)
   }
@@ -330,14 +333,14 @@ export class Lane {
   #onBroken(session: OutboundSession, rule: string, nowUs: number, out: Output[]): void {
     this.#sendClose(session, closeCode.protocol, rule, out)
     this.#report({ type: 'peer-broke-rule', from: session.peer, reason: rule }, out)
-    this.#rest(brokenRule(rule), nowUs, out)
+    this.#rest(rests.brokenRule(rule), nowUs, out)
   }
 
   #onClosed(session: OutboundSession, frame: CloseFrame, nowUs: number, out: Output[]): void {
     if (frame.code === closeCode.refused) return this.#onRefused(session, frame, nowUs, out)
     // The store names the lane again when it has rows.
     if (session.isQuiet) return this.#end(nowUs, out)
-    this.#rest(afterClose(frame), nowUs, out)
+    this.#rest(rests.afterClose(frame), nowUs, out)
   }
 
   #onRefused(session: OutboundSession, frame: CloseFrame, nowUs: number, out: Output[]): void {

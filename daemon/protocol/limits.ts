@@ -102,6 +102,8 @@ export const openAttemptsMax = 6
 export const reopenPauseUs = 200_000
 /** After `superseded`: two copies of one database must not take turns quickly. */
 export const supersededPauseUs = 5_000_000
+/** A row for our own database under a foreign address: the name may be mended meanwhile. */
+export const heldPauseUs = 300_000_000
 /** After a broken rule: one of the two programs is wrong, and haste mends nothing. */
 export const brokenPauseUs = 30_000_000
 /** `mqlane` learns at most this often that nothing but the time of the next attempt has changed. */
@@ -157,6 +159,8 @@ export const ackDelayMaxUs = 5_000
  */
 export const ackEveryWithGaps = 2
 export const ackEvery = 8
+/** A window of few large datagrams must not wait 5 ms for the eighth. */
+export const ackEveryBytes = 9_600
 /** A session is young for this many packets: slow start needs its acks. */
 export const ackYoungPackets = 64
 

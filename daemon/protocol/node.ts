@@ -153,8 +153,7 @@ export class Node {
   }
 
   #onResolved(answer: Extract<Input, { type: 'resolved' }>, nowUs: number, out: Output[]): void {
-    for (const lane of this.#lanes.all()) {
-      if (lane.address.host !== answer.host) continue
+    for (const lane of this.#lanes.byHost(answer.host)) {
       this.#forLane(lane, nowUs, () => lane.onResolved(answer.ips, answer.reason, nowUs, out))
     }
   }
@@ -238,7 +237,9 @@ export class Node {
   }
 
   #onHeard(from: Address, nowUs: number, out: Output[]): void {
-    this.#forLanes(nowUs, (lane) => lane.onHeard(from, nowUs, out))
+    for (const lane of this.#lanes.all()) {
+      if (lane.waitsFor(from)) this.#forLane(lane, nowUs, () => lane.onHeard(nowUs, out))
+    }
   }
 
   // ---- the store

@@ -13,6 +13,7 @@ type Registered = {
 
 export class OutboundLanes {
   readonly #lanes = new Map<LaneId, Lane>()
+  readonly #byHost = new Map<string, Set<Lane>>()
   readonly #byCid = new Map<ConnectionId, Lane>()
   readonly #byPeerCid = new Map<ConnectionId, Lane>()
   readonly #bySession = new Map<SessionId, Lane>()
@@ -36,6 +37,10 @@ export class OutboundLanes {
     return this.#bySession.get(session)
   }
 
+  byHost(host: string): readonly Lane[] {
+    return [...(this.#byHost.get(host) ?? [])]
+  }
+
   byCid(cid: ConnectionId): Lane | undefined {
     return this.#byCid.get(cid)
   }
@@ -47,6 +52,10 @@ export class OutboundLanes {
 
   add(lane: Lane): void {
     this.#lanes.set(lane.address.lane, lane)
+    const { host } = lane.address
+    const others = this.#byHost.get(host)
+    if (others === undefined) this.#byHost.set(host, new Set([lane]))
+    else others.add(lane)
   }
 
   /** The lane has been touched: where it is found may have changed. */
@@ -65,6 +74,7 @@ export class OutboundLanes {
     if (lane.isEnded) {
       this.#registered.delete(lane)
       this.#lanes.delete(lane.address.lane)
+      this.#dropFromHost(lane)
       return
     }
     for (const cid of cids) this.#byCid.set(cid, lane)
@@ -73,6 +83,13 @@ export class OutboundLanes {
       this.#byPeerCid.set(session.keys.peerCid, lane)
     }
     this.#registered.set(lane, { cids, session })
+  }
+
+  #dropFromHost(lane: Lane): void {
+    const { host } = lane.address
+    const lanes = this.#byHost.get(host)
+    lanes?.delete(lane)
+    if (lanes?.size === 0) this.#byHost.delete(host)
   }
 }
 

@@ -220,6 +220,10 @@ export class OutboundSession {
   nextDatagram(nowUs: number): Uint8Array | undefined {
     if (this.#probesDue > 0) {
       this.#probesDue--
+      // The second probe carries the oldest content too: alone it would be a bare PING.
+      if (!this.#hasMore()) {
+        for (const content of this.#transmission.oldestInFlight(1)) this.#onLost(content)
+      }
       return this.#buildPacket(this.#transmission.datagramBytes, nowUs)
     }
     if (!this.#transmission.maySend(nowUs)) return undefined

@@ -1,8 +1,8 @@
 /**
  * `mqseen`: the uids of an origin that has more than one stream here, by uid (PROTOCOL §7.4). It is
- * filled from the logs of the streams that do not speak, when another of the origin does: a write to
- * a random page for each uid is dear, and what a stream itself has brought it does not bring again.
- * Must never be asked while it is not complete.
+ * filled from the logs of the streams that do not speak, when another of the origin does: a write
+ * to a random page for each uid is dear, and what a stream itself has brought it does not bring
+ * again. Must never be asked while it is not complete.
  */
 import type BetterSqlite3 from 'better-sqlite3'
 import type { Connection } from './connection.ts'

@@ -20,13 +20,12 @@ export type DaemonOptions = {
   readonly port: number
   readonly database: string
   readonly args?: readonly string[]
-  /** The daemon's program; the sources, if left out. */
-  readonly program?: string
   /** What is run before it, for a namespace of its own. It must replace itself by the daemon. */
   readonly prefix?: readonly string[]
 }
 
-const sources = join(import.meta.dirname, '..', '..', 'bin', 'tinymq.js')
+// What is published, and what people run; `npm run build` makes it of the tree as it stands.
+const program = join(import.meta.dirname, '..', '..', 'dist', 'bin', 'tinymq.js')
 const startMs = 20_000
 const stopMs = 10_000
 
@@ -45,7 +44,7 @@ export class DaemonProcess {
   readonly #exited: Promise<string>
   #isEndWanted = false
 
-  constructor({ port, database, args = [], program = sources, prefix = [] }: DaemonOptions) {
+  constructor({ port, database, args = [], prefix = [] }: DaemonOptions) {
     const daemon = [process.execPath, program, String(port), database, ...args]
     const [command = '', ...words] = [...leash, ...prefix, ...daemon]
     this.#child = spawn(command, words, {

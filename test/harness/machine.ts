@@ -12,8 +12,6 @@ export type MachineOptions = {
   readonly host: string
   readonly port: number
   readonly database: string
-  /** Of its daemon; the sources, if left out. */
-  readonly program?: string
   /** What its daemon is run by, for a namespace of its own. */
   readonly prefix?: readonly string[]
   /** What `sqlite3` is run by then, for the process of the daemon. */

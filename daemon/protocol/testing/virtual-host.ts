@@ -92,6 +92,7 @@ export class VirtualHost {
   moveTo(address: Address): void {
     const { network } = this.#options
     network.detach(this.#address)
+    network.checker.onMoved(this.#address, address)
     this.#address = address
     network.attach(address, (from, bytes) => this.feed({ type: 'datagram', from, bytes }))
   }

@@ -54,6 +54,14 @@ export class WireChecker {
     this.#allowances.set(key, (this.#allowances.get(key) ?? 0) + bytes.length)
   }
 
+  /** The same host, under another address from now on. */
+  onMoved(from: Address, to: Address): void {
+    const [before, after] = [`${addressKey(from)} `, `${addressKey(to)} `]
+    for (const [key, bytes] of this.#allowances) {
+      if (key.startsWith(before)) this.#allowances.set(after + key.slice(before.length), bytes)
+    }
+  }
+
   #isAnswer(packet: Packet): boolean {
     if (packet.type === 'data') return this.#initiatorIds.has(packet.dcid)
     return packet.type !== 'hello1' && packet.type !== 'foreign-hello1' && packet.type !== 'wake'
