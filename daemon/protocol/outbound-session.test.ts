@@ -243,7 +243,7 @@ test('lost rows go again in packets with new numbers, and the probe carries the 
   const probes = pair.sent()
   const newest = lost.map((datagram) => dataPacket(datagram).packetNumber).at(-1) ?? 0
   ok(probes.every((datagram) => dataPacket(datagram).packetNumber > newest))
-  deepStrictEqual(typesOf(pair.carry(probes)), 'stream ping')
+  deepStrictEqual(typesOf(pair.carry(probes)), 'stream stream')
   deepStrictEqual(pair.inbound.takeRows().bytes.length, 100)
   pair.nowUs += 5_000
   pair.carryBack()

@@ -91,6 +91,18 @@ test('a lost probe of a size is no lost packet', () => {
   deepStrictEqual([transmission.inFlightPackets, transmission.datagramBytes], [0, datagramBytesMin])
 })
 
+test('what is sent again in silence is content, not the probe of a size', () => {
+  const transmission = new Transmission<number>(0)
+  transmission.onPeerDatagramMax(65_507)
+  const next = fill(transmission, 0, 0)
+  ackUpTo(transmission, next - 1, rttUs)
+  ok(transmission.takeSizeProbe(rttUs) !== undefined)
+  transmission.onSent(next, 1_452, next, true, rttUs)
+  for (const number of [next + 1, next + 2]) transmission.onSent(number, 500, number, false, rttUs)
+  deepStrictEqual(transmission.oldestInFlight(1), [next + 1])
+  deepStrictEqual(transmission.oldestInFlight(2), [next + 1, next + 2])
+})
+
 test('an operator’s limit is kept on average', () => {
   const bytesPerSecond = 100_000
   const transmission = new Transmission<number>(bytesPerSecond)

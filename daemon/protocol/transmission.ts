@@ -167,9 +167,13 @@ export class Transmission<Content> {
     return { lost: [], probes: outcome.count }
   }
 
-  /** What the packets carry that wait longest for their ack. */
+  /**
+   * What the packets carry that wait longest for their ack; the one that may be there to try a size
+   * carries nothing.
+   */
   oldestInFlight(countMax: number): Content[] {
-    return contents(this.#ledger.oldestInFlight(countMax))
+    const oldest = this.#ledger.oldestInFlight(countMax + 1)
+    return contents(oldest.filter(({ isMtuProbe }) => !isMtuProbe).slice(0, countMax))
   }
 
   /**
