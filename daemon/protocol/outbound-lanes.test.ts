@@ -46,7 +46,8 @@ class Registered {
 test('a lane is found by its id, and by that of its handshake', () => {
   const { lanes, lane } = new Registered()
   deepStrictEqual(lanes.all(), [lane])
-  deepStrictEqual(lanes.byLane(5), lane)
+  deepStrictEqual([lanes.byLane(5), lanes.byHost('b')], [lane, [lane]])
+  deepStrictEqual(lanes.byHost('c'), [])
   const [cid] = lane.connectionIds()
   ok(cid !== undefined)
   deepStrictEqual([lanes.byCid(cid), lanes.sessions], [lane, 0])
@@ -73,6 +74,7 @@ test('a lane that has ended is found by nothing', () => {
     lane.stop(0, out)
     lanes.register(lane)
     deepStrictEqual([lanes.all().length, lanes.sessions, lanes.byLane(5)], [0, 0, undefined])
+    deepStrictEqual(lanes.byHost('b'), [])
     const found = [lanes.byCid(hello2.dcid), lanes.byPeerCid(hello2.scid), lanes.bySession(17)]
     deepStrictEqual(found, [undefined, undefined, undefined])
   }

@@ -170,7 +170,7 @@ export class RowOutbox {
       opened,
     )
     if (verdict.type === 'refuse') {
-      const { code } = verdict.event
+      const code = `TINYMQ_${verdict.event.code}`
       const hold = { type: 'hold', code, reason: 'it is this database' } as const
       return emit({ type: 'judged', session, verdict: hold })
     }
