@@ -73,7 +73,10 @@ export class WireChecker {
   #onAnswer(from: Address, to: Address, bytes: number, type: string): void {
     const key = pairKey(from, to)
     const left = (this.#allowances.get(key) ?? 0) - bytes
-    ok(left >= -slackBytes, `${addressKey(to)} gets no more than it sent: ${-left} bytes more, by ${type}.`)
+    ok(
+      left >= -slackBytes,
+      `${addressKey(to)} gets no more than it sent: ${-left} bytes more, by ${type}.`,
+    )
     this.#allowances.set(key, left)
   }
 }
