@@ -102,6 +102,28 @@ test('a row that is deleted before it is sent is skipped, and counts as not deli
   deepEqual(sender.all('SELECT ids FROM mqrun'), [{ ids }])
 })
 
+test('rows deleted in flight are cancelled when nobody asks, confirmed ones are not', (t) => {
+  const { sender } = pairOf(t)
+  for (const data of ['a', 'b', 'c']) insert(sender, 'b', data)
+  const reader = new ReaderAlone(sender, laneTo(sender))
+  reader.judge({})
+  reader.read()
+  reader.confirm(1)
+  reader.forget()
+  sender.user.exec('DELETE FROM mqout')
+  for (let scans = 0; scans < 2; scans++) {
+    sender.nowMs += 2_000
+    sender.run({ type: 'scan' })
+  }
+  const ids = Buffer.from('000000000000000100000000000000000000000000000000', 'hex')
+  deepEqual(sender.all('SELECT ids, done_at FROM mqrun'), [{ ids, done_at: null }])
+  const again = new ReaderAlone(sender, laneTo(sender))
+  again.judge({})
+  deepEqual(show(again.records(again.read()?.bytes)), ['skip 2'])
+  again.confirm(3)
+  deepEqual(sender.all('SELECT ids FROM mqrun WHERE done_at IS NOT NULL'), [{ ids }])
+})
+
 test('a row under an id that is in flight is another message: both are dealt with', (t) => {
   const { sender } = pairOf(t)
   for (const data of ['a', 'b', 'c']) insert(sender, 'b', data)

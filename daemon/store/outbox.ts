@@ -170,6 +170,22 @@ export class Outbox {
     return lane
   }
 
+  /**
+   * The lane has no session, and none of its rows is there any more: those that are not confirmed
+   * count as cancelled. Inside the open transaction.
+   */
+  settle(id: LaneId): void {
+    const { lanes, runs } = this.#parts
+    const lane = lanes.load(id)
+    if (lane === undefined) return
+    for (const run of runs.open(lane)) {
+      const from = Math.max(run.first, lane.confirmed + 1)
+      for (let sequence = from; sequence <= run.last; sequence++) run.strike(sequence)
+    }
+    lanes.onChanged(lane)
+    this.#left.add(id)
+  }
+
   /** What lanes without a session have in memory goes, once it is on disk. */
   onCommitted(): void {
     for (const lane of this.#left) {

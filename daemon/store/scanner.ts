@@ -27,6 +27,8 @@ export type ScanParts = {
   readonly parked: ParkedRows
   readonly late: LateRows
   readonly hasSession: (lane: LaneId) => boolean
+  /** None of its rows is there any more: those that are not confirmed count as cancelled. */
+  readonly settle: (lane: LaneId) => void
 }
 
 /** `found` are lanes with rows that no read may have seen. */
@@ -52,7 +54,6 @@ export class Scanner {
   readonly #wishes: BetterSqlite3.Statement<[], [LaneId, string]>
   readonly #clearRetry: BetterSqlite3.Statement<[LaneId]>
   readonly #unsettled: BetterSqlite3.Statement<[], LaneId>
-  readonly #strikeAll: BetterSqlite3.Statement<[LaneId]>
   readonly #announced = new Map<LaneId, LaneAddress>()
   readonly #forgotten = new Map<LaneId, LaneAddress>()
   /** Lanes whose wish was passed on and stays until they are judged. */
@@ -77,7 +78,6 @@ export class Scanner {
     this.#unsettled = connection.prepareValue(
       'SELECT id FROM mqlane WHERE numbered > confirmed ORDER BY id',
     )
-    this.#strikeAll = connection.prepareChange(strikeAllSql)
     this.#clearRetry = connection.prepareChange(
       "UPDATE mqlane SET wish = NULL WHERE id = ? AND wish = 'retry'",
     )
@@ -174,12 +174,12 @@ export class Scanner {
    * row: nobody will ask the peer about them. Then they count as cancelled.
    */
   #settle(present: ReadonlyMap<LaneId, LaneAddress>): void {
-    const { connection, hasSession } = this.#parts
+    const { connection, hasSession, settle } = this.#parts
     for (const lane of this.#unsettled.all()) {
       if (present.has(lane) || hasSession(lane)) this.#settled.delete(lane)
       else if (!this.#settled.has(lane)) {
         connection.begin()
-        this.#strikeAll.run(lane)
+        settle(lane)
         this.#settled.add(lane)
       }
     }
@@ -265,7 +265,6 @@ export class Scanner {
 
 export const newRowsSql = `SELECT id, host, port FROM mqout WHERE id > ?
   ORDER BY id LIMIT ${newRowsMax + 1}`
-const strikeAllSql = 'UPDATE mqrun SET ids = zeroblob(count * 8) WHERE lane = ? AND done_at IS NULL'
 // Two leaps: with (host, port) > (?, ?) SQLite walks through all rows of the lane that it leaves.
 export const nextPortSql = `SELECT host, port FROM mqout WHERE host = ? AND port > ?
   ORDER BY port LIMIT 1`

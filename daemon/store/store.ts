@@ -107,7 +107,8 @@ export class Store {
     this.#outbox = new Outbox({ ...shared, rows, numbering, judging })
     this.#inbox = new Inbox({ ...shared, senders, log, seen, parts, storing })
     const hasSession = (lane: LaneId): boolean => this.#outbox.hasSession(lane)
-    this.#scanner = new Scanner({ connection, lanes, rows, parked, late, hasSession })
+    const settle = (lane: LaneId): void => this.#outbox.settle(lane)
+    this.#scanner = new Scanner({ connection, lanes, rows, parked, late, hasSession, settle })
   }
 
   /** There is work left that did not fit into the last transaction: call `run` again. */

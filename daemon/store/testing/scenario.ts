@@ -4,6 +4,7 @@
  */
 import { deepEqual, equal, ok } from 'node:assert/strict'
 import type { LaneAddress, LaneId } from '../../protocol/store-port.ts'
+import { readId } from '../run.ts'
 import { LaneLink } from './lane-link.ts'
 import type { Machine } from './machine.ts'
 import { lanesOf, type Chance, type World } from './world.ts'
@@ -340,6 +341,7 @@ export class Scenario {
     const numbers = arrived.flat().map(numberOf)
     if (!this.#hasCopies) equal(new Set(numbers).size, numbers.length, 'a message came to both')
     this.#judgeLosses(new Set(numbers))
+    if (!this.#hasCopies) this.#judgeRuns()
     for (const sender of this.#senders) judgeBooks(sender)
   }
 
@@ -360,6 +362,14 @@ export class Scenario {
       const before = last.get(arrival.sender) ?? 0
       ok(arrival.sender_row > before, `row ${arrival.sender_row} came after row ${before}`)
       last.set(arrival.sender, arrival.sender_row)
+    }
+  }
+
+  /** What has left the outbox as delivered is in a run, and what its owner deleted need not be. */
+  #judgeRuns(): void {
+    const delivered = new Set(this.#senders.flatMap(deliveredIdsOf))
+    for (const [number, { id, isExcused }] of this.#sent) {
+      ok(isExcused || delivered.has(id), `no run tells of message ${number} (row ${id})`)
     }
   }
 
@@ -395,9 +405,25 @@ function judgeBooks(sender: Machine): void {
   }
   const count = (from: string): unknown => sender.all(`SELECT count(*) AS n FROM ${from}`)[0]?.['n']
   // Rows that were deleted in flight, in a lane that has no other rows, are struck out.
-  const waits = 'done_at IS NULL AND ids IS NOT zeroblob(count * 8)'
-  equal(count(`mqrun WHERE ${waits}`), 0, 'a run is open')
+  const open = sender.all(`SELECT first, count, ids, confirmed FROM mqrun AS r
+    JOIN mqlane AS l ON l.id = r.lane WHERE done_at IS NULL`)
+  for (const { first, count: rows, ids, confirmed } of open) {
+    const waits = Number(first) + Number(rows) - 1 - Number(confirmed)
+    ok(
+      ids instanceof Buffer && ids.subarray(-8 * waits).every((byte) => byte === 0),
+      'a run is open',
+    )
+  }
   equal(count('mqlate'), 0, 'a late row is left')
+}
+
+function deliveredIdsOf(sender: Machine): number[] {
+  const runs = sender.all('SELECT id_first, count, ids FROM mqrun WHERE done_at IS NOT NULL')
+  return runs.flatMap(({ id_first: first, count, ids }) =>
+    Array.from({ length: Number(count) }, (_, index) =>
+      ids instanceof Buffer ? readId(ids, index) : Number(first) + index,
+    ),
+  )
 }
 
 function rowsOf(sender: Machine, id?: number): { id: number; number: number }[] {
