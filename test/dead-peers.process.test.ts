@@ -1,6 +1,7 @@
 /** Peers that are dead beside one that lives. */
 import { match, ok } from 'node:assert/strict'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from './harness/free-port.ts'
 import type { Machine } from './harness/machine.ts'
 import { checkInbox, insertNumbered } from './harness/numbered.ts'
@@ -11,6 +12,7 @@ const liveRows = scaled(30_000)
 const deadRows = 500
 const shareMin = 0.9
 const roundsMin = 3
+const outageMs = 10_000
 const roundsMax = 8
 
 /** Rows per second, from the first arrival to the last. */
@@ -57,6 +59,8 @@ test('P6, P12: the dead slow nobody down, say why they wait, get theirs on retur
   match(why, /127\.0\.0\.77\|\d+\|waiting\|no answer from .* \(TINYMQ_NO_ANSWER\)/)
   match(why, /name\.invalid\|9000\|waiting\|.* \(TINYMQ_UNRESOLVED\)/)
 
+  // Long enough for its pace to have become slow, if it ever did.
+  await sleep(outageMs)
   await silence.close()
   await c.start('--bind', c.host)
   await c.shows(`SELECT count(*) FROM mqin;`, new RegExp(`^${deadRows}$`))
