@@ -40,6 +40,7 @@ export class VirtualHost {
   #life = 0
   #work: StoreWork[] = []
   #isCommitting = false
+  #mustLook = false
   #isStoreHeld: () => boolean = () => false
   #armedUs = Infinity
   #turns = 0
@@ -104,6 +105,7 @@ export class VirtualHost {
 
   /** Rows may have come: the store looks. */
   look(): void {
+    this.#mustLook = true
     this.#submit()
   }
 
@@ -159,11 +161,12 @@ export class VirtualHost {
     this.#isCommitting = true
     const { commitUs, store } = this.#options
     this.#later(commitUs, () => {
+      this.#mustLook = false
       const results = store.run(this.#work.splice(0), this.#nowMs())
       this.#later(turnUs, () => {
         this.#isCommitting = false
         for (const result of results) this.feed({ type: 'stored', result })
-        if (this.#work.length > 0 || store.hasWork) this.#submit()
+        if (this.#work.length > 0 || this.#mustLook || store.hasWork) this.#submit()
       })
     })
   }
