@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { chmodSync, mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
-import { refuseUnsafeFilesystem, openDatabase } from './database.ts'
+import { isNodeTooOld, openDatabase, refuseUnsafeFilesystem } from './database.ts'
 import { scratchPath } from './testing/scratch.ts'
 
 const modeOf = (path: string): string => (statSync(path).mode & 0o777).toString(8)
@@ -61,4 +61,9 @@ test('file systems on which WAL breaks are refused with the way out', () => {
   for (const type of [0xef53, 0x58465342, 0x9123683e, 0x01021994, 0x794c7630, 0x1a]) {
     refuseUnsafeFilesystem(type, '/local/mq.db')
   }
+})
+
+test('Node.js below 22.14 is told so before the addon is loaded', () => {
+  const versions = ['18.20.0', '20.20.2', '22.13.9', '22.14.0', '24.0.0']
+  assert.deepEqual(versions.filter(isNodeTooOld), ['18.20.0', '20.20.2', '22.13.9'])
 })

@@ -68,9 +68,23 @@ export function openDatabase(path: string): BetterSqlite3.Database {
   })
 }
 
-// Loaded at the first use, so that an application that brings a node:sqlite handle never loads it.
-const loadBetterSqlite3 = (): typeof BetterSqlite3 =>
-  createRequire(import.meta.url)('better-sqlite3') as typeof BetterSqlite3
+/**
+ * Loaded at the first use, so that an application that brings a node:sqlite handle never loads it.
+ * @throws TinymqError where the addon would end the process with a segmentation fault.
+ */
+function loadBetterSqlite3(): typeof BetterSqlite3 {
+  if (isNodeTooOld(process.versions.node)) {
+    const sentence = `Node.js 22.14 or newer is needed, this is ${process.versions.node}.`
+    throw new TinymqError('TINYMQ_NODE_TOO_OLD', sentence)
+  }
+  return createRequire(import.meta.url)('better-sqlite3') as typeof BetterSqlite3
+}
+
+/** better-sqlite3 13 crashes below 22.14. */
+export function isNodeTooOld(version: string): boolean {
+  const [major = 0, minor = 0] = version.split('.').map(Number)
+  return major < 22 || (major === 22 && minor < 14)
+}
 
 function useWal(db: BetterSqlite3.Database): void {
   const deadlineMs = performance.now() + busyTimeoutMs

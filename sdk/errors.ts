@@ -72,6 +72,10 @@ const kinds = {
     retryable: false,
     hint: 'Allow this user to write to the file and to its directory.',
   },
+  TINYMQ_NODE_TOO_OLD: {
+    retryable: false,
+    hint: 'Run the program with Node.js 22.14 or newer.',
+  },
   TINYMQ_CANNOT_OPEN: {
     retryable: false,
     hint: 'Check the path and the permissions of its directory.',
