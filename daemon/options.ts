@@ -69,7 +69,7 @@ const hostAndPort: Kind<HostAndPort> = {
     const host = isIP(text) === 6 ? text : (match?.[1] ?? match?.[2])
     const port = match?.[3] === undefined ? undefined : Number(match[3])
     const isPort = port === undefined || (port >= 1 && port <= 65_535)
-    return host !== undefined && host.length <= 255 && isPort
+    return host !== undefined && Buffer.byteLength(host) <= 255 && isPort
       ? { value: { host, port } }
       : {
           problem:

@@ -1,7 +1,6 @@
 /**
- * One outbound lane: brings its session up, keeps it up while there are rows, and says what is
- * wrong when it cannot. It asks the store and the network by pushing outputs; it never waits, and
- * never looks at rows.
+ * One outbound lane: brings its session up, keeps it up while there are rows, says what is wrong
+ * when it cannot. It asks store and network by outputs; it never waits, and never looks at rows.
  */
 import { unreachable } from './assert.ts'
 import * as rests from './after-close.ts'
@@ -48,7 +47,6 @@ export class Lane {
     this.#state = { type: 'resting', untilUs: nowUs }
   }
 
-  /** Nothing more to do: the node lets it go. */
   get isEnded(): boolean {
     return this.#state.type === 'ended'
   }
@@ -57,7 +55,6 @@ export class Lane {
     return this.#state.type === 'up' ? this.#state.session : undefined
   }
 
-  /** By which packets find this lane. */
   connectionIds(): ConnectionId[] {
     return connectionIdsOf(this.#state)
   }
@@ -115,6 +112,11 @@ export class Lane {
   onHeard(nowUs: number, out: Output[]): void {
     connectorOf(this.#state)?.onHint(nowUs)
     this.#connect(nowUs, out)
+  }
+
+  /** Who greets tries now (P12); a pause stays a pause. */
+  onNewRows(nowUs: number, out: Output[]): void {
+    if (this.#state.type === 'connecting') this.onRetryNow(nowUs, out)
   }
 
   /** The own network has changed. A peer that asked for a pause still gets it. */

@@ -283,7 +283,8 @@ export class Node {
   }
 
   #openLane(address: LaneAddress, nowUs: number, out: Output[]): void {
-    if (this.#lanes.byLane(address.lane) !== undefined) return
+    const known = this.#lanes.byLane(address.lane)
+    if (known !== undefined) return this.#forLane(known, nowUs, () => known.onNewRows(nowUs, out))
     const lane = new Lane(
       {
         environment: this.#environment,

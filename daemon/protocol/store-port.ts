@@ -132,8 +132,9 @@ export type StoreResult =
       readonly drained: boolean
     }
   /**
-   * Lanes that have rows to send; from a scan that the driver asked for. A lane is named once, and
-   * again only after its session was forgotten or it was `emptied`, or when the store has failed.
+   * Lanes that have rows to send; from a scan that the driver asked for. A lane is named again when
+   * new rows come while it has no session, after its session was forgotten or it was `emptied`, and
+   * when the store has failed.
    */
   | { readonly type: 'lanes'; readonly lanes: readonly LaneAddress[] }
   /** A lane that was named, and has no session, has no rows to send any more. */

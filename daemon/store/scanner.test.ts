@@ -31,8 +31,10 @@ test('a clock that was set back keeps no rows waiting', (t) => {
     insert(machine, 'c', 'after')
   })()
   deepEqual(
-    lanesOf(machine).map(({ host }) => host),
-    ['c'],
+    lanesOf(machine)
+      .map(({ host }) => host)
+      .toSorted(),
+    ['b', 'c'],
   )
   machine.close()
 })

@@ -189,8 +189,13 @@ export class Scanner {
   #conclude(sight: Sight, found: Map<LaneId, LaneAddress>, nowMs: number): Scan {
     this.#newestSeen = sight.newestId
     this.#concludeLate(sight)
-    const again = this.#again()
-    const results = [...this.#news([...found.values(), ...again]), ...this.#passOn(sight.wishes)]
+    const { again, over } = this.#again()
+    const fresh = this.#fresh(sight.places)
+    const results: StoreResult[] = [
+      ...this.#news([...found.values(), ...again], fresh),
+      ...this.#passOn(sight.wishes),
+      ...over.map(({ lane }) => ({ type: 'emptied', lane }) as const),
+    ]
     if (sight.tour !== undefined) {
       results.push(...this.#emptied(new Set(found.keys())))
       this.#tour = 'no'
@@ -213,16 +218,29 @@ export class Scanner {
     if (due.length > 0) this.#hasLate = true
   }
 
-  /** Lanes whose session is over, and that have rows all the same. */
-  #again(): LaneAddress[] {
-    const { rows } = this.#parts
+  /** Lanes whose session is over: those that have rows all the same, and those that have none. */
+  #again(): { readonly again: LaneAddress[]; readonly over: LaneAddress[] } {
+    const { rows, hasSession } = this.#parts
     const forgotten = Array.from(this.#forgotten.values())
     this.#forgotten.clear()
-    return forgotten.filter(({ host, port }) => rows.isAny(host, port))
+    const again = forgotten.filter(({ host, port }) => rows.isAny(host, port))
+    const over = forgotten.filter((lane) => !again.includes(lane) && !hasSession(lane.lane))
+    return { again, over }
   }
 
-  #news(lanes: readonly LaneAddress[]): StoreResult[] {
-    const news = lanes.filter(({ lane }) => !this.#announced.has(lane))
+  /** Lanes that have new rows and no session: who waits for an attempt shall try now (P12). */
+  #fresh(places: readonly Place[]): ReadonlySet<LaneId> {
+    const { lanes, hasSession } = this.#parts
+    const fresh = new Set<LaneId>()
+    for (const [host, port] of places) {
+      const lane = lanes.find(host, port)?.lane
+      if (lane !== undefined && !hasSession(lane)) fresh.add(lane)
+    }
+    return fresh
+  }
+
+  #news(lanes: readonly LaneAddress[], fresh: ReadonlySet<LaneId>): StoreResult[] {
+    const news = lanes.filter(({ lane }) => !this.#announced.has(lane) || fresh.has(lane))
     for (const address of news) this.#announced.set(address.lane, address)
     return news.length === 0 ? [] : [{ type: 'lanes', lanes: news }]
   }

@@ -27,22 +27,40 @@ const versionOf = (machine: Machine): unknown =>
 
 // ---- scanning
 
-test('a lane is named once, and again when its session is over and it has rows', (t) => {
+test('a lane is named for new rows, and when its session is over and it has rows', (t) => {
   const machine = machineOf(t)
   insert(machine, 'b', 'x')
   insert(machine, 'b', 'y')
   deepEqual(lanesOf(machine), [{ lane: 1, host: 'b', port: 9000, key: '' }])
-  insert(machine, 'b', 'z')
   deepEqual(lanesOf(machine), [])
+  insert(machine, 'b', 'z')
+  deepEqual(lanesOf(machine).length, 1)
   const reader = new ReaderAlone(machine, laneTo(machine))
+  insert(machine, 'b', 'session')
+  deepEqual(lanesOf(machine), [])
   reader.forget()
   deepEqual(lanesOf(machine).length, 1)
   const second = new ReaderAlone(machine, laneTo(machine))
   second.judge({})
   second.read()
-  second.confirm(3)
+  second.confirm(4)
   second.forget()
   deepEqual(lanesOf(machine), [])
+})
+
+test('a lane is emptied whose rows were deleted while it had a session', (t) => {
+  const machine = machineOf(t)
+  insert(machine, 'b', 'x')
+  const reader = new ReaderAlone(machine, laneTo(machine))
+  reader.judge({})
+  reader.read()
+  machine.user.exec('DELETE FROM mqout')
+  reader.forget()
+  const results = machine.store.run([{ type: 'scan' }], machine.nowMs)
+  deepEqual(
+    results.filter(({ type }) => type === 'emptied'),
+    [{ type: 'emptied', lane: 1 }],
+  )
 })
 
 test('a lane whose rows were deleted is emptied, unless it has a session', (t) => {
