@@ -401,6 +401,12 @@ test('the lock is left alone for a third of the time that it was held, in compan
   equal(duty.pauseUs, 0)
 })
 
+test('a transaction that took ten seconds is not followed by a pause of seconds', () => {
+  const duty = new WriteDuty()
+  duty.onCommit(10_000_000, 0)
+  equal(duty.pauseUs, 200_000)
+})
+
 // ---- plans
 
 const plans: readonly (readonly [string, string, RegExp])[] = [

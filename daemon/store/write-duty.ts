@@ -14,6 +14,11 @@ const shareAlone = 0.75
 const shareInCompany = 0.5
 /** A writer that writes now and then is company all the time. */
 const companyMs = 2_000
+/**
+ * A pause of this length no waiting writer misses, so a longer one helps nobody: not when a disk has
+ * taken seconds, nor when the process was stopped in the middle of a transaction.
+ */
+const pauseUsMax = 200_000
 
 export class WriteDuty {
   #companyUntilMs = -Infinity
@@ -32,7 +37,7 @@ export class WriteDuty {
   /** A transaction of ours is over. */
   onCommit(heldUs: number, nowMs: number): void {
     const share = nowMs < this.#companyUntilMs ? shareInCompany : shareAlone
-    this.#pauseUs = Math.ceil(heldUs * (1 / share - 1))
+    this.#pauseUs = Math.min(Math.ceil(heldUs * (1 / share - 1)), pauseUsMax)
   }
 
   /** Nothing was written. */
