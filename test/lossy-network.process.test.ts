@@ -8,8 +8,8 @@ import { Scene } from './harness/scene.ts'
 const impairment = {
   lossShare: 0.3,
   duplicateShare: 0.05,
-  delayMs: 40,
-  jitterMs: 20,
+  delayMs: 75,
+  jitterMs: 50,
   datagramBytesMax: 1_472,
 }
 
