@@ -15,8 +15,8 @@ const shareInCompany = 0.5
 /** A writer that writes now and then is company all the time. */
 const companyMs = 2_000
 /**
- * A pause of this length no waiting writer misses, so a longer one helps nobody: not when a disk has
- * taken seconds, nor when the process was stopped in the middle of a transaction.
+ * A pause of this length no waiting writer misses, so a longer one helps nobody: not when a disk
+ * has taken seconds, nor when the process was stopped in the middle of a transaction.
  */
 const pauseUsMax = 200_000
 
