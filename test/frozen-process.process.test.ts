@@ -15,7 +15,7 @@ const frozenMs = 10_000
 const goOnMsMax = 3_000
 
 for (const who of ['sender', 'receiver'] as const) {
-  test(`P3, P4, P12: a ${who} that stands still for ten seconds goes on where it was`, async (t) => {
+  test(`P3, P4, P12: a ${who} that stands still for ten seconds goes on`, async (t) => {
     const scene = new Scene(t)
     const [a, b] = [await scene.running('a'), await scene.running('b')]
     const { daemon } = who === 'sender' ? a : b
