@@ -173,6 +173,7 @@ export class VirtualPair {
       case 'confirmed':
       case 'refused':
       case 'lane-status':
+      case 'lane-traffic':
       case 'forget':
     }
   }

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { openDatabase } from './database.ts'
 import { migrate } from './schema-migrate.ts'
 import { schemaVersion, tableNames, viewNames } from './schema.ts'
-import { drivers, scratchPath, shell } from './testing/scratch.ts'
+import { drivers, scratchDatabase, scratchPath, shell } from './testing/scratch.ts'
 
 const dump = (path: string): string => shell(path, '.dump').output
 
@@ -60,6 +60,38 @@ test('the database of an application keeps its user_version and its tables', (t)
   assert.equal(shell(path, 'PRAGMA user_version; SELECT a FROM orders;').output, '42\n7')
 })
 
+test('a database of version 1 goes forward and keeps its rows and its lanes', (t) => {
+  const path = scratchPath(t)
+  const version1 = readFileSync(new URL('testing/schema-1.sql', import.meta.url), 'utf8')
+  shell(
+    path,
+    `${version1}
+    INSERT INTO mqmeta (key, value) VALUES ('schema_version', 1);
+    INSERT INTO mqout (host, data) VALUES ('b', 'waits');
+    INSERT INTO mqlane (host, port, numbered) VALUES ('b', 9000, 7);`,
+  )
+  const db = openDatabase(path)
+  t.after(() => db.close())
+  migrate(db)
+  const columns = (file: string): string =>
+    tableNames.map((name) => shell(file, `PRAGMA table_info(${name});`).output).join('\n')
+  const fresh = scratchDatabase(t)
+  const sorted = (text: string): string[] =>
+    text
+      .replaceAll(/^\d+\|/gm, '')
+      .split('\n')
+      .toSorted()
+  assert.deepEqual(sorted(columns(path)), sorted(columns(fresh.name)))
+  const views = "SELECT sql FROM sqlite_master WHERE type = 'view' ORDER BY name;"
+  assert.equal(shell(path, views).output, shell(fresh.name, views).output)
+  assert.equal(shell(path, 'SELECT data FROM mqout;').output, 'waits')
+  const lane = shell(path, 'SELECT waiting, packets, lost FROM mqpeers;').output
+  assert.equal(lane, '1|0|0')
+  assert.equal(shell(path, 'SELECT numbered FROM mqlane;').output, '7')
+  const version = "SELECT value FROM mqmeta WHERE key = 'schema_version';"
+  assert.equal(shell(path, version).output, String(schemaVersion))
+})
+
 test('a newer schema is refused, and nothing is changed', (t) => {
   const path = scratchPath(t)
   const db = openDatabase(path)
@@ -70,7 +102,7 @@ test('a newer schema is refused, and nothing is changed', (t) => {
   const before = dump(path)
   assert.throws(() => migrate(db), {
     code: 'TINYMQ_SCHEMA_NEWER',
-    message: /version 2, and this tinymq knows up to 1: update tinymq here/,
+    message: /version 3, and this tinymq knows up to 2: update tinymq here/,
   })
   assert.equal(dump(path), before)
 })

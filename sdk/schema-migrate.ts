@@ -9,8 +9,11 @@ import { atomically, prepare, type SqliteHandle } from './handle.ts'
 import { carryOver, isOriginal, putAside } from './schema-adopt.ts'
 import { schemaSql, schemaVersion, tableNames, viewNames } from './schema.ts'
 
-/** `steps[n]` turns version n into n + 1. Version 0 is a file without our tables. */
-const steps: readonly ((db: SqliteHandle) => void)[] = [createTables]
+/**
+ * `steps[n]` turns version n into n + 1, but the first makes the newest at once: version 0 is a
+ * file without our tables.
+ */
+const steps: readonly ((db: SqliteHandle) => void)[] = [createTables, addTraffic]
 
 /**
  * Creates or updates the tables, each step in one transaction (in a savepoint, if one is open). Any
@@ -35,7 +38,7 @@ function stepForward(db: SqliteHandle): void {
   if (step === undefined) return
   step(db)
   const note = "INSERT OR REPLACE INTO mqmeta (key, value) VALUES ('schema_version', ?)"
-  prepare(db, note).run(BigInt(version + 1))
+  prepare(db, note).run(BigInt(version === 0 ? schemaVersion : version + 1))
 }
 
 /** The version of the tables in the database, 0 when there are none. */
@@ -64,6 +67,21 @@ function createTables(db: SqliteHandle): void {
   for (const name of originals) db.exec(`ALTER TABLE ${name} RENAME TO ${putAside(name)}`)
   db.exec(schemaSql)
   if (originals.length > 0) carryOver(db, originals)
+}
+
+/** Version 2: how many packets a lane took, and how many of them were lost. */
+function addTraffic(db: SqliteHandle): void {
+  const present = new Set(columnsOf(db, 'mqlane'))
+  for (const name of ['packets', 'lost'].filter((column) => !present.has(column))) {
+    db.exec(`ALTER TABLE mqlane ADD COLUMN ${name} INTEGER DEFAULT 0`)
+  }
+  renewViews(db)
+}
+
+/** Views hold nothing: those of the newest version do for every step. */
+function renewViews(db: SqliteHandle): void {
+  for (const name of viewNames) db.exec(`DROP VIEW IF EXISTS ${name}`)
+  db.exec(schemaSql)
 }
 
 /** Sizes are counted in bytes and text is sent as it stands in the file: both mean UTF-8. */

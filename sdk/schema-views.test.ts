@@ -66,9 +66,10 @@ test('mqpeers has a row for each lane and each sender, with the last event of th
   const db = scratchDatabase(t)
   db.exec(`
     INSERT INTO mqout (host, data) VALUES ('b', ''), ('b', ''), ('c', '');
-    INSERT INTO mqlane (host, port, state, error_code, error, since, confirmed, rtt_us) VALUES
-      ('b', 9000, 'open', NULL, NULL, 1425211200000, 17, 1500),
-      ('c', 9000, 'down', 'UNREACHABLE', 'no answer', NULL, 0, NULL);
+    INSERT INTO mqlane (host, port, state, error_code, error, since, confirmed, rtt_us,
+        packets, lost) VALUES
+      ('b', 9000, 'open', NULL, NULL, 1425211200000, 17, 1500, 40, 3),
+      ('c', 9000, 'down', 'UNREACHABLE', 'no answer', NULL, 0, NULL, 0, 0);
     INSERT INTO mqsender (origin, stream, watermark, host, port, seen_at) VALUES
       (zeroblob(16), zeroblob(16), 5, 'd', 9001, 1425211200000);
     INSERT INTO mqevent (at, code, host, port) VALUES
@@ -90,6 +91,8 @@ test('mqpeers has a row for each lane and each sender, with the last event of th
       waiting: 2,
       watermark: 17,
       rtt_ms: 1.5,
+      packets: 40,
+      lost: 3,
       event: 'PEER_ROLLED_BACK',
       event_at: '2015-03-01 12:00:01',
     },
@@ -105,6 +108,8 @@ test('mqpeers has a row for each lane and each sender, with the last event of th
       waiting: 1,
       watermark: 0,
       rtt_ms: null,
+      packets: 0,
+      lost: 0,
       event: null,
       event_at: null,
     },
@@ -120,6 +125,8 @@ test('mqpeers has a row for each lane and each sender, with the last event of th
       waiting: null,
       watermark: 5,
       rtt_ms: null,
+      packets: null,
+      lost: null,
       event: 'SENDER_RESTORED',
       event_at: '2015-03-01 12:00:03',
     },

@@ -60,6 +60,7 @@ SELECT
   (SELECT count(*) FROM mqout AS o WHERE o.host = l.host AND o.port = l.port) AS waiting,
   l.confirmed AS watermark, -- the messages so far, skipped ones included
   l.rtt_us / 1000.0 AS rtt_ms,
+  l.packets, l.lost, -- sent so far; of these, lost and sent again
   ${lastEvent('code', 'l')} AS event,
   ${text(lastEvent('at', 'l'))} AS event_at
 FROM mqlane AS l
@@ -71,6 +72,7 @@ SELECT
   NULL,
   s.watermark,
   NULL,
+  NULL, NULL,
   ${lastEvent('code', 's')},
   ${text(lastEvent('at', 's'))}
 FROM mqsender AS s;

@@ -1,5 +1,5 @@
 /**
- * The tables of tinymq, version 1: the only place that says what they look like. The daemon's store
+ * The tables of tinymq, version 2: the only place that says what they look like. The daemon's store
  * and the SDK both create them through `migrate` (schema-migrate.ts). The comments inside are SQL,
  * so that `.schema` in any SQLite shell is the documentation.
  *
@@ -15,7 +15,7 @@ import { outboxTriggers } from './schema-outbox.ts'
 import { views } from './schema-views.ts'
 
 /** The version that this code reads and writes; it is stored in `mqmeta`. */
-export const schemaVersion = 1
+export const schemaVersion = 2
 
 /** What `mqmeta.message_bytes_max` is at first: 64 MiB. */
 export const messageBytesMaxDefault = 67_108_864
@@ -101,6 +101,8 @@ CREATE TABLE IF NOT EXISTS mqlane (
   since INTEGER,                 -- since when, ms since 1970
   retry_at INTEGER,              -- ms since 1970
   rtt_us INTEGER,                -- round-trip time, microseconds
+  packets INTEGER DEFAULT 0,     -- packets that were sent for it, acks and handshakes not counted
+  lost INTEGER DEFAULT 0,        -- of these, how many did not arrive and were sent again
   released_at INTEGER DEFAULT 0, -- rows created up to here go although they may double: your choice
   wish TEXT,                     -- what you want: 'retry' tries at once; 'resend' goes on where the
                                  -- lane holds because rows may double. The daemon sets it to NULL
@@ -235,5 +237,5 @@ export const tableNames: readonly string[] = [
 /** All views. */
 export const viewNames: readonly string[] = ['mqstatus', 'mqpeers']
 
-/** Creates what is missing of version 1 and leaves alone what is there. */
+/** Creates what is missing of this version and leaves alone what is there. */
 export const schemaSql: string = meta + outbox + lanes + inbox + senders + outboxTriggers + views

@@ -155,7 +155,7 @@ export class Lane {
         session.onAccepted(nowUs)
         this.#outageSinceUs = nowUs
         this.#report({ type: 'lane-open', lane: this.address, to: session.peer }, out)
-        this.#teller.tell({ type: 'open', rttUs: Math.round(session.smoothedRttUs) }, nowUs, out)
+        this.#teller.tell({ type: 'open', rttUs: session.traffic.rttUs }, nowUs, out)
         this.#read(out)
         return
       case 'again': {
@@ -296,9 +296,7 @@ export class Lane {
     }
     const isSilent = session.silentPtos >= silentProbesBeforeHello
     if (isSilent || session.needsRenewal(nowUs)) this.#startSuccessor(nowUs, out)
-    if (isSilent && session.silentUs(nowUs) >= silentGiveUpUs) {
-      return this.#beginAnew(nowUs, out)
-    }
+    if (isSilent && session.silentUs(nowUs) >= silentGiveUpUs) return this.#beginAnew(nowUs, out)
     if (session.isWorn) {
       this.#sendClose(session, closeCode.done, 'worn', out)
       return this.#beginAnew(nowUs, out)
@@ -319,6 +317,7 @@ export class Lane {
       case 'confirmed': {
         const work = { type: 'confirmed', session: session.id, sequence: fact.sequence } as const
         out.push({ type: 'store', work })
+        this.#teller.tellTraffic(session, session.isQuiet, nowUs, out)
         return this.#read(out)
       }
       case 'progress':
@@ -373,6 +372,7 @@ export class Lane {
     const { session } = this
     if (session === undefined) return
     this.#outageSinceUs = nowUs
+    this.#teller.tellTraffic(session, true, nowUs, out)
     out.push({ type: 'store', work: { type: 'forget', session: session.id } })
   }
 

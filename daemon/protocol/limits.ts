@@ -108,6 +108,8 @@ export const heldPauseUs = 300_000_000
 export const brokenPauseUs = 30_000_000
 /** `mqlane` learns at most this often that nothing but the time of the next attempt has changed. */
 export const statusPauseUs = 5_000_000
+/** … and while rows flow how many packets it took: with a commit that is made anyway. */
+export const trafficPauseUs = 1_000_000
 /** A node with too many sessions asks the next one to wait. */
 export const busyPauseMs = 10_000
 /** No peer may ask for a longer pause than this. */

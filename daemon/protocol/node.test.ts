@@ -37,6 +37,19 @@ test('a row that comes into an open lane is there after one way and two commits'
   scenario.expectAll()
 })
 
+test('it is told how many packets went, and how many of them were lost', () => {
+  for (const part of [0, 0.3]) {
+    const scenario = new Scenario({ seed: 3, parts: [delay(10_000), loss(part)] })
+    const [a, b] = [scenario.add('a'), scenario.add('b')]
+    scenario.send(a, b, 2_000, 1_000)
+    scenario.expectAll()
+    scenario.expectRest()
+    const { packets, lost } = a.store.outbox.traffic
+    ok(packets > 500 && Math.abs(lost / packets - part) <= part * 0.2, `${lost} of ${packets}`)
+    deepStrictEqual(b.store.outbox.traffic, { packets: 0, lost: 0 })
+  }
+})
+
 test('a node sends to itself', () => {
   const scenario = new Scenario()
   const a = scenario.add('a')

@@ -25,7 +25,7 @@ import type { Address } from './node-io.ts'
 import type { SessionKeys } from './session-keys.ts'
 import type { OffsetRange } from './range-set.ts'
 import { SendStream } from './send-stream.ts'
-import type { OpenedFacts, SessionId } from './store-port.ts'
+import type { OpenedFacts, SessionId, Traffic } from './store-port.ts'
 import { Transmission } from './transmission.ts'
 import { Writer } from './wire.ts'
 
@@ -93,8 +93,8 @@ export class OutboundSession {
     return this.#transmission.silentPtos
   }
 
-  get smoothedRttUs(): number {
-    return this.#transmission.smoothedRttUs
+  get traffic(): Traffic {
+    return this.#transmission.traffic
   }
 
   /** Bytes of stream held in memory. */

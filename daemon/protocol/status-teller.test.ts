@@ -1,6 +1,6 @@
 import { deepStrictEqual } from 'node:assert/strict'
 import { test } from 'node:test'
-import { statusPauseUs } from './limits.ts'
+import { statusPauseUs, trafficPauseUs } from './limits.ts'
 import type { Output } from './node-io.ts'
 import { StatusTeller } from './status-teller.ts'
 import type { LaneStatus } from './store-port.ts'
@@ -22,9 +22,18 @@ class Told {
     return this.#take()
   }
 
+  traffic(id: number, packets: number, isResting: boolean, nowUs: number): string[] {
+    const session = { id, traffic: { rttUs: 1, packets, lost: packets / 10 } }
+    this.teller.tellTraffic(session, isResting, nowUs, this.#out)
+    return this.#take()
+  }
+
   /** Writes as the type of status, lines of the log as the reason. */
   #take(): string[] {
     return this.#out.splice(0).map((output) => {
+      if (output.type === 'store' && output.work.type === 'lane-traffic') {
+        return `${output.work.traffic.packets} packets, ${output.work.traffic.lost} lost`
+      }
       if (output.type === 'event' && output.event.type === 'lane-waits') return output.event.reason
       const isStatus = output.type === 'store' && output.work.type === 'lane-status'
       return isStatus && output.work.type === 'lane-status' ? output.work.status.type : '?'
@@ -57,4 +66,15 @@ test('a reason is logged once, whatever was tried in between, and again after al
   deepStrictEqual(told.trouble('else'), ['else', 'waiting'])
   told.tell({ type: 'open', rttUs: 5 })
   deepStrictEqual(told.trouble('else'), ['else', 'waiting'])
+})
+
+test('traffic is told as what came on top, once a second while rows flow and at rest', () => {
+  const told = new Told()
+  deepStrictEqual(told.traffic(1, 20, false, 0), ['20 packets, 2 lost'])
+  deepStrictEqual(told.traffic(1, 30, false, trafficPauseUs - 1), [])
+  deepStrictEqual(told.traffic(1, 40, false, trafficPauseUs), ['20 packets, 2 lost'])
+  deepStrictEqual(told.traffic(1, 50, true, trafficPauseUs + 1), ['10 packets, 1 lost'])
+  deepStrictEqual(told.traffic(1, 50, true, trafficPauseUs + 2), [])
+  // Another session counts from the beginning.
+  deepStrictEqual(told.traffic(2, 10, true, trafficPauseUs + 3), ['10 packets, 1 lost'])
 })

@@ -3,9 +3,9 @@
  * reason is new. Must never repeat itself, for each status costs a write.
  */
 import type { Trouble } from './after-close.ts'
-import { statusPauseUs } from './limits.ts'
+import { statusPauseUs, trafficPauseUs } from './limits.ts'
 import type { Output } from './node-io.ts'
-import type { LaneAddress, LaneStatus } from './store-port.ts'
+import type { LaneAddress, LaneStatus, SessionId, Traffic } from './store-port.ts'
 
 export class StatusTeller {
   readonly #lane: LaneAddress
@@ -13,9 +13,12 @@ export class StatusTeller {
   /** The last reason that was logged: attempts in between do not make it new. */
   #logged = ''
   #saidAtUs = -Infinity
+  #traffic: { readonly id: SessionId | undefined; readonly packets: number; readonly lost: number }
+  #trafficAtUs = -Infinity
 
   constructor(lane: LaneAddress) {
     this.#lane = lane
+    this.#traffic = { id: undefined, packets: 0, lost: 0 }
   }
 
   /** `retryInUs` undefined: not before somebody acts. */
@@ -38,6 +41,24 @@ export class StatusTeller {
     if (status.type === 'open' || status.type === 'idle') this.#logged = ''
     this.#saidAtUs = nowUs
     out.push({ type: 'store', work: { type: 'lane-status', lane: this.#lane.lane, status } })
+  }
+
+  /** `isResting`: nothing more will follow for a while, so that now is the time to say it. */
+  tellTraffic(
+    session: { readonly id: SessionId; readonly traffic: Traffic },
+    isResting: boolean,
+    nowUs: number,
+    out: Output[],
+  ): void {
+    if (!isResting && nowUs - this.#trafficAtUs < trafficPauseUs) return
+    const { id } = session
+    const { rttUs, packets, lost } = session.traffic
+    const before = this.#traffic.id === id ? this.#traffic : { packets: 0, lost: 0 }
+    if (packets === before.packets) return
+    this.#traffic = { id, packets, lost }
+    this.#trafficAtUs = nowUs
+    const traffic = { rttUs, packets: packets - before.packets, lost: lost - before.lost }
+    out.push({ type: 'store', work: { type: 'lane-traffic', lane: this.#lane.lane, traffic } })
   }
 }
 

@@ -45,6 +45,16 @@ export type LaneStatus =
       readonly retryInUs: number | undefined
     }
 
+/** What a session has sent so far. */
+export type Traffic = {
+  /** Smoothed round-trip time. */
+  readonly rttUs: number
+  /** Packets that ask for an ack, probes among them. */
+  readonly packets: number
+  /** Those that did not arrive: what they carried was sent again. */
+  readonly lost: number
+}
+
 export type StoreWork =
   /** Outbound: which stream is this lane's? A lane has one reading session: the newest to ask. */
   | { readonly type: 'open-lane'; readonly lane: LaneId; readonly session: SessionId }
@@ -73,6 +83,8 @@ export type StoreWork =
       readonly retryAfterMs: number
     }
   | { readonly type: 'lane-status'; readonly lane: LaneId; readonly status: LaneStatus }
+  /** The traffic since the last one of these, for people. */
+  | { readonly type: 'lane-traffic'; readonly lane: LaneId; readonly traffic: Traffic }
   /** Inbound: PROTOCOL §5.5. Supersedes what another session did with this stream. */
   | {
       readonly type: 'accept'

@@ -12,6 +12,7 @@ import { Pacer } from './pacer.ts'
 import { PathMtu } from './path-mtu.ts'
 import { idleResetUs, persistentCongestionPtos } from './recovery-limits.ts'
 import { Rtt } from './rtt.ts'
+import type { Traffic } from './store-port.ts'
 
 export type AckFate<Content> = {
   readonly acked: readonly Content[]
@@ -31,6 +32,8 @@ export class Transmission<Content> {
   readonly #mtu = new PathMtu(0)
   readonly #congestion: Congestion
   readonly #pacer: Pacer
+  #packets = 0
+  #lost = 0
   #lastSentAtUs: number | undefined
 
   /** `bytesPerSecondMax` 0: no limit. */
@@ -55,8 +58,8 @@ export class Transmission<Content> {
     return this.#ledger.silentPtos
   }
 
-  get smoothedRttUs(): number {
-    return this.#rtt.smoothedUs
+  get traffic(): Traffic {
+    return { rttUs: Math.round(this.#rtt.smoothedUs), packets: this.#packets, lost: this.#lost }
   }
 
   windowBytes(): number {
@@ -98,6 +101,7 @@ export class Transmission<Content> {
       if (nowUs - this.#lastSentAtUs >= idleResetUs) this.#onIdle(nowUs)
     }
     this.#lastSentAtUs = nowUs
+    this.#packets++
     this.#ledger.onPacketSent(packetNumber, bytes, content, nowUs, { isMtuProbe })
     this.#pacer.onSent(bytes, nowUs)
   }
@@ -205,6 +209,7 @@ export class Transmission<Content> {
     for (const probe of mtuProbes) this.#mtu.onProbeLost(probe.bytes, nowUs)
     const newest = packets.at(-1)
     if (newest === undefined) return
+    this.#lost += packets.length
     for (const packet of packets) {
       if (this.#mtu.onPacketLost(packet.bytes, nowUs)) this.#onSizeChanged()
     }

@@ -3,7 +3,7 @@
  * a transaction of its own more than once a second: nothing depends on it.
  */
 import type BetterSqlite3 from 'better-sqlite3'
-import type { LaneId, LaneStatus } from '../protocol/store-port.ts'
+import type { LaneId, LaneStatus, Traffic } from '../protocol/store-port.ts'
 import type { Connection } from './connection.ts'
 
 const pauseMs = 1_000
@@ -26,8 +26,10 @@ type Update = [string, string | null, string | null, number, number | null, numb
 export class LaneStatuses {
   readonly #connection: Connection
   readonly #update: BetterSqlite3.Statement<Update>
+  readonly #count: BetterSqlite3.Statement<[number, number, number, LaneId]>
   readonly #known = new Map<LaneId, Written>()
   readonly #unwritten = new Set<LaneId>()
+  readonly #traffic = new Map<LaneId, Traffic>()
   #writtenAtMs = -Infinity
 
   constructor(connection: Connection) {
@@ -35,6 +37,9 @@ export class LaneStatuses {
     this.#update = connection.prepareChange(
       `UPDATE mqlane SET state = ?, error_code = ?, error = ?, since = ?, retry_at = ?,
          rtt_us = coalesce(?, rtt_us) WHERE id = ?`,
+    )
+    this.#count = connection.prepareChange(
+      'UPDATE mqlane SET rtt_us = ?, packets = packets + ?, lost = lost + ? WHERE id = ?',
     )
   }
 
@@ -47,10 +52,17 @@ export class LaneStatuses {
     this.#unwritten.add(lane)
   }
 
+  /** Takes note of what came on top. */
+  add(lane: LaneId, { rttUs, packets, lost }: Traffic): void {
+    const before = this.#traffic.get(lane) ?? { packets: 0, lost: 0 }
+    const sum = { rttUs, packets: before.packets + packets, lost: before.lost + lost }
+    this.#traffic.set(lane, sum)
+  }
+
   /** It is worth a transaction of its own. */
   isDue(nowMs: number): boolean {
     // Either way: the clock may have been set back.
-    return this.#unwritten.size > 0 && Math.abs(nowMs - this.#writtenAtMs) >= pauseMs
+    return this.#unwrittenCount > 0 && Math.abs(nowMs - this.#writtenAtMs) >= pauseMs
   }
 
   /** Writes what has changed, inside the open transaction. `onCommitted` must follow. */
@@ -61,13 +73,21 @@ export class LaneStatuses {
       const { state, code, error, since, retryAt, rttUs } = row
       this.#update.run(state, code, error, since, retryAt, rttUs, lane)
     }
-    this.#connection.spend(this.#unwritten.size, 0)
+    for (const [lane, { rttUs, packets, lost }] of this.#traffic) {
+      this.#count.run(rttUs, packets, lost, lane)
+    }
+    this.#connection.spend(this.#unwrittenCount, 0)
   }
 
   onCommitted(nowMs: number): void {
-    if (this.#unwritten.size === 0) return
+    if (this.#unwrittenCount === 0) return
     this.#unwritten.clear()
+    this.#traffic.clear()
     this.#writtenAtMs = nowMs
+  }
+
+  get #unwrittenCount(): number {
+    return this.#unwritten.size + this.#traffic.size
   }
 }
 

@@ -282,6 +282,23 @@ test('what a lane does is written at most once a second, or with something else'
   equal(versionOf(machine), Number(after) + 1)
 })
 
+test('what a lane has sent adds up in its row', (t) => {
+  const machine = machineOf(t)
+  insert(machine, 'b', 'x')
+  const { lane } = laneTo(machine)
+  const traffic = { rttUs: 900, packets: 10, lost: 3 }
+  machine.run({ type: 'lane-traffic', lane, traffic })
+  machine.nowMs += 1_000
+  machine.run()
+  machine.run({ type: 'lane-traffic', lane, traffic })
+  machine.run({ type: 'lane-traffic', lane, traffic: { rttUs: 800, packets: 1, lost: 0 } })
+  machine.nowMs += 1_000
+  machine.run()
+  deepEqual(machine.all('SELECT rtt_us, packets, lost FROM mqlane'), [
+    { rtt_us: 800, packets: 21, lost: 6 },
+  ])
+})
+
 test('only the newest thousand events are kept', (t) => {
   const machine = machineOf(t)
   for (let n = 0; n < 1_020; n++) machine.run({ type: 'event', code: 'X', detail: String(n) })

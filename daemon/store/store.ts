@@ -199,6 +199,9 @@ export class Store {
       case 'lane-status':
         this.#statuses.set(task.lane, task.status, turn.nowMs)
         return true
+      case 'lane-traffic':
+        this.#statuses.add(task.lane, task.traffic)
+        return true
       case 'accept':
         this.#inbox.accept(task, turn)
         return true

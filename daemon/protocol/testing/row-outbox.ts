@@ -39,6 +39,8 @@ type RowLane = {
   parked: OutboxRow[]
   status: LaneStatus
   statusWrites: number
+  packets: number
+  lost: number
 }
 
 type Reading = {
@@ -207,11 +209,25 @@ export class RowOutbox {
     if (entry !== undefined) this.#park(reading.lane, entry, nowMs + retryAfterMs)
   }
 
+  /** Packets that every lane took, and how many of them were lost. */
+  get traffic(): { readonly packets: number; readonly lost: number } {
+    const sum = (name: 'packets' | 'lost'): number =>
+      this.#lanes.reduce((total, lane) => total + lane[name], 0)
+    return { packets: sum('packets'), lost: sum('lost') }
+  }
+
   setStatus({ lane: id, status }: Work<'lane-status'>): void {
     const lane = this.#lanes[id - 1]
     assert(lane !== undefined, 'A lane that has a status was named.')
     lane.status = status
     lane.statusWrites++
+  }
+
+  addTraffic({ lane: id, traffic }: Work<'lane-traffic'>): void {
+    const lane = this.#lanes[id - 1]
+    assert(lane !== undefined, 'A lane that has traffic was named.')
+    lane.packets += traffic.packets
+    lane.lost += traffic.lost
   }
 
   forget(session: SessionId): void {
@@ -299,6 +315,8 @@ export class RowOutbox {
       parked: [],
       status: { type: 'idle' },
       statusWrites: 0,
+      packets: 0,
+      lost: 0,
     } as const satisfies RowLane
     this.#lanes.push(lane)
     return lane

@@ -60,6 +60,8 @@ export class RowStore implements HostStore {
         return this.outbox.refused(work, nowMs)
       case 'lane-status':
         return this.outbox.setStatus(work)
+      case 'lane-traffic':
+        return this.outbox.addTraffic(work)
       case 'accept':
         return this.inbox.accept(work, emit)
       case 'receive':
