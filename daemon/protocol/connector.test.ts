@@ -1,8 +1,10 @@
 import { deepStrictEqual, ok } from 'node:assert/strict'
 import { test } from 'node:test'
 import { Connector } from './connector.ts'
+import { respond } from './handshake.ts'
 import { addressesPerNameMax, ephemeralUs, hintPauseUs, resolveTimeoutUs } from './limits.ts'
 import type { Output } from './node-io.ts'
+import type { Hello2 } from './packet.ts'
 import { decodePacket, toConnectionId } from './packet.ts'
 import { seededEnvironment } from './testing/seeded-environment.ts'
 
@@ -42,6 +44,27 @@ test('HELLO1 goes to each address at once, the same bytes, and again after a pau
   const atUs = connector.deadlineUs()
   ok(atUs >= 400_000 && atUs <= 500_000)
   deepStrictEqual(connector.takeHellos(atUs), first)
+})
+
+/** The answer to the last HELLO1 of these. */
+function answerTo(outputs: readonly Output[]): Hello2 {
+  const hello1 = outputs[0]?.type === 'send' ? decodePacket(outputs[0].bytes) : undefined
+  ok(hello1?.type === 'hello1')
+  const environment = seededEnvironment(3)
+  const cid = toConnectionId(environment.randomBytes(8))
+  const hello2 = decodePacket(respond(environment, hello1, cid, undefined)?.hello2 ?? hello1.noise)
+  ok(hello2?.type === 'hello2')
+  return hello2
+}
+
+test('the answer to the only HELLO1 tells the round trip; with two it is not known', () => {
+  const once = resolved('10.0.0.1')
+  const hello2 = answerTo(once.takeHellos(0))
+  deepStrictEqual(once.onHello2(hello2, 30_000)?.handshakeUs, 30_000)
+  const twice = resolved('10.0.0.1')
+  twice.takeHellos(0)
+  const late = answerTo(twice.takeHellos(twice.deadlineUs()))
+  deepStrictEqual(twice.onHello2(late, twice.deadlineUs())?.handshakeUs, undefined)
 })
 
 test('to at most four addresses of a name, and a fifth changes nothing', () => {

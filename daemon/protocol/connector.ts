@@ -33,6 +33,13 @@ export type ConnectorOptions = {
   readonly lastIp: string | undefined
 }
 
+/** What an answered HELLO1 gives. */
+export type Greeted = {
+  readonly keys: SessionKeys
+  /** Microseconds to the answer; undefined when it is not known which HELLO1 it answers. */
+  readonly handshakeUs: number | undefined
+}
+
 type LookUp =
   | { readonly type: 'due'; readonly atUs: number }
   | { readonly type: 'under-way'; readonly untilUs: number }
@@ -47,6 +54,9 @@ export class Connector {
   #unresolved = ''
   #foreignVersions = ''
   #attempt = 0
+  /** The HELLO1s that an answer may belong to, and when the last one left. */
+  #unanswered = 0
+  #greetedAtUs = 0
   #helloAtUs: number
   #hintedAtUs = -Infinity
 
@@ -99,13 +109,18 @@ export class Connector {
   }
 
   /** Keys, when this is the answer to our HELLO1. */
-  onHello2(hello2: Hello2): SessionKeys | undefined {
-    return this.#handshake.finish(hello2)
+  onHello2(hello2: Hello2, nowUs: number): Greeted | undefined {
+    const keys = this.#handshake.finish(hello2)
+    const handshakeUs = this.#unanswered === 1 ? nowUs - this.#greetedAtUs : undefined
+    return keys === undefined ? undefined : { keys, handshakeUs }
   }
 
   /** PROTOCOL §3.4: one RETRY is followed per handshake. */
   onRetry(cookie: Uint8Array, nowUs: number): void {
-    if (this.#handshake.onCookie(cookie)) this.#helloAtUs = nowUs
+    if (!this.#handshake.onCookie(cookie)) return
+    this.#helloAtUs = nowUs
+    // Without the cookie they are not answered.
+    this.#unanswered = 0
   }
 
   /** The peer speaks other versions: only for people, for anyone may have said so. */
@@ -141,7 +156,10 @@ export class Connector {
     if (nowUs - this.#handshakeSinceUs > ephemeralUs) {
       this.#handshake = this.#newHandshake()
       this.#handshakeSinceUs = nowUs
+      this.#unanswered = 0
     }
+    this.#unanswered++
+    this.#greetedAtUs = nowUs
     this.#helloAtUs = nowUs + this.#pauseUs(nowUs)
     this.#attempt++
     if (this.#lookUp.type === 'due') {

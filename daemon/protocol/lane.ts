@@ -6,6 +6,7 @@ import { unreachable } from './assert.ts'
 import * as rests from './after-close.ts'
 import type { AfterClose } from './after-close.ts'
 import { Connector } from './connector.ts'
+import type { Greeted } from './connector.ts'
 import type { CloseCode, CloseFrame, Frame } from './frame.ts'
 import { closeCode } from './frame.ts'
 import type { LaneOptions, LaneState } from './lane-state.ts'
@@ -22,7 +23,6 @@ import type { OutboundFact } from './outbound-session.ts'
 import { OutboundSession } from './outbound-session.ts'
 import type { ConnectionId, Hello2 } from './packet.ts'
 import { toConnectionId } from './packet.ts'
-import type { SessionKeys } from './session-keys.ts'
 import { StatusTeller } from './status-teller.ts'
 import type { LaneAddress, StoreResult } from './store-port.ts'
 
@@ -71,8 +71,8 @@ export class Lane {
   }
 
   onHello2(hello2: Hello2, from: Address, nowUs: number, out: Output[]): void {
-    const keys = this.#greeting(hello2.dcid)?.onHello2(hello2)
-    if (keys !== undefined) this.#onKeys(keys, hello2.dcid, from, nowUs, out)
+    const greeted = this.#greeting(hello2.dcid)?.onHello2(hello2, nowUs)
+    if (greeted !== undefined) this.#onKeys(greeted, hello2.dcid, from, nowUs, out)
   }
 
   onRetry(dcid: ConnectionId, cookie: Uint8Array, nowUs: number, out: Output[]): void {
@@ -269,7 +269,7 @@ export class Lane {
   }
 
   #onKeys(
-    keys: SessionKeys,
+    greeted: Greeted,
     localCid: ConnectionId,
     peer: Address,
     nowUs: number,
@@ -280,7 +280,7 @@ export class Lane {
       out.push({ type: 'store', work: { type: 'forget', session: this.#state.session.id } })
     }
     const id = this.#options.takeSessionId()
-    const session = new OutboundSession({ ...this.#options, id, peer, keys }, nowUs)
+    const session = new OutboundSession({ ...this.#options, ...greeted, id, peer }, nowUs)
     this.#lastIp = peer.ip
     this.#state = { type: 'up', session, localCid, successor: undefined }
     out.push({ type: 'store', work: { type: 'open-lane', lane: this.address.lane, session: id } })

@@ -23,6 +23,16 @@ function connected(options: ScenarioOptions = {}): Two {
   return all
 }
 
+test('what a new session loses at first is sent again soon, not after a second', () => {
+  let dropped = 0
+  // The first packet after the handshake.
+  const first = filter(({ bytes }) => decodePacket(bytes)?.type !== 'data' || dropped++ > 0)
+  const { scenario, a, b } = two({ seed: 1, parts: [delay(10_000), first] })
+  scenario.send(a, b)
+  ok(scenario.expectAll() <= 300_000)
+  ok(dropped > 1)
+})
+
 test('a responder that has restarted says UNKNOWN, and rows flow in a new session at once', () => {
   const { scenario, a, b } = connected()
   b.host.crash()

@@ -6,6 +6,7 @@
 import type { CloseFrame, Frame, OpenedFrame, OpenFrame } from './frame.ts'
 import { encodeFrame, framesPerPacketMax, streamBytesThatFit } from './frame.ts'
 import { AskTimer } from './ask-timer.ts'
+import type { Greeted } from './connector.ts'
 import { assert, unreachable } from './assert.ts'
 import { earliest } from './deadlines.ts'
 import {
@@ -49,10 +50,9 @@ type Phase =
   | { readonly type: 'judging'; readonly frame: OpenFrame; readonly watermark: number }
   | { readonly type: 'streaming' }
 
-export type OutboundOptions = {
+export type OutboundOptions = Greeted & {
   readonly id: SessionId
   readonly peer: Address
-  readonly keys: SessionKeys
   /** 0: none. */
   readonly bytesPerSecondMax: number
   readonly renewAfterPackets: number
@@ -82,7 +82,7 @@ export class OutboundSession {
     this.id = options.id
     this.peer = options.peer
     this.keys = options.keys
-    this.#transmission = new Transmission(options.bytesPerSecondMax)
+    this.#transmission = new Transmission(options.bytesPerSecondMax, options.handshakeUs)
     this.#startedAtUs = nowUs
     this.#renewAfterPackets = options.renewAfterPackets
     this.#silentSinceUs = nowUs

@@ -1,5 +1,6 @@
 import { deepStrictEqual, ok } from 'node:assert/strict'
 import { test } from 'node:test'
+import { ackDelayUsMax } from './recovery-limits.ts'
 import { Rtt } from './rtt.ts'
 
 test('before the first sample the guess of RFC 9002 stands', () => {
@@ -45,4 +46,11 @@ test('the probe timeout stays 1 ms above a steady RTT, and allows for the peerâ€
 
 test('an ack in the same microsecond counts as one microsecond', () => {
   deepStrictEqual(new Rtt().onSample(0, 0), 1)
+})
+
+test('a guess counts until the first sample', () => {
+  const rtt = new Rtt(40_000)
+  deepStrictEqual([rtt.hasSample, rtt.ptoBaseUs()], [false, 3 * 40_000 + ackDelayUsMax])
+  rtt.onSample(10_000, 0)
+  deepStrictEqual([rtt.smoothedUs, rtt.minUs], [10_000, 10_000])
 })

@@ -5,10 +5,17 @@
 import { ackDelayUsMax, granularityUs, initialRttUs } from './recovery-limits.ts'
 
 export class Rtt {
-  #latestUs = initialRttUs
+  #latestUs: number
   #minUs = Infinity
-  #smoothedUs = initialRttUs
-  #varianceUs = initialRttUs / 2
+  #smoothedUs: number
+  #varianceUs: number
+
+  /** `guessUs` counts until the first sample: RFC 9002 §6.2.2 allows what a handshake took. */
+  constructor(guessUs: number = initialRttUs) {
+    this.#latestUs = guessUs
+    this.#smoothedUs = guessUs
+    this.#varianceUs = guessUs / 2
+  }
 
   get hasSample(): boolean {
     return this.#minUs !== Infinity

@@ -26,8 +26,8 @@ export type DeadlineFate<Content> = {
 }
 
 export class Transmission<Content> {
-  readonly #rtt = new Rtt()
-  readonly #ledger = new LossDetection<Content>(this.#rtt)
+  readonly #rtt: Rtt
+  readonly #ledger: LossDetection<Content>
   // Until OPENED has said what the peer takes, nothing larger than the base is tried.
   readonly #mtu = new PathMtu(0)
   readonly #congestion: Congestion
@@ -36,8 +36,10 @@ export class Transmission<Content> {
   #lost = 0
   #lastSentAtUs: number | undefined
 
-  /** `bytesPerSecondMax` 0: no limit. */
-  constructor(bytesPerSecondMax: number) {
+  /** `bytesPerSecondMax` 0: no limit. `handshakeUs`: the round trip of the handshake, if known. */
+  constructor(bytesPerSecondMax: number, handshakeUs?: number) {
+    this.#rtt = new Rtt(handshakeUs)
+    this.#ledger = new LossDetection<Content>(this.#rtt)
     this.#congestion = new Congestion(
       this.#mtu.datagramBytes,
       bytesPerSecondMax > 0 ? { bytesPerSecondMax } : {},

@@ -98,7 +98,14 @@ export class SessionPair {
     this.keys = keysPair()
     const { initiator, responder } = this.keys
     this.outbound = new OutboundSession(
-      { id: 1, peer: responderAddress, keys: initiator, bytesPerSecondMax: 0, renewAfterPackets },
+      {
+        id: 1,
+        peer: responderAddress,
+        keys: initiator,
+        handshakeUs: undefined,
+        bytesPerSecondMax: 0,
+        renewAfterPackets,
+      },
       this.nowUs,
     )
     this.inbound = new InboundSession(
