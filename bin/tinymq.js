@@ -5,6 +5,7 @@
 
 const usage = `Usage: tinymq [port] [database]  run the daemon: tinymq 9000 /var/tmp/tinymqdb
        tinymq daemon [options]   the same; tinymq daemon --help lists the options
+       tinymq check [database]   whether its daemon answers right now
        tinymq --version
        tinymq --help
 `
@@ -17,6 +18,7 @@ const badUsage = 64
 function run(args) {
   const first = args[0]
   if (first === 'daemon') return daemon(args.slice(1))
+  if (first === 'check') return check(args.slice(1))
   if (first !== undefined && /^\d/.test(first)) return daemon(args)
   if (first === '--help' || first === '-h') return print(usage)
   if (first === '--version') {
@@ -32,6 +34,14 @@ function run(args) {
 /** @param {string[]} args */
 function daemon(args) {
   return import('../daemon/main.ts').then(({ main }) => main(args))
+}
+
+/** @param {string[]} args */
+function check(args) {
+  return import('../daemon/check.ts').then(async ({ check }) => {
+    const err = /** @param {string} text */ (text) => process.stderr.write(text)
+    process.exitCode = await check(args, { environment: process.env, out: print, err })
+  })
 }
 
 /** @param {string} text */

@@ -4,9 +4,10 @@
  */
 import { resolve } from 'node:path'
 import { createCounters, type Counters } from './counters.ts'
-import { settled } from './database-file.ts'
+import { realPath, settled, surroundings } from './database-file.ts'
 import { Life } from './life.ts'
 import type { Log } from './log.ts'
+import { volatilityOf } from './mounts.ts'
 import { defaultConfig, type Config } from './options.ts'
 import type { Address } from './protocol/node-io.ts'
 import { showAddress } from './protocol/address.ts'
@@ -58,6 +59,13 @@ export class Daemon {
     await this.#begin(this.#config.port, 'started', 'The daemon is running.')
     const sentence = keylessSentences[this.#config.keylessFrom]
     this.#log({ level: 'info', event: 'keyless', sentence })
+    this.#warnIfVolatile()
+  }
+
+  #warnIfVolatile(): void {
+    const { mounts, isContainer } = surroundings()
+    const sentence = volatilityOf(realPath(this.#path), mounts, isContainer)
+    if (sentence !== undefined) this.#log({ level: 'warn', event: 'volatile', sentence })
   }
 
   /** Closes every session and hands over to the disk what has come; resolves when all is closed. */

@@ -6,24 +6,40 @@
 import { accessSync, constants, existsSync, realpathSync, statSync, type Stats } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
+import { filesystemTypeOf, refuseUnsafeFilesystem } from '../sdk/database.ts'
 import { TinymqError } from '../sdk/errors.ts'
+import { isContainer, readMounts, type Mount } from './mounts.ts'
 import { StartError } from './start-error.ts'
 
+/** What surrounds the daemon; a test gives its own. */
+export type Surroundings = {
+  readonly mounts: readonly Mount[]
+  /** Whether it is in a container, where the way out is another one. */
+  readonly isContainer: boolean
+}
+
 /** @throws StartError or TinymqError with what has to be changed, and whose it is. */
-export function checkPlace(path: string): void {
+export function checkPlace(path: string, around: Surroundings = surroundings()): void {
   const directory = dirname(path)
   const stats = statOf(directory)
   if (stats?.isDirectory() !== true) {
     const sentence = `There is no directory ${directory} for the database`
     throw new StartError('TINYMQ_NO_DIRECTORY', `${sentence}: create it or choose another path.`)
   }
-  refuseUnwritable(directory, 'directory', stats)
   const file = statOf(path)
-  if (file === undefined) return
-  if (!file.isFile()) {
-    throw new TinymqError('TINYMQ_NOT_A_DATABASE', `${path} is not a file.`)
+  if (file !== undefined && !file.isFile()) throw notAFile(path, file)
+  refuseFileMount(realPath(path), around.mounts)
+  // Before the lock is made, which could hang on a network's file system.
+  refuseUnsafeFilesystem(filesystemTypeOf(path), path)
+  refuseUnwritable(directory, 'directory', around)
+  // SQLite makes the second and third beside the database, and the lock is the fourth.
+  for (const suffix of ['', '-wal', '-shm', '-daemon']) {
+    if (statOf(path + suffix) !== undefined) refuseUnwritable(path + suffix, 'file', around)
   }
-  refuseUnwritable(path, 'file', file)
+}
+
+export function surroundings(): Surroundings {
+  return { mounts: readMounts(), isContainer: isContainer() }
 }
 
 function statOf(path: string): Stats | undefined {
@@ -35,19 +51,52 @@ function statOf(path: string): Stats | undefined {
   }
 }
 
+function notAFile(path: string, stats: Stats): TinymqError {
+  const advice = stats.isDirectory()
+    ? ` A directory is there, which Docker makes when the file to be mounted is missing: name a ` +
+      `file in a mounted directory, as ${path}/tinymqdb.`
+    : ''
+  return new TinymqError('TINYMQ_NOT_A_DATABASE', `${path} is not a file.${advice}`)
+}
+
+/** The -wal of a database that is mounted by itself stays behind, and the rows in it are lost. */
+function refuseFileMount(path: string, mounts: readonly Mount[]): void {
+  if (!mounts.some(({ point }) => point === path)) return
+  const sentence = `Only the file ${path} is mounted, so that SQLite's log beside it would be lost`
+  const advice = `mount its directory instead: --volume ./data:${dirname(path)}.`
+  throw new StartError('TINYMQ_FILE_MOUNT', `${sentence}: ${advice}`)
+}
+
 function self(): string {
   return `this daemon runs as uid ${process.getuid?.()}, gid ${process.getgid?.()}`
 }
 
-/** SQLite makes files beside the database, so both must be writable. */
-function refuseUnwritable(path: string, kind: string, { uid, gid, mode }: Stats): void {
+function refuseUnwritable(path: string, kind: string, { isContainer }: Surroundings): void {
   try {
     accessSync(path, constants.W_OK)
   } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'EROFS') throw readOnlyMount(path, kind, cause)
+    const { uid, gid, mode } = statSync(path)
     const owner = `it belongs to uid ${uid}, gid ${gid}, mode ${(mode & 0o7777).toString(8)}`
-    const sentence = `The ${kind} ${path} cannot be written: ${owner}; ${self()}.`
+    const advice = isContainer ? ` ${containerAdvice(uid, gid)}` : ''
+    const sentence = `The ${kind} ${path} cannot be written: ${owner}; ${self()}.${advice}`
     throw new TinymqError('TINYMQ_READ_ONLY', sentence, { cause })
   }
+}
+
+function readOnlyMount(path: string, kind: string, cause: unknown): TinymqError {
+  const sentence = `The ${kind} ${path} is on a file system that is mounted read-only`
+  const advice = 'mount it for writing (without :ro), or choose another path.'
+  return new TinymqError('TINYMQ_READ_ONLY', `${sentence}: ${advice}`, { cause })
+}
+
+/** A container does not run as root to please a directory that Docker made as root. */
+function containerAdvice(uid: number, gid: number): string {
+  const own = `${process.getuid?.()}:${process.getgid?.()}`
+  const give = `On the host, sudo chown -R ${own} the directory that is mounted`
+  if (uid === 0) return `${give}.`
+  const become = `TINYMQ_UID=${uid} TINYMQ_GID=${gid} in .env (docker run: --user ${uid}:${gid})`
+  return `${give}, or let the container run as its owner: ${become}.`
 }
 
 /** Where the file is, or will be, whatever links lead there: the name that two daemons agree on. */

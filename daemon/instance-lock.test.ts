@@ -1,10 +1,10 @@
-import { equal, throws } from 'node:assert/strict'
+import { deepEqual, equal, match, throws } from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
-import { lockInstance } from './instance-lock.ts'
+import { holderOf, lockInstance } from './instance-lock.ts'
 
 function databasePath(context: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), 'tinymq-lock-'))
@@ -54,4 +54,30 @@ test('a lock that was released can be taken again', (context) => {
   const path = databasePath(context)
   lockInstance(path).release()
   lockInstance(path).release()
+})
+
+test('who holds a lock, and where it listens once that is announced, can be asked', (context) => {
+  const path = databasePath(context)
+  equal(holderOf(path), undefined)
+  equal(existsSync(`${path}-daemon`), false)
+  const lock = lockInstance(path)
+  const name = new RegExp(`^process ${process.pid} on `)
+  match(holderOf(path)?.name ?? '', name)
+  equal(holderOf(path)?.address, undefined)
+  lock.announce({ ip: '127.0.0.1', port: 9000 })
+  match(holderOf(path)?.name ?? '', name)
+  deepEqual({ ...holderOf(path)?.address }, { ip: '127.0.0.1', port: 9000 })
+  throws(() => lockInstance(path), { code: 'TINYMQ_ALREADY_RUNNING' })
+  lock.release()
+  equal(holderOf(path), undefined)
+})
+
+test('what an earlier daemon announced is forgotten when the next one takes the lock', (context) => {
+  const path = databasePath(context)
+  const first = lockInstance(path)
+  first.announce({ ip: '::', port: 9000 })
+  first.release()
+  const second = lockInstance(path)
+  context.after(() => second.release())
+  equal(holderOf(path)?.address, undefined)
 })

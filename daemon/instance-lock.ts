@@ -5,29 +5,83 @@
  * let in two who each hold another one. Must never touch the database itself, nor open the lock's
  * file other than through SQLite: closing it would drop the locks of the process.
  */
+import { existsSync } from 'node:fs'
 import { hostname } from 'node:os'
 import Database from 'better-sqlite3'
 import { fromSqlite, TinymqError } from '../sdk/errors.ts'
+import type { Address } from './protocol/node-io.ts'
 import { StartError } from './start-error.ts'
 
-export type InstanceLock = { readonly release: () => void }
+export type InstanceLock = {
+  /**
+   * Says where the daemon listens, for whoever asks `holderOf`.
+   * @throws StartError when somebody else has taken the lock meanwhile.
+   */
+  readonly announce: (address: Address) => void
+  readonly release: () => void
+}
+
+/** Who holds a lock, and since it was announced, where it listens. */
+export type Holder = { readonly name: string; readonly address: Address | undefined }
+
+/**
+ * A starting daemon waits this long for whoever only looks (`holderOf`), so that it is not refused
+ * because of a look.
+ */
+const startWaitMs = 250
+/** Of two who look at the same time, one waits for the other. */
+const lookWaitMs = 20
 
 /** @throws StartError when another daemon has it, TinymqError when the file cannot be made. */
 export function lockInstance(databasePath: string): InstanceLock {
-  const db = openLock(`${databasePath}-daemon`)
-  try {
-    hold(db, `process ${process.pid} on ${hostname()}, since ${new Date().toISOString()}`)
-  } catch (error) {
-    const holder = holderOf(db)
-    db.close()
-    throw lockError(fromSqlite(error), databasePath, holder)
+  const db = openLock(lockPath(databasePath), { timeout: startWaitMs })
+  const name = `process ${process.pid} on ${hostname()}, since ${new Date().toISOString()}`
+  const take = (address: Address | undefined): void => {
+    try {
+      hold(db, { name, address })
+    } catch (error) {
+      const { name: other } = readHolder(db)
+      db.close()
+      throw lockError(fromSqlite(error), databasePath, other)
+    }
   }
-  return { release: () => db.close() }
+  take(undefined)
+  return {
+    announce: (address) => {
+      db.exec('ROLLBACK')
+      take(address)
+    },
+    release: () => db.close(),
+  }
 }
 
-function openLock(path: string): Database.Database {
+/**
+ * The daemon that has this database at this moment; undefined when none has. Changes nothing.
+ * @throws TinymqError when the lock cannot be looked at, as by a user who may not write its file.
+ */
+export function holderOf(databasePath: string): Holder | undefined {
+  const path = lockPath(databasePath)
+  if (!existsSync(path)) return undefined
+  const db = openLock(path, { timeout: lookWaitMs, fileMustExist: true })
   try {
-    return new Database(path, { timeout: 0 })
+    db.exec('BEGIN IMMEDIATE')
+    return undefined
+  } catch (cause) {
+    const error = fromSqlite(cause)
+    if (!(error instanceof TinymqError) || error.code !== 'TINYMQ_BUSY') throw error
+    return readHolder(db)
+  } finally {
+    db.close()
+  }
+}
+
+function lockPath(databasePath: string): string {
+  return `${databasePath}-daemon`
+}
+
+function openLock(path: string, options: Database.Options): Database.Database {
+  try {
+    return new Database(path, options)
   } catch (cause) {
     const error = fromSqlite(cause)
     if (!(error instanceof TinymqError)) throw error
@@ -40,25 +94,32 @@ function openLock(path: string): Database.Database {
  * down ends one, and before the next begins somebody else may have written theirs: then it is
  * written again, until name and lock are of one hand.
  */
-function hold(db: Database.Database, name: string): void {
+function hold(db: Database.Database, { name, address }: Holder): void {
   for (;;) {
     db.exec('BEGIN IMMEDIATE')
     db.exec('CREATE TABLE IF NOT EXISTS holder (name TEXT)')
-    db.exec('DELETE FROM holder')
+    db.exec('CREATE TABLE IF NOT EXISTS listener (ip TEXT, port INTEGER)')
+    db.exec('DELETE FROM holder; DELETE FROM listener')
     db.prepare('INSERT INTO holder VALUES (?)').run(name)
+    if (address !== undefined) {
+      db.prepare('INSERT INTO listener VALUES (?, ?)').run(address.ip, address.port)
+    }
     db.exec('COMMIT')
     db.exec('BEGIN IMMEDIATE')
-    if (holderOf(db) === name) return
+    if (readHolder(db).name === name) return
     db.exec('ROLLBACK')
   }
 }
 
-function holderOf(db: Database.Database): string {
+function readHolder(db: Database.Database): Holder {
+  const unknown = { name: 'just starting', address: undefined }
   try {
-    return db.prepare<[], string>('SELECT name FROM holder').pluck().get() ?? 'just starting'
+    const name = db.prepare<[], string>('SELECT name FROM holder').pluck().get()
+    const address = db.prepare<[], Address>('SELECT ip, port FROM listener').get()
+    return name === undefined ? unknown : { name, address }
   } catch {
     // It is being written at this moment.
-    return 'just starting'
+    return unknown
   }
 }
 

@@ -64,6 +64,7 @@ export class Life {
     try {
       const { bind: ip, port } = options.config
       socket = await openUdpSocket({ ip, port })
+      lock.announce(socket.address)
       const store = await openStoreThread(options.path, storeEvents(options))
       return new Life(options, { lock, socket, store })
     } catch (error) {

@@ -6,6 +6,7 @@ import { describeError, exitCodeOf, StartError, type StartErrorCode } from './st
 const startCodes: readonly (readonly [StartErrorCode, number])[] = [
   ['TINYMQ_BAD_OPTION', 64],
   ['TINYMQ_NO_DIRECTORY', 66],
+  ['TINYMQ_FILE_MOUNT', 72],
   ['TINYMQ_PORT_TAKEN', 69],
   ['TINYMQ_BAD_ADDRESS', 69],
   ['TINYMQ_ALREADY_RUNNING', 75],

@@ -10,6 +10,7 @@ import { TinymqError, type TinymqErrorCode } from '../sdk/errors.ts'
 export type StartErrorCode =
   | 'TINYMQ_BAD_OPTION'
   | 'TINYMQ_NO_DIRECTORY'
+  | 'TINYMQ_FILE_MOUNT'
   | 'TINYMQ_PORT_TAKEN'
   | 'TINYMQ_BAD_ADDRESS'
   | 'TINYMQ_ALREADY_RUNNING'
@@ -35,7 +36,7 @@ export class StartError extends Error {
  *   66  the directory of the database does not exist
  *   69  the UDP port is taken, or the address is not one of this machine
  *   70  our own bug
- *   72  the file system would damage the database
+ *   72  the file system, or a mount of the file alone, would damage the database
  *   74  the database failed: disk full, disk broken, SQLite
  *   75  another daemon holds the database, or somebody else locks it: worth another attempt
  *   76  the tables belong to a newer version
@@ -53,6 +54,7 @@ const exitCodes: { readonly [Code in StartErrorCode | TinymqErrorCode]?: number 
   TINYMQ_PORT_TAKEN: 69,
   TINYMQ_BAD_ADDRESS: 69,
   TINYMQ_UNSAFE_FILESYSTEM: 72,
+  TINYMQ_FILE_MOUNT: 72,
   TINYMQ_DISK_FULL: 74,
   TINYMQ_IO: 74,
   TINYMQ_CANNOT_OPEN: 74,

@@ -109,7 +109,11 @@ const sleep = (ms: number): void => {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
 }
 
-function filesystemTypeOf(file: string): number {
+/**
+ * The `f_type` of the file system that `file` is on, or will be.
+ * @throws TinymqError TINYMQ_CANNOT_OPEN when there is no directory for it.
+ */
+export function filesystemTypeOf(file: string): number {
   const type = statType(file) ?? statType(dirname(file))
   if (type !== undefined) return type
   throw new TinymqError(

@@ -41,7 +41,14 @@ function stepForward(db: SqliteHandle): void {
   prepare(db, note).run(BigInt(version === 0 ? schemaVersion : version + 1))
 }
 
-/** The version of the tables in the database, 0 when there are none. */
+/**
+ * The version of our tables in a database, 0 when there are none; it only reads.
+ * @throws TinymqError TINYMQ_SCHEMA_NEWER or TINYMQ_FOREIGN_TABLE, or what SQLite says.
+ */
+export function tablesVersion(db: SqliteHandle): number {
+  return translated(() => readVersion(db))
+}
+
 function readVersion(db: SqliteHandle): number {
   if (!namesIn(db).has('mqmeta')) return 0
   const isOurs = columnsOf(db, 'mqmeta').join() === 'key,value'

@@ -255,6 +255,18 @@ test('bytes of an unknown session are answered with 9, a hundred times a second'
   deepStrictEqual([peer.packets.length, peer.bytesIn], [hintsPerSecondMax, 9 * hintsPerSecondMax])
 })
 
+test('strangers who use up the answers do not keep this machine from asking', () => {
+  const { scenario, b, peer } = door({}, '127.0.0.1')
+  const hello1 = peer.greet().hello1()
+  hello1[1] = 0xff
+  for (let index = 0; index < 3 * hintsPerSecondMax; index++) {
+    scenario.network.inject(at('203.0.113.9'), b.host.address, hello1)
+  }
+  scenario.network.inject(peer.address, b.host.address, hello1)
+  scenario.run(second / 2)
+  deepStrictEqual(peer.last('versions')?.versions.length, 1)
+})
+
 test('beyond 1,024 sessions the next is asked to wait', () => {
   const { scenario, b, peer } = door()
   const pass = (): void => scenario.run(21_000)

@@ -185,7 +185,8 @@ export class Node {
           lane.onRetry(packet.dcid, packet.cookie, nowUs, out),
         )
       case 'foreign-hello1': {
-        if (!this.#hints.take(nowUs)) return
+        // This machine may always ask (`tinymq check`), whatever strangers send meanwhile.
+        if (!isLoopback(from.ip) && !this.#hints.take(nowUs)) return
         const versions = Uint8Array.of(protocolVersion)
         const bytes = encodePacket({ type: 'versions', dcid: packet.scid, versions })
         out.push({ type: 'send', to: from, bytes })

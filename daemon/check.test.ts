@@ -1,0 +1,128 @@
+import { deepEqual, equal, match } from 'node:assert/strict'
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test, type TestContext } from 'node:test'
+import { open } from '../sdk/index.ts'
+import { check } from './check.ts'
+import { startDaemon } from './daemon.ts'
+import { examine, type Health } from './health.ts'
+import { lockInstance } from './instance-lock.ts'
+
+function directory(context: TestContext): string {
+  const path = mkdtempSync(join(tmpdir(), 'tinymq-check-'))
+  context.after(() => rmSync(path, { recursive: true }))
+  return path
+}
+
+type Outcome = { readonly code: number; readonly out: string; readonly err: string }
+
+async function run(args: readonly string[], environment = {}): Promise<Outcome> {
+  let [out, err] = ['', '']
+  const code = await check(args, {
+    environment,
+    out: (text) => (out += text),
+    err: (text) => (err += text),
+  })
+  return { code, out, err }
+}
+
+function codeOf(health: Health): string {
+  return health.healthy ? 'healthy' : health.code
+}
+
+test('a daemon that runs is healthy, on every way to name its database', async (context) => {
+  const database = join(directory(context), 'db')
+  const daemon = await startDaemon({ database, port: 0 })
+  context.after(async () => daemon.stop())
+  const { code, out } = await run([database])
+  equal(code, 0)
+  match(out, new RegExp(`^healthy: The daemon \\(process ${process.pid} on .*\\) answers on UDP`))
+  match(out, new RegExp(` port ${daemon.address.port}\\.\n$`))
+  deepEqual(await run([], { TINYMQ_DATABASE: database }), { code: 0, out, err: '' })
+  const json = JSON.parse((await run(['--json', database])).out) as Health
+  deepEqual([json.healthy, json.database], [true, database])
+})
+
+test('a daemon on one address is asked there', async (context) => {
+  const database = join(directory(context), 'db')
+  const daemon = await startDaemon({ database, port: 0, bind: '127.0.0.2' })
+  context.after(async () => daemon.stop())
+  equal((await run([database])).code, 0)
+})
+
+test('without a file, and without a daemon, it is not healthy, and nothing is made', async (context) => {
+  const place = directory(context)
+  const database = join(place, 'db')
+  const missing = await run([database])
+  equal(missing.code, 1)
+  match(
+    missing.out,
+    /^not healthy: There is no file .*: start the daemon .*\(TINYMQ_NO_DATABASE\)\n$/,
+  )
+  deepEqual(readdirSync(place), [])
+  await (await startDaemon({ database, port: 0 })).stop()
+  const before = readdirSync(place)
+  const stopped = await run([database, '--json'])
+  equal(stopped.code, 1)
+  equal(codeOf(JSON.parse(stopped.out) as Health), 'TINYMQ_NOT_RUNNING')
+  deepEqual(readdirSync(place), before)
+})
+
+test('a daemon that holds the database and does not answer is not healthy', async (context) => {
+  const database = join(directory(context), 'db')
+  open(database).close()
+  const lock = lockInstance(database)
+  context.after(() => lock.release())
+  equal(codeOf(await examine(database, 50)), 'TINYMQ_STARTING')
+  const deaf = createSocket('udp4').bind(0, '127.0.0.1')
+  context.after(() => deaf.close())
+  await once(deaf, 'listening')
+  lock.announce({ ip: '127.0.0.1', port: deaf.address().port })
+  const health = await examine(database, 50)
+  equal(codeOf(health), 'TINYMQ_NO_ANSWER')
+  match(health.sentence, /does not answer on UDP port \d+ for 50 ms: it hangs or/)
+})
+
+test('what answers must be a daemon, and answer this question', async (context) => {
+  const database = join(directory(context), 'db')
+  open(database).close()
+  const lock = lockInstance(database)
+  context.after(() => lock.release())
+  const echo = createSocket('udp4').bind(0, '127.0.0.1')
+  context.after(() => echo.close())
+  echo.on('message', (bytes, { port, address }) => {
+    echo.send(bytes, port, address)
+    echo.send(Buffer.from([0x50, 0, 1, 2, 3, 4, 5, 6, 7, 1, 1]), port, address)
+  })
+  await once(echo, 'listening')
+  lock.announce({ ip: '127.0.0.1', port: echo.address().port })
+  equal(codeOf(await examine(database, 50)), 'TINYMQ_NO_ANSWER')
+})
+
+test('tables that are missing, and a file that is no database, are told', async (context) => {
+  for (const [content, code] of [
+    ['', 'TINYMQ_NO_TABLES'],
+    ['This is a diary.\n'.repeat(100), 'TINYMQ_NOT_A_DATABASE'],
+  ] as const) {
+    const database = join(directory(context), 'db')
+    writeFileSync(database, content)
+    const lock = lockInstance(database)
+    context.after(() => lock.release())
+    equal(codeOf(await examine(database, 50)), code)
+  }
+})
+
+test('a wrong call is told with the usage: 64', async () => {
+  for (const args of [['--nope'], ['a', 'b'], ['']]) {
+    const { code, out, err } = await run(args)
+    equal(code, 64)
+    equal(out, '')
+    match(err, /^tinymq check: .*\nUsage: tinymq check /)
+  }
+  const help = await run(['--help'])
+  equal(help.code, 0)
+  match(help.out, /^Usage: tinymq check /)
+})

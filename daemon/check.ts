@@ -1,0 +1,68 @@
+/**
+ * The command `tinymq check`, for Docker's HEALTHCHECK and for monitoring: one line and a number.
+ * It runs every few seconds, so it loads as little as it can. Must never change anything.
+ */
+import { parseArgs } from 'node:util'
+import { examine, type Health } from './health.ts'
+import { options } from './options.ts'
+
+const usage = `Usage: tinymq check [database] [--json]
+
+Says whether the daemon of this database answers right now.
+
+  database   the file (default: ${options.database.variable}, else ${options.database.default})
+  --json     one object: healthy, database, code (when not healthy), sentence
+
+It ends with 0 when all is well, 1 when it is not, 64 when it was called wrongly.
+`
+
+const exits = { healthy: 0, unhealthy: 1, badUsage: 64 } as const
+
+/** Docker gives a check ten seconds; a daemon whose loop stands for three serves nobody. */
+const answerMs = 3_000
+
+export type CheckIo = {
+  readonly environment: { readonly [variable: string]: string | undefined }
+  readonly out: (text: string) => void
+  readonly err: (text: string) => void
+}
+
+type Request = { readonly database: string; readonly json: boolean; readonly help: boolean }
+
+/** The number that the process should end with. */
+export async function check(args: readonly string[], io: CheckIo): Promise<number> {
+  const request = parse(args, io)
+  if (request === undefined) return exits.badUsage
+  if (request.help) {
+    io.out(usage)
+    return exits.healthy
+  }
+  const health = await examine(request.database, answerMs)
+  io.out(request.json ? `${JSON.stringify(health)}\n` : textOf(health))
+  return health.healthy ? exits.healthy : exits.unhealthy
+}
+
+function parse(args: readonly string[], { environment, err }: CheckIo): Request | undefined {
+  try {
+    const { values, positionals } = parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: { json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+    })
+    const [database, extra] = positionals
+    if (extra !== undefined) throw new TypeError(`${extra}: one argument too many`)
+    if (database === '') throw new TypeError('the database must be the path of a file')
+    const fallback = environment[options.database.variable] || options.database.default
+    const { json = false, help = false } = values
+    return { database: database ?? fallback, json, help }
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error
+    err(`tinymq check: ${error.message}\n${usage}`)
+    return undefined
+  }
+}
+
+function textOf(health: Health): string {
+  if (health.healthy) return `healthy: ${health.sentence}\n`
+  return `not healthy: ${health.sentence} (${health.code})\n`
+}
