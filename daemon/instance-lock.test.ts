@@ -72,7 +72,7 @@ test('who holds a lock, and where it listens once that is announced, can be aske
   equal(holderOf(path), undefined)
 })
 
-test('what an earlier daemon announced is forgotten when the next one takes the lock', (context) => {
+test('what an earlier daemon announced is forgotten when the next one begins', (context) => {
   const path = databasePath(context)
   const first = lockInstance(path)
   first.announce({ ip: '::', port: 9000 })

@@ -77,13 +77,14 @@ export function volatilityOf(
   if (mount === undefined) return undefined
   const advice = 'mount a directory of the host or a named volume there (docs/docker.md).'
   if (mount.type === 'tmpfs') {
-    return `The database is in memory (tmpfs at ${mount.point}) and is lost when that goes: ${advice}`
+    return `The database is in memory (tmpfs at ${mount.point}) and will be lost: ${advice}`
   }
   if (mount.point === '/' && (container || mount.type === 'overlay')) {
     return `The database is in no volume and is deleted with the container: ${advice}`
   }
   if (namelessVolume.test(mount.root)) {
-    return `The database is in a volume without a name, which the next container does not get: ${advice}`
+    const sentence = 'The database is in a volume without a name, which no other container gets'
+    return `${sentence}: ${advice}`
   }
   return undefined
 }
