@@ -174,7 +174,7 @@ export function orphanProblems(
   )
   return code
     .map(({ path }) => path)
-    .filter((path) => path.endsWith('.ts') && !path.endsWith('.test.ts'))
+    .filter((path) => path.endsWith('.ts') && !/\.(?:test|e2e)\.ts$/.test(path))
     .filter((path) => !imported.has(path) && !entries.includes(path))
     .map((path) => ({
       path,

@@ -45,6 +45,7 @@ test('names that are not kebab-case or say nothing are found', () => {
   const fine = [
     'sdk/read-inbox.ts',
     'test/a.process.test.ts',
+    'e2e/image.e2e.ts',
     'bin/tinymq.js',
     'daemon/typesetting.ts',
   ]

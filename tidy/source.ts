@@ -113,9 +113,9 @@ export function isCode(path: string): boolean {
   return /\.[jt]s$/.test(path)
 }
 
-/** Tests, and what only they use: the `testing/` folders of the daemon's parts. */
+/** Tests (`*.test.ts`, `*.e2e.ts`), and what only they use: the daemon's `testing/` folders. */
 export function isTest(path: string): boolean {
-  return path.endsWith('.test.ts') || /^daemon\/(?:.*\/)?testing\//.test(path)
+  return /\.(?:test|e2e)\.ts$/.test(path) || /^daemon\/(?:.*\/)?testing\//.test(path)
 }
 
 /** Whether a path begins like one of these; a folder among them ends in a slash. */
