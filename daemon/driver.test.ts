@@ -170,7 +170,7 @@ test('a datagram that is too long for the path is a fact for the core', async (c
 
 test('results of the store and events reach their places', async (context) => {
   const { core, store, events, counters } = await bench(context)
-  const event = { type: 'peer-opened', from: { ip: '10.0.0.1', port: 1 } } as const
+  const event = { type: 'peer-opened', key: '', from: { ip: '10.0.0.1', port: 1 } } as const
   core.decide = () => [{ type: 'event', event }]
   const effort = { commits: 2, busyUs: 3_000 }
   store.listener?.onResults([{ type: 'superseded', session: 3 }], effort)

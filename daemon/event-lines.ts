@@ -24,8 +24,10 @@ export function eventLine(event: NodeEvent): LogLine {
         level: 'info',
         event: event.type,
         sentence: 'Receiving from a peer.',
-        fields: { from: showAddress(event.from) },
+        fields: { from: showAddress(event.from), ...keyField(event.key) },
       }
+    case 'stranger':
+      return { level: 'warn', event: event.type, ...strangerLine(event) }
     case 'peer-closed':
     case 'peer-broke-rule': {
       const isClosed = event.type === 'peer-closed'
@@ -41,6 +43,17 @@ export function eventLine(event: NodeEvent): LogLine {
   }
 }
 
+function strangerLine({
+  from,
+  hasKey,
+}: Extract<NodeEvent, { type: 'stranger' }>): Pick<LogLine, 'sentence' | 'fields'> {
+  const what = hasKey ? 'under a key that is not in the ring' : 'without a key'
+  return {
+    sentence: `Somebody greets ${what} and gets no answer. This is said once a minute at most.`,
+    fields: { from: showAddress(from) },
+  }
+}
+
 /** What the store has written to `mqevent`. */
 export function notedLine({ code, host, port, detail }: NotedEvent): LogLine {
   const fields = { code, host: host ?? undefined, port: port ?? undefined }
@@ -48,5 +61,9 @@ export function notedLine({ code, host, port, detail }: NotedEvent): LogLine {
 }
 
 function laneFields({ lane, host, port, key }: LaneAddress): LogLine['fields'] {
-  return { lane, host, port, ...(key === '' ? {} : { key }) }
+  return { lane, host, port, ...keyField(key) }
+}
+
+function keyField(key: string): { key?: string } {
+  return key === '' ? {} : { key }
 }

@@ -1,7 +1,8 @@
 import { deepStrictEqual, ok } from 'node:assert/strict'
 import { test } from 'node:test'
 import { Acceptor } from './acceptor.ts'
-import { hintOf, InitiatorHandshake } from './handshake.ts'
+import { InitiatorHandshake } from './handshake.ts'
+import { KeyRing } from './key-ring.ts'
 import { halfOpenMax, halfOpenTimeoutUs } from './limits.ts'
 import type { Address } from './node-io.ts'
 import type { Hello1, Packet } from './packet.ts'
@@ -14,9 +15,8 @@ const key = keyNamed('k')
 const from: Address = { ip: '10.0.0.1', port: 9000 }
 
 function newAcceptor(keylessFrom: 'private' | 'anywhere' | 'nowhere' = 'private'): Acceptor {
-  const hint = hintOf(environment, key)
-  const keyOf = (asked: typeof hint): typeof key | undefined => (asked === hint ? key : undefined)
-  return new Acceptor({ environment, keyOf, keylessFrom }, 0)
+  const ring = new KeyRing(environment, [key])
+  return new Acceptor({ environment, ring, keylessFrom }, 0)
 }
 
 function hello1(withKey?: typeof key): Hello1 {

@@ -7,8 +7,15 @@ import { addressKey, isPrivate } from './address.ts'
 import type { Environment } from './environment.ts'
 import type { Key } from './handshake.ts'
 import { respond } from './handshake.ts'
-import { cookieSecretUs, halfOpenMax, halfOpenTimeoutUs, hellosPerSecondFree } from './limits.ts'
-import type { Address } from './node-io.ts'
+import type { KeyRing } from './key-ring.ts'
+import {
+  cookieSecretUs,
+  halfOpenMax,
+  halfOpenTimeoutUs,
+  hellosPerSecondFree,
+  strangerPauseUs,
+} from './limits.ts'
+import type { Address, KeylessFrom, NodeEvent } from './node-io.ts'
 import type { ConnectionId, Hello1, KeyHint } from './packet.ts'
 import { cookieBytes, encodePacket, idBytesOf, toConnectionId } from './packet.ts'
 import type { SessionKeys } from './session-keys.ts'
@@ -18,6 +25,7 @@ import { equalBytes } from './wire.ts'
 export type HalfOpen = {
   readonly localCid: ConnectionId
   readonly key: string
+  readonly hint: KeyHint | undefined
   readonly keys: SessionKeys
 }
 
@@ -29,15 +37,16 @@ type Waiting = HalfOpen & {
 
 export type AcceptorOptions = {
   readonly environment: Environment
-  readonly keyOf: (hint: KeyHint) => Key | undefined
-  /** Where keyless sessions may come from. */
-  readonly keylessFrom: 'private' | 'anywhere' | 'nowhere'
+  readonly ring: KeyRing
+  readonly keylessFrom: KeylessFrom
 }
 
 const encoder = new TextEncoder()
 
 export class Acceptor {
-  readonly #options: AcceptorOptions
+  readonly #environment: Environment
+  #ring: KeyRing
+  #keylessFrom: KeylessFrom
   /** By the initiator's connection id; insertion order is age. */
   readonly #waiting = new Map<ConnectionId, Waiting>()
   readonly #byLocalCid = new Map<ConnectionId, ConnectionId>()
@@ -45,9 +54,13 @@ export class Acceptor {
   #secret: Uint8Array
   #previousSecret: Uint8Array
   #secretSinceUs: number
+  #stranger: NodeEvent | undefined
+  #strangerAtUs = -Infinity
 
   constructor(options: AcceptorOptions, nowUs: number) {
-    this.#options = options
+    this.#environment = options.environment
+    this.#ring = options.ring
+    this.#keylessFrom = options.keylessFrom
     this.#secret = options.environment.randomBytes(32)
     this.#previousSecret = this.#secret
     this.#secretSinceUs = nowUs
@@ -69,13 +82,50 @@ export class Acceptor {
   onHello1(hello1: Hello1, from: Address, nowUs: number): Uint8Array | undefined {
     const known = this.#waiting.get(hello1.scid)
     if (known !== undefined) return equalBytes(known.noise, hello1.noise) ? known.hello2 : undefined
-    const key = hello1.hint === undefined ? undefined : this.#options.keyOf(hello1.hint)
-    if (hello1.hint === undefined ? !this.#takesKeyless(from) : key === undefined) return undefined
+    const key = this.#ring.byHint(hello1.hint)
+    if (key === undefined && (hello1.hint !== undefined || !this.takesKeyless(from))) {
+      this.#onStranger(hello1, from, nowUs)
+      return undefined
+    }
     if (!this.#hellos.take(nowUs) && !this.#hasCookie(hello1, from, nowUs)) {
       const cookie = this.#cookie(this.#secret, hello1.scid, from)
       return encodePacket({ type: 'retry', dcid: hello1.scid, cookie })
     }
     return this.#answer(hello1, key, nowUs)
+  }
+
+  /** What the log may say of those who got no answer: one of them a minute. */
+  takeStranger(): NodeEvent | undefined {
+    const stranger = this.#stranger
+    this.#stranger = undefined
+    return stranger
+  }
+
+  /** Whether a session of this peer may go on. */
+  takes(hint: KeyHint | undefined, name: string, peer: Address): boolean {
+    return hint === undefined ? this.takesKeyless(peer) : this.#ring.has(hint, name)
+  }
+
+  takesKeyless(from: Address): boolean {
+    if (this.#keylessFrom === 'private') return isPrivate(from.ip)
+    return this.#keylessFrom === 'anywhere'
+  }
+
+  /** What was begun under a key that is gone must not become a session. */
+  onRing(ring: KeyRing, keylessFrom: KeylessFrom): void {
+    this.#ring = ring
+    this.#keylessFrom = keylessFrom
+    for (const [scid, waiting] of this.#waiting) {
+      const { hint, key } = waiting
+      const isTaken = hint === undefined ? keylessFrom !== 'nowhere' : ring.has(hint, key)
+      if (!isTaken) this.#drop(scid, waiting)
+    }
+  }
+
+  /** PROTOCOL §4.5: none of what is half open may become a session. */
+  onClockJump(): void {
+    this.#waiting.clear()
+    this.#byLocalCid.clear()
   }
 
   /** The half-open session that a DATA packet is for. */
@@ -92,7 +142,7 @@ export class Acceptor {
   }
 
   #answer(hello1: Hello1, key: Key | undefined, nowUs: number): Uint8Array | undefined {
-    const { environment } = this.#options
+    const environment = this.#environment
     const localCid = toConnectionId(environment.randomBytes(8))
     const response = respond(environment, hello1, localCid, key)
     if (response === undefined) return undefined
@@ -101,6 +151,7 @@ export class Acceptor {
     this.#waiting.set(hello1.scid, {
       localCid,
       key: key?.name ?? '',
+      hint: hello1.hint,
       keys: response.keys,
       // The datagram's buffer is the driver's: what is kept is a copy.
       noise: new Uint8Array(hello1.noise),
@@ -111,9 +162,10 @@ export class Acceptor {
     return response.hello2
   }
 
-  #takesKeyless(from: Address): boolean {
-    const { keylessFrom } = this.#options
-    return keylessFrom === 'anywhere' || (keylessFrom === 'private' && isPrivate(from.ip))
+  #onStranger({ hint }: Hello1, from: Address, nowUs: number): void {
+    if (nowUs - this.#strangerAtUs < strangerPauseUs) return
+    this.#strangerAtUs = nowUs
+    this.#stranger = { type: 'stranger', from, hasKey: hint !== undefined }
   }
 
   /** PROTOCOL §3.4. */
@@ -121,7 +173,7 @@ export class Acceptor {
     this.#renewSecret(nowUs)
     const { cookie, scid } = hello1
     if (cookie === undefined) return false
-    const { environment } = this.#options
+    const environment = this.#environment
     return [this.#secret, this.#previousSecret].some((secret) =>
       environment.timingSafeEqual(this.#cookie(secret, scid, from), cookie),
     )
@@ -129,14 +181,14 @@ export class Acceptor {
 
   #cookie(secret: Uint8Array, scid: ConnectionId, from: Address): Uint8Array {
     const source = encoder.encode(addressKey(from))
-    const mac = this.#options.environment.hmacSha256(secret, source, idBytesOf(scid))
+    const mac = this.#environment.hmacSha256(secret, source, idBytesOf(scid))
     return mac.subarray(0, cookieBytes)
   }
 
   #renewSecret(nowUs: number): void {
     const ageUs = nowUs - this.#secretSinceUs
     if (ageUs < cookieSecretUs) return
-    const fresh = this.#options.environment.randomBytes(32)
+    const fresh = this.#environment.randomBytes(32)
     // Without load nothing renews it: then the last one is too old to be the previous one.
     this.#previousSecret = ageUs < 2 * cookieSecretUs ? this.#secret : fresh
     this.#secret = fresh

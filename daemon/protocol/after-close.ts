@@ -11,6 +11,8 @@ import {
   retryAfterMaxUs,
   supersededPauseUs,
 } from './limits.ts'
+import type { Output } from './node-io.ts'
+import type { OutboundSession } from './outbound-session.ts'
 
 /** Why a lane waits: a code of `TinymqError`, and a sentence. */
 export type Trouble = { readonly code: string; readonly reason: string }
@@ -20,6 +22,12 @@ export type AfterClose = {
   readonly pauseUs: number | undefined
   /** Undefined: nothing that anyone needs to know. */
   readonly trouble: Trouble | undefined
+}
+
+/** The last word of a session of ours. */
+export function closing(session: OutboundSession, code: CloseCode, reason: string): Output {
+  const frame = { type: 'close', code, sequence: 0, retryAfterMs: 0, reason } as const
+  return { type: 'send', to: session.peer, bytes: session.closeDatagram(frame) }
 }
 
 export function afterClose(frame: CloseFrame): AfterClose {

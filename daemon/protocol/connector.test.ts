@@ -14,7 +14,8 @@ function connectorAt(nowUs: number, lastIp?: string): Connector {
   const environment = seededEnvironment(2)
   const scid = toConnectionId(environment.randomBytes(8))
   const key = undefined
-  return new Connector({ port, key, environment, scid, outageSinceUs: nowUs, lastIp }, nowUs)
+  const options = { port, key, environment, scid, outageSinceUs: nowUs, lastIp }
+  return new Connector({ ...options, isHeard: () => false }, nowUs)
 }
 
 function resolved(...ips: readonly string[]): Connector {

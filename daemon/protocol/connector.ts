@@ -25,6 +25,8 @@ export type ConnectorOptions = {
   readonly port: number
   readonly key: Key | undefined
   readonly environment: Environment
+  /** Whether a node at this address is known to be running. */
+  readonly isHeard: (address: Address) => boolean
   /** A fresh connection id. */
   readonly scid: ConnectionId
   /** Since when the peer has been out of reach: monotonic microseconds. */
@@ -78,9 +80,22 @@ export class Connector {
       return { code: 'TINYMQ_VERSION', reason }
     }
     if (this.#attempt < 3) return undefined
-    const to = `${this.#ips.join(' and ')} port ${this.#options.port}`
-    const reason = `no answer from ${to}: is tinymq running there, and may UDP pass?`
-    return { code: 'TINYMQ_NO_ANSWER', reason }
+    const { port, key, isHeard } = this.#options
+    const to = `${this.#ips.join(' and ')} port ${port}`
+    const isRunning = 'is tinymq running there, and may UDP pass?'
+    if (key === undefined) {
+      return { code: 'TINYMQ_NO_ANSWER', reason: `no answer from ${to}: ${isRunning}` }
+    }
+    const { name } = key
+    // A stranger must not learn which keys there are, so the peer says nothing either way.
+    if (!this.#ips.some((ip) => isHeard({ ip, port }))) {
+      const reason = `no answer from ${to} under the key ${name}: ${isRunning} Has it this key?`
+      return { code: 'TINYMQ_NO_ANSWER', reason }
+    }
+    const reason =
+      `${to} is running, and does not answer under the key ${name}: it has no such key, or ` +
+      'another one of that name. Compare what tinymq keys list says here and there'
+    return { code: 'TINYMQ_WRONG_KEY', reason }
   }
 
   deadlineUs(): number {

@@ -29,7 +29,8 @@ class Inbound {
   constructor(creditShareBytes = 1_000_000) {
     const { responder: keys } = this.keys
     const peer = initiatorAddress
-    this.session = new InboundSession({ id: 1, peer, keys, key: 'k', creditShareBytes }, 0)
+    const key = { key: 'k', hint: undefined }
+    this.session = new InboundSession({ id: 1, peer, keys, ...key, creditShareBytes }, 0)
   }
 
   /** A packet comes. */

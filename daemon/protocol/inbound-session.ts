@@ -17,6 +17,7 @@ import {
   silentForgetUs,
 } from './limits.ts'
 import type { Address } from './node-io.ts'
+import type { KeyHint } from './packet.ts'
 import type { SessionKeys } from './session-keys.ts'
 import { ReceiveStream } from './receive-stream.ts'
 import { replayWindowPackets } from './recovery-limits.ts'
@@ -41,12 +42,14 @@ export type InboundOptions = {
   readonly keys: SessionKeys
   /** Name of the key, '' without one. */
   readonly key: string
+  readonly hint: KeyHint | undefined
   readonly creditShareBytes: number
 }
 
 export class InboundSession {
   readonly id: SessionId
   readonly key: string
+  readonly hint: KeyHint | undefined
   readonly #keys: SessionKeys
   readonly #acks = new AckRanges()
   readonly #schedule = new AckSchedule()
@@ -64,6 +67,7 @@ export class InboundSession {
   constructor(options: InboundOptions, nowUs: number) {
     this.id = options.id
     this.key = options.key
+    this.hint = options.hint
     this.#peer = options.peer
     this.#keys = options.keys
     this.#credit = new Credit(options.creditShareBytes, nowUs)

@@ -4,6 +4,7 @@ import { Acceptor } from './acceptor.ts'
 import { closeCode } from './frame.ts'
 import { InitiatorHandshake } from './handshake.ts'
 import { InboundSessions } from './inbound-sessions.ts'
+import { KeyRing } from './key-ring.ts'
 import { silentForgetUs } from './limits.ts'
 import type { Output } from './node-io.ts'
 import { decodePacket, toConnectionId } from './packet.ts'
@@ -29,8 +30,8 @@ class Sessions {
   /** One handshake has been answered. */
   constructor() {
     const environment = seededEnvironment(3)
-    const keyOf = (): undefined => undefined
-    const acceptor = new Acceptor({ environment, keyOf, keylessFrom: 'private' }, 0)
+    const ring = new KeyRing(environment, [])
+    const acceptor = new Acceptor({ environment, ring, keylessFrom: 'private' }, 0)
     let session = 0
     const takeSessionId = (): number => ++session
     this.sessions = new InboundSessions({ acceptor, takeSessionId, datagramBytesMax: 9_000 })

@@ -37,6 +37,14 @@ export class InboundSessions {
     return this.#byId.size
   }
 
+  /** Whether a peer at this address has a session here. */
+  isHeard({ ip, port }: Address): boolean {
+    for (const { session } of this.#byId.values()) {
+      if (session.peer.ip === ip && session.peer.port === port) return true
+    }
+    return false
+  }
+
   has(session: SessionId): boolean {
     return this.#byId.has(session)
   }
@@ -107,6 +115,20 @@ export class InboundSessions {
     })
   }
 
+  /** The key ring is another one: sessions that it would not take any more are closed. */
+  onRing(out: Output[]): void {
+    for (const { session } of Array.from(this.#byId.values())) {
+      const { hint, key, peer } = session
+      if (this.#options.acceptor.takes(hint, key, peer)) continue
+      this.#close(session.id, closeFrame(closeCode.done, 'key retired'), out)
+    }
+  }
+
+  /** PROTOCOL §4.5: nothing is sealed any more, not even a CLOSE. */
+  onClockJump(out: Output[]): void {
+    for (const id of Array.from(this.#byId.keys())) this.#forget(id, out)
+  }
+
   /** The node stops. */
   stop(out: Output[]): void {
     for (const id of this.#byId.keys()) this.#close(id, closeFrame(closeCode.stopping, ''), out)
@@ -121,10 +143,10 @@ export class InboundSessions {
   ): InboundSession | undefined {
     if (halfOpen === undefined) return undefined
     this.#options.acceptor.onProved(cid)
-    const { keys, key } = halfOpen
+    const { keys, key, hint } = halfOpen
     const id = this.#options.takeSessionId()
     const creditShareBytes = creditShare(this.size + 1)
-    const session = new InboundSession({ id, peer, keys, key, creditShareBytes }, nowUs)
+    const session = new InboundSession({ id, peer, keys, key, hint, creditShareBytes }, nowUs)
     if (this.size >= inboundSessionsMax) {
       const frame = closeFrame(closeCode.busy, 'too many sessions', busyPauseMs)
       out.push({ type: 'send', to: peer, bytes: session.closeDatagram(frame) })
@@ -181,7 +203,10 @@ export class InboundSessions {
     })
     // A line in the log for each session, not for each stream that is tried.
     if (frame.attempt > 1) return
-    out.push({ type: 'event', event: { type: 'peer-opened', from: session.peer } })
+    out.push({
+      type: 'event',
+      event: { type: 'peer-opened', from: session.peer, key: session.key },
+    })
   }
 
   #break(session: InboundSession, reason: string, out: Output[]): void {

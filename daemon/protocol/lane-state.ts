@@ -6,17 +6,18 @@ import { unreachable } from './assert.ts'
 import type { Connector } from './connector.ts'
 import { earliest } from './deadlines.ts'
 import type { Environment } from './environment.ts'
-import type { Key } from './handshake.ts'
+import type { KeyRing } from './key-ring.ts'
 import type { Address } from './node-io.ts'
 import type { OutboundSession } from './outbound-session.ts'
-import type { ConnectionId } from './packet.ts'
+import type { ConnectionId, KeyHint } from './packet.ts'
 import type { LaneAddress, SessionId } from './store-port.ts'
 
 /** What a lane needs from its node. */
 export type LaneOptions = {
   readonly environment: Environment
   readonly address: LaneAddress
-  readonly key: Key | undefined
+  /** As it is now. */
+  readonly ring: () => KeyRing
   /** Where peers can answer; '' and 0: where this comes from. */
   readonly advertisedHost: string
   readonly advertisedPort: number
@@ -26,16 +27,20 @@ export type LaneOptions = {
   readonly readShareBytes: () => number
   readonly takeSessionId: () => SessionId
   readonly isOwnAddress: (address: Address) => boolean
+  /** Somebody there has just proved to have a key, or to need none. */
+  readonly isHeard: (address: Address) => boolean
 }
 
 /** Where a lane stands. */
 export type LaneState =
   | { readonly type: 'connecting'; readonly connector: Connector }
-  /** `successor`: a handshake beside the session, because it is silent or old. */
+  /** `successor`: a handshake beside the session, because it is silent, old or its key is. */
   | {
       readonly type: 'up'
       readonly session: OutboundSession
       readonly localCid: ConnectionId
+      /** Of the key that it is under; undefined without one. */
+      readonly hint: KeyHint | undefined
       readonly successor: Connector | undefined
     }
   /**

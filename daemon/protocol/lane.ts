@@ -5,10 +5,10 @@
 import { unreachable } from './assert.ts'
 import * as rests from './after-close.ts'
 import type { AfterClose } from './after-close.ts'
-import { Connector } from './connector.ts'
-import type { Greeted } from './connector.ts'
-import type { CloseCode, CloseFrame, Frame } from './frame.ts'
+import { Connector, type Greeted } from './connector.ts'
+import type { CloseFrame, Frame } from './frame.ts'
 import { closeCode } from './frame.ts'
+import { LaneKey } from './lane-key.ts'
 import type { LaneOptions, LaneState } from './lane-state.ts'
 import { connectionIdsOf, connectorOf, deadlineUsOf } from './lane-state.ts'
 import {
@@ -18,13 +18,13 @@ import {
   silentProbesBeforeHello,
   unknownPauseUs,
 } from './limits.ts'
-import type { Address, NodeEvent, Output } from './node-io.ts'
+import type { Address, Output } from './node-io.ts'
 import type { OutboundFact } from './outbound-session.ts'
 import { OutboundSession } from './outbound-session.ts'
-import type { ConnectionId, Hello2 } from './packet.ts'
+import type { Answer, ConnectionId } from './packet.ts'
 import { toConnectionId } from './packet.ts'
 import { StatusTeller } from './status-teller.ts'
-import type { LaneAddress, StoreResult } from './store-port.ts'
+import type { LaneAddress, StoreResult, StoreWork } from './store-port.ts'
 
 type Judged = Extract<StoreResult, { type: 'judged' }>
 type LaneOpened = Extract<StoreResult, { type: 'lane-opened' }>
@@ -38,11 +38,13 @@ export class Lane {
   #successorAtUs = -Infinity
   /** Where the last session was. */
   #lastIp: string | undefined
+  readonly #key: LaneKey
 
   constructor(options: LaneOptions, nowUs: number) {
     this.address = options.address
     this.#options = options
     this.#teller = new StatusTeller(options.address)
+    this.#key = new LaneKey(options.address.key, options.ring)
     this.#outageSinceUs = nowUs
     this.#state = { type: 'resting', untilUs: nowUs }
   }
@@ -70,19 +72,17 @@ export class Lane {
     this.#connect(nowUs, out)
   }
 
-  onHello2(hello2: Hello2, from: Address, nowUs: number, out: Output[]): void {
-    const greeted = this.#greeting(hello2.dcid)?.onHello2(hello2, nowUs)
-    if (greeted !== undefined) this.#onKeys(greeted, hello2.dcid, from, nowUs, out)
-  }
-
-  onRetry(dcid: ConnectionId, cookie: Uint8Array, nowUs: number, out: Output[]): void {
-    this.#greeting(dcid)?.onRetry(cookie, nowUs)
-    this.#connect(nowUs, out)
-  }
-
-  /** PROTOCOL §3.5. It proves nothing: the lane goes on greeting, and says what it was told. */
-  onVersions(dcid: ConnectionId, versions: Uint8Array, nowUs: number, out: Output[]): void {
-    this.#greeting(dcid)?.onVersions(versions)
+  /** It proves nothing until keys agree. */
+  onAnswer(answer: Answer, from: Address, nowUs: number, out: Output[]): void {
+    const connector = connectorOf(this.#state)
+    if (connector?.scid !== answer.dcid) return
+    if (answer.type === 'hello2') {
+      const greeted = connector.onHello2(answer, nowUs)
+      if (greeted !== undefined) this.#goUp(greeted, answer.dcid, from, nowUs, out)
+      return
+    }
+    if (answer.type === 'retry') connector.onRetry(answer.cookie, nowUs)
+    else connector.onVersions(answer.versions)
     this.#connect(nowUs, out)
   }
 
@@ -91,7 +91,7 @@ export class Lane {
     if (this.#state.type !== 'up') return
     const { session, successor } = this.#state
     for (const fact of session.onFrames(frames, nowUs)) this.#onFact(fact, nowUs, out)
-    if (this.#state.type !== 'up' || successor === undefined || session.needsRenewal(nowUs)) return
+    if (this.#state.type !== 'up' || successor === undefined || this.#isOld(nowUs)) return
     // The session was only slow: another would have to send again what is under way.
     if (session.silentPtos === 0) this.#state = { ...this.#state, successor: undefined }
   }
@@ -128,8 +128,28 @@ export class Lane {
   /** An operator asks: try now. */
   onRetryNow(nowUs: number, out: Output[]): void {
     if (this.#state.type === 'resting') return this.#startConnecting(nowUs, out)
-    connectorOf(this.#state)?.onHint(nowUs)
-    this.#connect(nowUs, out)
+    this.onHeard(nowUs, out)
+  }
+
+  /** The key ring is another one: what is under a retired key ends, the rest goes on meanwhile. */
+  onRing(nowUs: number, out: Output[]): void {
+    if (this.#state.type === 'connecting' || this.#state.type === 'resting') {
+      if (this.#key.isChanged) this.#startConnecting(nowUs, out)
+      return
+    }
+    if (this.#state.type !== 'up') return
+    if (this.#key.isRetired(this.#state.hint)) {
+      out.push(rests.closing(this.#state.session, closeCode.done, 'key retired'))
+      return this.#beginAnew(nowUs, out)
+    }
+    if (!this.#key.isChanged) return
+    this.#state = { ...this.#state, successor: undefined }
+    this.#startSuccessor(nowUs, out)
+  }
+
+  /** PROTOCOL §4.5: nothing more is sealed with what a copy of this process may have too. */
+  onClockJump(nowUs: number, out: Output[]): void {
+    if (this.#state.type === 'up' || this.#state.type === 'connecting') this.#beginAnew(nowUs, out)
   }
 
   onTooLong(to: Address, bytes: number, nowUs: number): void {
@@ -154,17 +174,16 @@ export class Lane {
       case 'go':
         session.onAccepted(nowUs)
         this.#outageSinceUs = nowUs
-        this.#report({ type: 'lane-open', lane: this.address, to: session.peer }, out)
-        this.#teller.tell({ type: 'open', rttUs: session.traffic.rttUs }, nowUs, out)
+        this.#teller.tellOpen(session, nowUs, out)
         this.#read(out)
         return
       case 'again': {
         if (session.onReopen(verdict.stream, verdict.confirmed) <= openAttemptsMax) return
-        this.#sendClose(session, closeCode.done, '', out)
+        out.push(rests.closing(session, closeCode.done, ''))
         return this.#rest(rests.unsettled, nowUs, out)
       }
       case 'hold':
-        this.#sendClose(session, closeCode.done, '', out)
+        out.push(rests.closing(session, closeCode.done, ''))
         return this.#rest(rests.heldBack(verdict), nowUs, out)
       default:
         return unreachable(verdict)
@@ -179,8 +198,7 @@ export class Lane {
 
   /** The store has lost its grip on this session: its database is full or busy. */
   onStoreLost(reason: string, retryAfterMs: number, nowUs: number, out: Output[]): void {
-    if (this.#state.type !== 'up') return
-    this.#sendClose(this.#state.session, closeCode.done, '', out)
+    if (this.session !== undefined) out.push(rests.closing(this.session, closeCode.done, ''))
     this.#rest(rests.lostStore(reason, retryAfterMs), nowUs, out)
   }
 
@@ -198,9 +216,7 @@ export class Lane {
       case 'up':
         return this.#onSessionDeadline(this.#state.session, nowUs, out)
       case 'resting':
-        if (this.#state.untilUs !== undefined && this.#state.untilUs <= nowUs) {
-          this.#startConnecting(nowUs, out)
-        }
+        if ((this.#state.untilUs ?? Infinity) <= nowUs) this.#startConnecting(nowUs, out)
         return
       case 'ended':
         return
@@ -218,31 +234,26 @@ export class Lane {
 
   /** The node stops: say so to the peer. */
   stop(nowUs: number, out: Output[]): void {
-    if (this.#state.type === 'up') this.#sendClose(this.#state.session, closeCode.stopping, '', out)
+    if (this.#state.type === 'up')
+      out.push(rests.closing(this.#state.session, closeCode.stopping, ''))
     this.#end(nowUs, out)
   }
 
   // ---- inside: connecting
 
-  /** The one whose HELLO1 had this connection id. */
-  #greeting(scid: ConnectionId): Connector | undefined {
-    const connector = connectorOf(this.#state)
-    return connector?.scid === scid ? connector : undefined
-  }
-
   #newConnector(outageSinceUs: number, nowUs: number): Connector {
-    const { environment, key } = this.#options
-    const { port } = this.address
+    const { environment, isHeard } = this.#options
+    const [{ port }, key, lastIp] = [this.address, this.#key.take(), this.#lastIp]
     const scid = toConnectionId(environment.randomBytes(8))
-    const lastIp = this.#lastIp
-    return new Connector({ port, key, environment, scid, outageSinceUs, lastIp }, nowUs)
+    const options = { environment, isHeard, port, key, scid, outageSinceUs, lastIp }
+    return new Connector(options, nowUs)
   }
 
   #startConnecting(nowUs: number, out: Output[]): void {
-    const { key } = this.address
-    // Never without: the rows are meant for those who have the key.
-    const isMissing = key !== '' && this.#options.key === undefined
-    if (isMissing) return this.#rest(rests.missingKey(key), nowUs, out)
+    if (this.#key.isMissing) {
+      this.#key.take()
+      return this.#rest(rests.missingKey(this.address.key), nowUs, out)
+    }
     this.#state = { type: 'connecting', connector: this.#newConnector(this.#outageSinceUs, nowUs) }
     this.#connect(nowUs, out)
   }
@@ -262,28 +273,19 @@ export class Lane {
     if (connector.takeLookUp(nowUs)) out.push({ type: 'resolve', host: this.address.host })
     out.push(...connector.takeHellos(nowUs))
     if (this.#state.type !== 'connecting') return
-    const trouble = connector.trouble()
-    if (trouble === undefined) return this.#teller.tell({ type: 'connecting' }, nowUs, out)
-    const retryInUs = Math.max(0, connector.deadlineUs() - nowUs)
-    this.#teller.tellTrouble(trouble, retryInUs, nowUs, out)
+    this.#teller.tellConnecting(connector, nowUs, out)
   }
 
-  #onKeys(
-    greeted: Greeted,
-    localCid: ConnectionId,
-    peer: Address,
-    nowUs: number,
-    out: Output[],
-  ): void {
+  #goUp(greeted: Greeted, cid: ConnectionId, to: Address, nowUs: number, out: Output[]): void {
     if (this.#state.type === 'up') {
-      this.#sendClose(this.#state.session, closeCode.done, 'renewed', out)
-      out.push({ type: 'store', work: { type: 'forget', session: this.#state.session.id } })
+      out.push(rests.closing(this.#state.session, closeCode.done, 'renewed'))
+      this.#ask({ type: 'forget', session: this.#state.session.id }, out)
     }
     const id = this.#options.takeSessionId()
-    const session = new OutboundSession({ ...this.#options, ...greeted, id, peer }, nowUs)
-    this.#lastIp = peer.ip
-    this.#state = { type: 'up', session, localCid, successor: undefined }
-    out.push({ type: 'store', work: { type: 'open-lane', lane: this.address.lane, session: id } })
+    const session = new OutboundSession({ ...this.#options, ...greeted, id, peer: to }, nowUs)
+    this.#lastIp = to.ip
+    this.#state = { type: 'up', session, localCid: cid, hint: this.#key.hint, successor: undefined }
+    this.#ask({ type: 'open-lane', lane: this.address.lane, session: id }, out)
   }
 
   // ---- inside: the session
@@ -291,18 +293,24 @@ export class Lane {
   #onSessionDeadline(session: OutboundSession, nowUs: number, out: Output[]): void {
     session.onDeadline(nowUs)
     if (session.isIdle(nowUs)) {
-      this.#sendClose(session, closeCode.done, '', out)
+      out.push(rests.closing(session, closeCode.done, ''))
       return this.#end(nowUs, out)
     }
     const isSilent = session.silentPtos >= silentProbesBeforeHello
-    if (isSilent || session.needsRenewal(nowUs)) this.#startSuccessor(nowUs, out)
+    if (isSilent || this.#isOld(nowUs)) this.#startSuccessor(nowUs, out)
     if (isSilent && session.silentUs(nowUs) >= silentGiveUpUs) return this.#beginAnew(nowUs, out)
     if (session.isWorn) {
-      this.#sendClose(session, closeCode.done, 'worn', out)
+      out.push(rests.closing(session, closeCode.done, 'worn'))
       return this.#beginAnew(nowUs, out)
     }
     this.#connect(nowUs, out)
     this.#read(out)
+  }
+
+  /** PROTOCOL §4.5, §4.6. */
+  #isOld(nowUs: number): boolean {
+    if (this.#state.type !== 'up') return false
+    return this.#state.session.needsRenewal(nowUs) || this.#state.hint !== this.#key.hint
   }
 
   #onFact(fact: OutboundFact, nowUs: number, out: Output[]): void {
@@ -310,16 +318,15 @@ export class Lane {
     const { session } = this.#state
     switch (fact.type) {
       case 'opened': {
-        const of = { lane: this.address.lane, session: session.id, opened: fact.opened }
+        const { lane } = this.address
         const addressIsOwn = this.#options.isOwnAddress(session.peer)
-        return void out.push({ type: 'store', work: { type: 'judge', ...of, addressIsOwn } })
+        const { opened } = fact
+        return this.#ask({ type: 'judge', lane, session: session.id, opened, addressIsOwn }, out)
       }
-      case 'confirmed': {
-        const work = { type: 'confirmed', session: session.id, sequence: fact.sequence } as const
-        out.push({ type: 'store', work })
+      case 'confirmed':
+        this.#ask({ type: 'confirmed', session: session.id, sequence: fact.sequence }, out)
         this.#teller.tellTraffic(session, session.isQuiet, nowUs, out)
         return this.#read(out)
-      }
       case 'progress':
         return this.#read(out)
       case 'closed':
@@ -332,8 +339,7 @@ export class Lane {
   }
 
   #onBroken(session: OutboundSession, rule: string, nowUs: number, out: Output[]): void {
-    this.#sendClose(session, closeCode.protocol, rule, out)
-    this.#report({ type: 'peer-broke-rule', from: session.peer, reason: rule }, out)
+    this.#teller.tellBroken(session, rule, out)
     this.#rest(rests.brokenRule(rule), nowUs, out)
   }
 
@@ -350,8 +356,7 @@ export class Lane {
       return this.#onBroken(session, 'a row was refused that was never sent', nowUs, out)
     }
     const retryAfterMs = Math.min(frame.retryAfterMs, retryAfterMaxUs / 1000)
-    const work = { type: 'refused', session: session.id, sequence, reason, retryAfterMs } as const
-    out.push({ type: 'store', work })
+    this.#ask({ type: 'refused', session: session.id, sequence, reason, retryAfterMs }, out)
     this.#beginAnew(nowUs, out)
   }
 
@@ -373,7 +378,7 @@ export class Lane {
     if (session === undefined) return
     this.#outageSinceUs = nowUs
     this.#teller.tellTraffic(session, true, nowUs, out)
-    out.push({ type: 'store', work: { type: 'forget', session: session.id } })
+    this.#ask({ type: 'forget', session: session.id }, out)
   }
 
   #end(nowUs: number, out: Output[]): void {
@@ -386,15 +391,10 @@ export class Lane {
     const { session } = this
     const bytesMax = session?.takeRead(this.#options.readShareBytes())
     if (session === undefined || bytesMax === undefined) return
-    out.push({ type: 'store', work: { type: 'read', session: session.id, bytesMax } })
+    this.#ask({ type: 'read', session: session.id, bytesMax }, out)
   }
 
-  #sendClose(session: OutboundSession, code: CloseCode, reason: string, out: Output[]): void {
-    const frame = { type: 'close', code, sequence: 0, retryAfterMs: 0, reason } as const
-    out.push({ type: 'send', to: session.peer, bytes: session.closeDatagram(frame) })
-  }
-
-  #report(event: NodeEvent, out: Output[]): void {
-    out.push({ type: 'event', event })
+  #ask(work: StoreWork, out: Output[]): void {
+    out.push({ type: 'store', work })
   }
 }

@@ -37,6 +37,10 @@ export const halfOpenTimeoutUs = 5_000_000
 export const hellosPerSecondFree = 50
 /** A cookie secret lives this long, and as long again as the previous one. */
 export const cookieSecretUs = 120_000_000
+/** A line in the log for one of those who were left unanswered, so often at most. */
+export const strangerPauseUs = 60_000_000
+/** Addresses of peers that are known from before: so many are greeted at start. */
+export const acquaintedMax = 256
 /** UNKNOWN answers and WAKE hints that are looked at, for the whole node. */
 export const hintsPerSecondMax = 100
 

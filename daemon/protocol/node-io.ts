@@ -1,6 +1,7 @@
 /**
  * Every cause and every effect of the core on one screen. Must never hold behaviour.
  */
+import type { Key } from './handshake.ts'
 import type { LaneAddress, StoreResult, StoreWork } from './store-port.ts'
 
 /**
@@ -8,6 +9,9 @@ import type { LaneAddress, StoreResult, StoreWork } from './store-port.ts'
  * into IPv6.
  */
 export type Address = { readonly ip: string; readonly port: number }
+
+/** Where sessions without a key may come from. */
+export type KeylessFrom = 'private' | 'anywhere' | 'nowhere'
 
 export type Input =
   | { readonly type: 'datagram'; readonly from: Address; readonly bytes: Uint8Array }
@@ -27,6 +31,17 @@ export type Input =
   | { readonly type: 'greet'; readonly addresses: readonly Address[] }
   /** An operator asked: try these lanes now. */
   | { readonly type: 'retry'; readonly lane: number }
+  /** The key ring has been read again: these count from now on. */
+  | {
+      readonly type: 'keys'
+      readonly keys: readonly Key[]
+      readonly keylessFrom: KeylessFrom
+    }
+  /**
+   * The wall clock and the monotonic one have moved apart: this may be a copy of a machine that
+   * runs elsewhere with the same keys (PROTOCOL §4.5).
+   */
+  | { readonly type: 'clock-jumped' }
   | { readonly type: 'tick' }
   /** Close every session and take no new ones. */
   | { readonly type: 'stop' }
@@ -47,6 +62,8 @@ export type NodeEvent =
       readonly code: string
       readonly reason: string
     }
-  | { readonly type: 'peer-opened'; readonly from: Address }
+  | { readonly type: 'peer-opened'; readonly from: Address; readonly key: string }
+  /** A HELLO1 under a key that is not in the ring, or without one: it got no answer. */
+  | { readonly type: 'stranger'; readonly from: Address; readonly hasKey: boolean }
   | { readonly type: 'peer-closed'; readonly from: Address; readonly reason: string }
   | { readonly type: 'peer-broke-rule'; readonly from: Address; readonly reason: string }

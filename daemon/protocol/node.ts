@@ -15,24 +15,24 @@ import { Deadlines } from './deadlines.ts'
 import type { Environment } from './environment.ts'
 import { decodeFrames } from './frame.ts'
 import type { Key } from './handshake.ts'
-import { hintOf } from './handshake.ts'
 import { InboundSession } from './inbound-session.ts'
 import { InboundSessions } from './inbound-sessions.ts'
+import { KeyRing } from './key-ring.ts'
 import { Lane } from './lane.ts'
 import {
-  datagramsPerTick,
-  datagramsPerTurn,
+  acquaintedMax,
   hintsPerSecondMax,
   readAheadBytesAll,
   readShareBytesMin,
   renewAfterPackets,
 } from './limits.ts'
-import type { Address, Input, Output } from './node-io.ts'
+import type { Address, Input, KeylessFrom, Output } from './node-io.ts'
 import { OutboundLanes } from './outbound-lanes.ts'
-import type { ConnectionId, DataPacket, KeyHint, Packet } from './packet.ts'
+import type { ConnectionId, DataPacket, Packet } from './packet.ts'
 import { decodePacket, encodePacket, protocolVersion } from './packet.ts'
 import { RateLimit } from './rate-limit.ts'
 import type { LaneAddress, SessionId, StoreResult } from './store-port.ts'
+import { takeTurns, type Sending } from './turns.ts'
 
 export type NodeOptions = {
   /** Our own UDP port. */
@@ -40,7 +40,7 @@ export type NodeOptions = {
   /** Where peers can answer; '' and 0: where our packets come from. */
   readonly advertisedHost: string
   readonly advertisedPort: number
-  readonly keylessFrom: 'private' | 'anywhere' | 'nowhere'
+  readonly keylessFrom: KeylessFrom
   readonly keys: readonly Key[]
   /** The largest datagram that our socket's buffer takes a few of. */
   readonly datagramBytesMax: number
@@ -60,7 +60,7 @@ export type NodeCounters = {
   junk: number
 }
 
-type Owner = Lane | InboundSession | Acceptor
+type Owner = Sending | Acceptor
 
 export class Node {
   readonly counters: NodeCounters = {
@@ -72,28 +72,25 @@ export class Node {
   }
   readonly #options: NodeOptions
   readonly #environment: Environment
-  readonly #keysByHint: ReadonlyMap<KeyHint, Key>
+  #ring: KeyRing
   readonly #acceptor: Acceptor
   readonly #inbound: InboundSessions
   readonly #lanes = new OutboundLanes()
   readonly #deadlines = new Deadlines<Owner>()
   readonly #hints = new RateLimit(hintsPerSecondMax)
   #ownIps: ReadonlySet<string> = new Set()
+  /** Whom this node has told that it is back. */
+  #acquaintedIps: ReadonlySet<string> = new Set()
   #lastSession = 0
   #stopped = false
 
   constructor(options: NodeOptions, environment: Environment, nowUs: number) {
     this.#options = options
     this.#environment = environment
-    this.#keysByHint = new Map(options.keys.map((key) => [hintOf(environment, key), key]))
-    this.#acceptor = new Acceptor(
-      {
-        environment,
-        keyOf: (hint) => this.#keysByHint.get(hint),
-        keylessFrom: options.keylessFrom,
-      },
-      nowUs,
-    )
+    const { keylessFrom } = options
+    const ring = new KeyRing(environment, options.keys)
+    this.#ring = ring
+    this.#acceptor = new Acceptor({ environment, ring, keylessFrom }, nowUs)
     this.#inbound = new InboundSessions({
       acceptor: this.#acceptor,
       takeSessionId: () => this.#takeSessionId(),
@@ -134,10 +131,13 @@ export class Node {
         this.#ownIps = new Set(input.ips)
         return this.#forLanes(nowUs, (lane) => lane.onNetwork(nowUs, out))
       case 'greet':
-        for (const to of input.addresses) {
-          out.push({ type: 'send', to, bytes: encodePacket({ type: 'wake' }) })
-        }
-        return
+        return this.#greet(input.addresses, out)
+      case 'keys':
+        return this.#onRing(input, nowUs, out)
+      case 'clock-jumped':
+        this.#acceptor.onClockJump()
+        this.#inbound.onClockJump(out)
+        return this.#forLanes(nowUs, (lane) => lane.onClockJump(nowUs, out))
       case 'retry':
         return this.#forLane(this.#lanes.byLane(input.lane), nowUs, (lane) =>
           lane.onRetryNow(nowUs, out),
@@ -158,6 +158,25 @@ export class Node {
     }
   }
 
+  #greet(addresses: readonly Address[], out: Output[]): void {
+    const ips = [...this.#acquaintedIps, ...addresses.map(({ ip }) => ip)]
+    this.#acquaintedIps = new Set(ips.slice(-acquaintedMax))
+    for (const to of addresses) {
+      out.push({ type: 'send', to, bytes: encodePacket({ type: 'wake' }) })
+    }
+  }
+
+  #onRing(
+    { keys, keylessFrom }: Extract<Input, { type: 'keys' }>,
+    nowUs: number,
+    out: Output[],
+  ): void {
+    this.#ring = new KeyRing(this.#environment, keys)
+    this.#acceptor.onRing(this.#ring, keylessFrom)
+    this.#inbound.onRing(out)
+    this.#forLanes(nowUs, (lane) => lane.onRing(nowUs, out))
+  }
+
   // ---- packets
 
   #onDatagram(from: Address, bytes: Uint8Array, nowUs: number, out: Output[]): void {
@@ -175,27 +194,23 @@ export class Node {
       case 'hello1': {
         const bytes = this.#acceptor.onHello1(packet, from, nowUs)
         if (bytes !== undefined) out.push({ type: 'send', to: from, bytes })
+        const stranger = this.#acceptor.takeStranger()
+        if (stranger !== undefined) out.push({ type: 'event', event: stranger })
         this.#settle(this.#acceptor, nowUs)
         return
       }
       case 'hello2':
-        return this.#forCid(packet.dcid, nowUs, (lane) => lane.onHello2(packet, from, nowUs, out))
       case 'retry':
-        return this.#forCid(packet.dcid, nowUs, (lane) =>
-          lane.onRetry(packet.dcid, packet.cookie, nowUs, out),
-        )
+      case 'versions':
+        return this.#forCid(packet.dcid, nowUs, (lane) => lane.onAnswer(packet, from, nowUs, out))
       case 'foreign-hello1': {
         // This machine may always ask (`tinymq check`), whatever strangers send meanwhile.
-        if (!isLoopback(from.ip) && !this.#hints.take(nowUs)) return
+        if (!isLoopback(from.ip) && !this.#mayHint(from, nowUs)) return
         const versions = Uint8Array.of(protocolVersion)
         const bytes = encodePacket({ type: 'versions', dcid: packet.scid, versions })
         out.push({ type: 'send', to: from, bytes })
         return
       }
-      case 'versions':
-        return this.#forCid(packet.dcid, nowUs, (lane) =>
-          lane.onVersions(packet.dcid, packet.versions, nowUs, out),
-        )
       case 'unknown':
         return this.#forLane(this.#lanes.byPeerCid(packet.dcid), nowUs, (lane) =>
           lane.onUnknown(packet.dcid, nowUs, out),
@@ -215,7 +230,7 @@ export class Node {
     const session = this.#inbound.onData(packet, from, nowUs, out)
     if (session === undefined) {
       this.counters.junk++
-      if (!this.#hints.take(nowUs)) return
+      if (!this.#mayHint(from, nowUs)) return
       const bytes = encodePacket({ type: 'unknown', dcid: packet.dcid })
       out.push({ type: 'send', to: from, bytes })
     } else if (session === 'junk') this.counters.junk++
@@ -235,6 +250,12 @@ export class Node {
     }
     lane.onFrames(frames, nowUs, out)
     this.#settle(lane, nowUs)
+  }
+
+  /** PROTOCOL §3.6: strangers shall not even learn that there is somebody. */
+  #mayHint(to: Address, nowUs: number): boolean {
+    const isKnown = this.#acceptor.takesKeyless(to) || this.#acquaintedIps.has(to.ip)
+    return isKnown && this.#hints.take(nowUs)
   }
 
   #onHeard(from: Address, nowUs: number, out: Output[]): void {
@@ -290,7 +311,7 @@ export class Node {
       {
         environment: this.#environment,
         address,
-        key: this.#options.keys.find((key) => key.name === address.key),
+        ring: () => this.#ring,
         advertisedHost: this.#options.advertisedHost,
         advertisedPort: this.#options.advertisedPort,
         bytesPerSecondMax: this.#options.bytesPerSecondMax,
@@ -299,6 +320,7 @@ export class Node {
           Math.max(readShareBytesMin, Math.floor(readAheadBytesAll / (this.#lanes.sessions + 1))),
         takeSessionId: () => this.#takeSessionId(),
         isOwnAddress: (to) => this.#isOwnAddress(to),
+        isHeard: (from) => this.#lanes.isHeard(from) || this.#inbound.isHeard(from),
       },
       nowUs,
     )
@@ -309,49 +331,21 @@ export class Node {
 
   // ---- time
 
-  /** Everyone who is due has a turn; whoever has more to send has another when all have had one. */
   #onTick(nowUs: number, out: Output[]): void {
-    let round: Owner[] = []
+    const due: Owner[] = []
     for (;;) {
       const owner = this.#deadlines.takeDue(nowUs)
       if (owner === undefined) break
-      round.push(owner)
+      due.push(owner)
     }
-    for (const owner of round) this.#onDeadline(owner, nowUs, out)
-    let budget = datagramsPerTick
-    while (round.length > 0) {
-      const again: Owner[] = []
-      for (const owner of round) {
-        const sent = this.#send(owner, Math.min(budget, datagramsPerTurn), nowUs, out)
-        budget -= sent
-        if (sent === datagramsPerTurn) again.push(owner)
-        else this.#settle(owner, nowUs)
-      }
-      round = again
-    }
+    for (const owner of due) this.#onDeadline(owner, nowUs, out)
+    takeTurns(due, sendingOf, nowUs, out, (owner) => this.#settle(owner, nowUs))
   }
 
   #onDeadline(owner: Owner, nowUs: number, out: Output[]): void {
     if (owner instanceof InboundSession) this.#inbound.onDeadline(owner, nowUs, out)
     else if (owner instanceof Lane) owner.onDeadline(nowUs, out)
     else owner.onDeadline(nowUs)
-  }
-
-  /** How many datagrams have left. */
-  #send(owner: Owner, datagramsMax: number, nowUs: number, out: Output[]): number {
-    if (owner instanceof Acceptor) return 0
-    for (let sent = 0; sent < datagramsMax; sent++) {
-      if (owner instanceof Lane) {
-        const datagram = owner.nextDatagram(nowUs)
-        if (datagram === undefined) return sent
-        out.push({ type: 'send', ...datagram })
-      } else {
-        const bytes = owner.nextDatagram(nowUs)
-        if (bytes === undefined) return sent
-        out.push({ type: 'send', to: owner.peer, bytes })
-      }
-    }
-    return datagramsMax
   }
 
   // ---- finding and settling
@@ -391,4 +385,8 @@ export class Node {
     if (address.port !== this.#options.port) return false
     return isLoopback(address.ip) || this.#ownIps.has(address.ip)
   }
+}
+
+function sendingOf(owner: Owner): Sending | undefined {
+  return owner instanceof Acceptor ? undefined : owner
 }

@@ -1,6 +1,7 @@
 import { deepStrictEqual, ok } from 'node:assert/strict'
 import { test } from 'node:test'
 import { respond } from './handshake.ts'
+import { KeyRing } from './key-ring.ts'
 import { Lane } from './lane.ts'
 import type { Output } from './node-io.ts'
 import { OutboundLanes } from './outbound-lanes.ts'
@@ -20,8 +21,9 @@ class Registered {
     const address = { lane: 5, host: 'b', port: 9000, key: '' }
     const sizes = { bytesPerSecondMax: 0, renewAfterPackets: 1_000, readShareBytes: () => 1_000 }
     const advertised = { advertisedHost: '', advertisedPort: 0 }
-    const own = { takeSessionId: () => 17, isOwnAddress: () => false }
-    const options = { environment, address, key: undefined, ...sizes, ...advertised, ...own }
+    const own = { takeSessionId: () => 17, isOwnAddress: () => false, isHeard: () => false }
+    const ring = new KeyRing(environment, [])
+    const options = { environment, address, ring: () => ring, ...sizes, ...advertised, ...own }
     this.lane = new Lane(options, 0)
     this.lanes.add(this.lane)
     this.lane.onDeadline(0, this.out)
@@ -57,7 +59,7 @@ test('a lane with a session is found by it too, at both ends', () => {
   const registered = new Registered()
   const { lanes, lane, out } = registered
   const hello2 = registered.hello2()
-  lane.onHello2(hello2, responderAddress, 0, out)
+  lane.onAnswer(hello2, responderAddress, 0, out)
   lanes.register(lane)
   deepStrictEqual([lanes.bySession(17), lanes.sessions], [lane, 1])
   deepStrictEqual(lanes.byCid(hello2.dcid), lane)
@@ -69,7 +71,7 @@ test('a lane that has ended is found by nothing', () => {
     const registered = new Registered()
     const { lanes, lane, out } = registered
     const hello2 = registered.hello2()
-    if (isUp) lane.onHello2(hello2, responderAddress, 0, out)
+    if (isUp) lane.onAnswer(hello2, responderAddress, 0, out)
     lanes.register(lane)
     lane.stop(0, out)
     lanes.register(lane)

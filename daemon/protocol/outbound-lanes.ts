@@ -2,6 +2,7 @@
  * All lanes of a node that have rows or a session, found by lane, by session and by connection id.
  */
 import type { Lane } from './lane.ts'
+import type { Address } from './node-io.ts'
 import type { OutboundSession } from './outbound-session.ts'
 import type { ConnectionId } from './packet.ts'
 import type { LaneId, SessionId } from './store-port.ts'
@@ -48,6 +49,15 @@ export class OutboundLanes {
   /** Whose session has this id at the peer. */
   byPeerCid(cid: ConnectionId): Lane | undefined {
     return this.#byPeerCid.get(cid)
+  }
+
+  /** Whether a session with this address goes well. */
+  isHeard({ ip, port }: Address): boolean {
+    for (const { session } of this.#registered.values()) {
+      if (session?.peer.ip !== ip || session.peer.port !== port) continue
+      if (session.silentPtos === 0) return true
+    }
+    return false
   }
 
   add(lane: Lane): void {

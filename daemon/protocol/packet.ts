@@ -38,6 +38,9 @@ export type Packet =
   | { readonly type: 'unknown'; readonly dcid: ConnectionId }
   | { readonly type: 'wake' }
 
+/** What a responder may say to a HELLO1. */
+export type Answer = Extract<Packet, { readonly type: 'hello2' | 'retry' | 'versions' }>
+
 export type Hello1 = {
   readonly type: 'hello1'
   readonly scid: ConnectionId

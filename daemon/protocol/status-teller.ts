@@ -2,9 +2,12 @@
  * What people are told of a lane: a status in its table when it changes, a line in the log when the
  * reason is new. Must never repeat itself, for each status costs a write.
  */
-import type { Trouble } from './after-close.ts'
+import { closing, type Trouble } from './after-close.ts'
+import type { Connector } from './connector.ts'
+import { closeCode } from './frame.ts'
 import { statusPauseUs, trafficPauseUs } from './limits.ts'
 import type { Output } from './node-io.ts'
+import type { OutboundSession } from './outbound-session.ts'
 import type { LaneAddress, LaneStatus, SessionId, Traffic } from './store-port.ts'
 
 export class StatusTeller {
@@ -19,6 +22,26 @@ export class StatusTeller {
   constructor(lane: LaneAddress) {
     this.#lane = lane
     this.#traffic = { id: undefined, packets: 0, lost: 0 }
+  }
+
+  tellOpen({ peer: to, traffic }: OutboundSession, nowUs: number, out: Output[]): void {
+    out.push({ type: 'event', event: { type: 'lane-open', lane: this.#lane, to } })
+    this.tell({ type: 'open', rttUs: traffic.rttUs }, nowUs, out)
+  }
+
+  /** To the peer, and to the log. */
+  tellBroken(session: OutboundSession, reason: string, out: Output[]): void {
+    out.push(closing(session, closeCode.protocol, reason))
+    const event = { type: 'peer-broke-rule', from: session.peer, reason } as const
+    out.push({ type: 'event', event })
+  }
+
+  /** How it goes with greeting. */
+  tellConnecting(connector: Connector, nowUs: number, out: Output[]): void {
+    const trouble = connector.trouble()
+    if (trouble === undefined) return this.tell({ type: 'connecting' }, nowUs, out)
+    const retryInUs = Math.max(0, connector.deadlineUs() - nowUs)
+    this.tellTrouble(trouble, retryInUs, nowUs, out)
   }
 
   /** `retryInUs` undefined: not before somebody acts. */

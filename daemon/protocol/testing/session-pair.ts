@@ -109,7 +109,14 @@ export class SessionPair {
       this.nowUs,
     )
     this.inbound = new InboundSession(
-      { id: 2, peer: initiatorAddress, keys: responder, key: '', creditShareBytes },
+      {
+        id: 2,
+        peer: initiatorAddress,
+        keys: responder,
+        key: '',
+        hint: undefined,
+        creditShareBytes,
+      },
       this.nowUs,
     )
   }
