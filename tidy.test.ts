@@ -36,6 +36,26 @@ const sdkExports: readonly string[] = [
   'open',
 ]
 
+/** All that `import … from 'tinymq/testing'` offers, for the tests of users. */
+const testingExports: readonly string[] = [
+  'CommandResult',
+  'DatabaseCopy',
+  'Lab',
+  'LabMachine',
+  'LabOptions',
+  'LinkConditions',
+  'LinkState',
+  'MachineOptions',
+  'StartOptions',
+  'StartedTinymqContainer',
+  'TinymqContainer',
+  'attachLab',
+  'describeLink',
+  'listLabs',
+  'removeLab',
+  'startLab',
+]
+
 /** Started by name from places that hold no import: none so far. */
 const entries: readonly string[] = []
 
@@ -65,6 +85,7 @@ test('importing the SDK loads better-sqlite3 and nothing else', () => {
 
 test('the SDK exports what its list says', () => {
   none(exportProblems(files, 'sdk/index.ts', sdkExports))
+  none(exportProblems(files, 'sdk/testing/index.ts', testingExports))
 })
 
 test('every file is imported by another or started by name', () => {

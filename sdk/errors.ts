@@ -80,6 +80,7 @@ const kinds = {
     retryable: false,
     hint: 'Check the path and the permissions of its directory.',
   },
+  TINYMQ_LAB: { retryable: false, hint: 'See docs/testing.md.' },
   TINYMQ_SQLITE: { retryable: false, hint: 'See the cause.' },
 } as const satisfies Record<string, Kind>
 

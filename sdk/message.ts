@@ -41,7 +41,8 @@ export type ReadInboxOptions = {
 const pageRowsMax = 256
 const pageBytesMax = 1_048_576
 
-type Row = {
+/** A row of `mqin` as it is read. */
+export type Row = {
   readonly id: number
   readonly host: string | null
   readonly port: number | null
@@ -90,7 +91,8 @@ export class InboxReader {
   }
 }
 
-function parseMessage(row: Row): Message {
+/** The message that a row of `mqin` is. */
+export function parseMessage(row: Row): Message {
   return {
     id: row.id,
     host: row.host ?? '',

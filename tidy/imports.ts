@@ -98,6 +98,12 @@ const layers: readonly Layer[] = [
     modules: 'any',
   },
   { at: 'daemon/', own: ['daemon/', 'sdk/'], modules: 'dependencies' },
+  // Aids for users' tests: they stand on the SDK, and their packages are optional peers.
+  {
+    at: 'sdk/testing/',
+    own: ['sdk/'],
+    modules: ['node:', 'better-sqlite3', 'dockerode', 'testcontainers'],
+  },
   { at: 'sdk/', own: ['sdk/'], modules: 'dependencies', withTests: true },
   { at: 'bin/', own: ['daemon/', 'sdk/'], modules: 'dependencies' },
 ]
