@@ -5,10 +5,36 @@
 
 const usage = `Usage: tinymq [port] [database]  run the daemon: tinymq 9000 /var/tmp/tinymqdb
        tinymq daemon [options]   the same; tinymq daemon --help lists the options
-       tinymq check [database]   whether its daemon answers right now
+       tinymq command [options]  work with the messages; each has a --help:
+
+  send HOST [DATA]   put a message into the outbox
+  inbox              show what has arrived; --follow goes on
+  status             show what waits, and why
+  peers              show each machine that is sent to or has sent
+  top                watch rate, backlog, round-trip time and loss of each peer
+  cancel ID...       stop trying
+  retry WHAT...      try a host or a parked row now
+  dead list|redrive  messages that no consumer could process
+  backup FILE        copy the database while everything goes on
+  check              whether the daemon answers right now
+  completion SHELL   print completions for bash, zsh or fish
+
        tinymq --version
        tinymq --help
 `
+
+const commands = [
+  'send',
+  'inbox',
+  'status',
+  'peers',
+  'top',
+  'cancel',
+  'retry',
+  'dead',
+  'backup',
+  'completion',
+]
 
 /** EX_CONFIG and EX_USAGE; the table of all is in daemon/start-error.ts. */
 const nodeTooOld = 78
@@ -24,6 +50,7 @@ function run(args) {
   if (first === '--version') {
     return import('../daemon/version.ts').then(({ readVersion }) => print(`${readVersion()}\n`))
   }
+  if (first !== undefined && commands.includes(first)) return command(args)
   process.stderr.write(
     first === undefined ? usage : `tinymq: there is no command ${first}.\n${usage}`,
   )
@@ -42,6 +69,13 @@ function check(args) {
     const err = /** @param {string} text */ (text) => process.stderr.write(text)
     process.exitCode = await check(args, { environment: process.env, out: print, err })
   })
+}
+
+/** @param {string[]} args */
+async function command(args) {
+  const { runCommand } = await import('../sdk/cli/main.ts')
+  const { terminalOf } = await import('../sdk/cli/process-terminal.ts')
+  process.exitCode = await runCommand(args, terminalOf(process))
 }
 
 /** @param {string} text */

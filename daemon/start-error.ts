@@ -2,7 +2,8 @@
  * Why a daemon cannot start, and with which number the process then ends. Must never end the
  * process itself.
  */
-import { TinymqError, type TinymqErrorCode } from '../sdk/errors.ts'
+import { TinymqError } from '../sdk/errors.ts'
+import { exitBug, exitCodeOfTinymq, exitUsage } from '../sdk/exit-code.ts'
 
 /**
  * What only a daemon can run into; what it shares with every user of the tables is a `TinymqError`.
@@ -44,33 +45,21 @@ export class StartError extends Error {
  *   78  Node.js is too old (said by bin/tinymq.js)
  *  130  a second signal came before everything was handed over (128 + 2; 143 for SIGTERM)
  */
-const exitCodes: { readonly [Code in StartErrorCode | TinymqErrorCode]?: number } = {
-  TINYMQ_BAD_OPTION: 64,
-  TINYMQ_NOT_A_DATABASE: 65,
-  TINYMQ_CORRUPT: 65,
-  TINYMQ_FOREIGN_TABLE: 65,
-  TINYMQ_BAD_ENCODING: 65,
+const exitCodes: { readonly [Code in StartErrorCode]: number } = {
+  TINYMQ_BAD_OPTION: exitUsage,
   TINYMQ_NO_DIRECTORY: 66,
   TINYMQ_PORT_TAKEN: 69,
   TINYMQ_BAD_ADDRESS: 69,
-  TINYMQ_UNSAFE_FILESYSTEM: 72,
   TINYMQ_FILE_MOUNT: 72,
-  TINYMQ_DISK_FULL: 74,
-  TINYMQ_IO: 74,
-  TINYMQ_CANNOT_OPEN: 74,
-  TINYMQ_SQLITE: 74,
   TINYMQ_ALREADY_RUNNING: 75,
-  TINYMQ_BUSY: 75,
-  TINYMQ_SCHEMA_NEWER: 76,
-  TINYMQ_READ_ONLY: 77,
 }
-
-const ownBug = 70
 
 /** How the process ends because of this error. */
 export function exitCodeOf(error: unknown): number {
-  if (!(error instanceof StartError || error instanceof TinymqError)) return ownBug
-  return exitCodes[error.code] ?? ownBug
+  if (error instanceof StartError) return exitCodes[error.code]
+  // The codes of a caller's mistakes have none: a daemon makes no such calls.
+  if (error instanceof TinymqError) return exitCodeOfTinymq(error.code) ?? exitBug
+  return exitBug
 }
 
 /**

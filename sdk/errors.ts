@@ -76,6 +76,10 @@ const kinds = {
     retryable: false,
     hint: 'Run the program with Node.js 22.14 or newer.',
   },
+  TINYMQ_NO_DATABASE: {
+    retryable: false,
+    hint: 'Start the daemon, which makes it, or name another with --database.',
+  },
   TINYMQ_CANNOT_OPEN: {
     retryable: false,
     hint: 'Check the path and the permissions of its directory.',

@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { madeDatabase, run } from '../testing/command-run.ts'
+import { scratchPath, shell } from '../testing/scratch.ts'
+
+const rowsSql = `SELECT id, host, port, token, headers, typeof(data), hex(data) FROM mqout;`
+
+test('send puts the argument into the outbox and prints the id', async (t) => {
+  const path = madeDatabase(t)
+  const sent = await run(path, ['send', 'b', 'héllo', '-p', '9001', '-t', 'tok', '-H', 'a=b=c'])
+  assert.deepEqual(sent, { code: 0, out: '1\n', said: '' })
+  const row = shell(path, rowsSql).output
+  assert.equal(row, `1|b|9001|tok|{"a":"b=c"}|text|${hex('héllo')}`)
+})
+
+test('send reads stdin to its end, as text or as bytes', async (t) => {
+  const path = madeDatabase(t)
+  const bytes = Buffer.from([0, 255, 10])
+  assert.equal((await run(path, ['send', 'b'], { input: 'two\nlines\n' })).code, 0)
+  assert.equal((await run(path, ['send', 'b', '-'], { input: '' })).code, 0)
+  assert.equal((await run(path, ['send', 'b', '--blob'], { input: bytes })).code, 0)
+  const refused = await run(path, ['send', 'b'], { input: bytes })
+  assert.equal(refused.code, 64)
+  assert.match(refused.said, /say --blob to send them as they are.*TINYMQ_BAD_TEXT/)
+  const rows = shell(path, 'SELECT typeof(data), hex(data) FROM mqout;').output
+  assert.equal(rows, `text|${hex('two\nlines\n')}\ntext|\nblob|00FF0A`)
+})
+
+test('send --lines makes a message of each line, and --file one of a file', async (t) => {
+  const path = madeDatabase(t)
+  const lines = Array.from({ length: 2_500 }, (_, n) => `line ${n}`)
+  const sent = await run(path, ['send', 'b', '--lines', '--json'], { input: lines.join('\n') })
+  const said = sent.out.trimEnd().split('\n')
+  assert.deepEqual(said.length, 2_500)
+  assert.deepEqual(JSON.parse(said[2_499] ?? ''), { id: 2_500, host: 'b', port: 9000, token: '' })
+  assert.equal(shell(path, 'SELECT data FROM mqout ORDER BY id;').output, lines.join('\n'))
+  const file = scratchPath(t)
+  writeFileSync(file, 'of a file')
+  await run(path, ['send', 'b', '--file', file])
+  assert.equal(shell(path, 'SELECT data FROM mqout WHERE id = 2501;').output, 'of a file')
+})
+
+test('what cannot be sent is refused with what to do, and leaves nothing behind', async (t) => {
+  const path = madeDatabase(t)
+  const cases: readonly (readonly [readonly string[], RegExp])[] = [
+    [['send', 'b'], /give the message, --file, or pipe it in/],
+    [['send', 'b', 'x', '--file', 'y'], /not both/],
+    [['send', 'b', '--file', `${path}-none`], /cannot be read: ENOENT/],
+    [['send', 'b', 'x', '--lines'], /--lines reads a file or stdin/],
+    [['send', 'b', 'x', '-p', '70000'], /from 1 to 65535/],
+    [['send', 'b', 'x', '-H', 'novalue'], /must be name=value/],
+    [['send', '', 'x'], /TINYMQ_BAD_HOST/],
+    [['send'], /missing required argument 'host'/],
+  ]
+  for (const [args, message] of cases) {
+    const { code, out, said } = await run(path, args)
+    assert.deepEqual([code, out], [64, ''], args.join(' '))
+    assert.match(said, message)
+  }
+  assert.equal(shell(path, 'SELECT count(*) FROM mqout;').output, '0')
+})
+
+test('send --wait says why a message is not there in time', async (t) => {
+  const path = madeDatabase(t)
+  const sent = await run(path, ['send', 'b', 'x', '--wait', '0.05'])
+  assert.deepEqual([sent.code, sent.out], [1, '1\n'])
+  assert.match(sent.said, /goes on being tried: no daemon has looked at it yet/)
+})
+
+test('a database that is not there is not made', async (t) => {
+  const path = scratchPath(t)
+  const sent = await run(path, ['send', 'b', 'x'])
+  assert.equal(sent.code, 66)
+  assert.match(sent.said, /no database at .*Start the daemon.*TINYMQ_NO_DATABASE/)
+  assert.equal((await run(path, ['status'])).code, 66)
+})
+
+const hex = (text: string): string => Buffer.from(text).toString('hex').toUpperCase()

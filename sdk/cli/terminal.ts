@@ -1,0 +1,45 @@
+/**
+ * What a command may touch of the process that runs it. A command prints data to `out` and messages
+ * to `say`; it must never reach for the process itself, so that a test can stand in for it.
+ */
+
+export type Terminal = {
+  /** To stdout: data, for people and programs. Resolves when more may be written. */
+  readonly out: (text: string) => void | Promise<void>
+  /** To stderr: what is said about the data. */
+  readonly say: (text: string) => void
+  /** Whether a person looks at stdout, at stderr. */
+  readonly outIsTerminal: boolean
+  readonly sayIsTerminal: boolean
+  /** Columns and rows of the screen; 0 when there is none. */
+  readonly columns: number
+  readonly rows: number
+  /** Stdin, and whether a person would have to type it. */
+  readonly input: AsyncIterable<Uint8Array>
+  readonly inputIsTerminal: boolean
+  readonly environment: { readonly [variable: string]: string | undefined }
+  /** Aborted when the user ends the command (Ctrl-C) or nobody reads what it prints. */
+  readonly signal: AbortSignal
+}
+
+/**
+ * Text as one harmless line: what would move the cursor, ring or break the line is shown as it
+ * would be written in JSON.
+ */
+export function oneLine(text: string): string {
+  return text.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu, escaped)
+}
+
+const short: { readonly [character: string]: string } = { '\n': '\\n', '\r': '\\r', '\t': '\\t' }
+
+function escaped(character: string): string {
+  const code = character.charCodeAt(0).toString(16).padStart(4, '0')
+  return short[character] ?? `\\u${code}`
+}
+
+/** At most `columns` characters; what is cut off ends in `…`. */
+export function cut(text: string, columns: number): string {
+  if (text.length <= columns) return text
+  const characters = Array.from(text)
+  return characters.length <= columns ? text : `${characters.slice(0, columns - 1).join('')}…`
+}

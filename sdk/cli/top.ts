@@ -1,0 +1,163 @@
+/** `tinymq top`: what moves now, per peer, looked at again and again. */
+import type { Command } from 'commander'
+import {
+  type Context,
+  type DatabaseFlags,
+  type JsonFlags,
+  Opened,
+  seconds,
+  wholeNumber,
+  withDatabase,
+  withJson,
+} from './command.ts'
+import { addressText, lossText, type PeerRow, rttText } from './peers.ts'
+import { readTotals, type Totals, totalsLine } from './status.ts'
+import { type Column, countText, durationText, tableLines } from './table.ts'
+import { waited } from './watch.ts'
+
+type Flags = DatabaseFlags & JsonFlags & { readonly interval: number; readonly count?: number }
+
+/** One look at the tables. */
+type Look = {
+  readonly atMs: number
+  readonly totals: Totals
+  readonly peers: readonly PeerRow[]
+  /** Age of the oldest row for each host and port, seconds. */
+  readonly oldestS: ReadonlyMap<string, number>
+}
+
+/** How a peer has done between two looks. */
+export type PeerPace = {
+  readonly direction: 'in' | 'out'
+  readonly host: string | null
+  readonly port: number | null
+  readonly key: string
+  readonly state: string | null
+  readonly messagesPerSecond: number
+  readonly waiting: number | null
+  readonly oldestS: number | null
+  readonly rttMs: number | null
+  /** Packets between the looks; where there were none, of all. */
+  readonly packets: number | null
+  readonly lost: number | null
+  readonly error: string | null
+}
+
+export function addTop(program: Command, context: Context): void {
+  const command = program
+    .command('top')
+    .description('watch each peer: rate, backlog, oldest, round-trip time, loss; Ctrl-C ends it')
+    .option('-i, --interval <seconds>', 'between two looks', seconds, 1)
+    .option('-c, --count <count>', 'end after so many', wholeNumber(1))
+  withJson(withDatabase(command)).action(async (flags: Flags) => {
+    using opened = new Opened(flags)
+    const { terminal } = context
+    const isScreen = terminal.outIsTerminal && flags.json !== true
+    let left = flags.count ?? Infinity
+    let before = look(opened)
+    while (left-- > 0 && (await waited(Math.max(0.1, flags.interval) * 1_000, terminal.signal))) {
+      const now = look(opened)
+      const paces = pacesOf(before, now)
+      before = now
+      const { columns, rows } = terminal
+      if (flags.json === true) await terminal.out(`${topJson(now, paces)}\n`)
+      else await terminal.out(isScreen ? screen(now, paces, columns, rows) : page(now, paces, 0))
+    }
+  })
+}
+
+function look(opened: Opened): Look {
+  const read = opened.db.transaction((): Look => {
+    const peers = opened.rows<PeerRow>('SELECT * FROM mqpeers')
+    const oldest = peers
+      .filter(({ direction, waiting }) => direction === 'out' && (waiting ?? 0) > 0)
+      .map(({ host, port }) => [addressText(host, port), oldestFor(opened, host, port)] as const)
+    return { atMs: Date.now(), totals: readTotals(opened), peers, oldestS: new Map(oldest) }
+  })
+  return read.deferred()
+}
+
+/** The index is by host, port and id: the oldest is the first. */
+function oldestFor(opened: Opened, host: string | null, port: number | null): number {
+  const sql = 'SELECT created_at AS at FROM mqout WHERE host = ? AND port = ? ORDER BY id LIMIT 1'
+  const row = opened.rows<{ at: number }>(sql, host, port).at(0)
+  return row === undefined ? 0 : Math.max(0, (Date.now() - row.at) / 1_000)
+}
+
+const identityOf = ({ direction, host, port, key }: PeerRow): string =>
+  JSON.stringify([direction, host, port, key])
+
+function pacesOf(before: Look, now: Look): PeerPace[] {
+  const known = new Map(before.peers.map((peer) => [identityOf(peer), peer]))
+  const elapsedS = Math.max(1, now.atMs - before.atMs) / 1_000
+  return now.peers
+    .map((peer) => paceOf(known.get(identityOf(peer)), peer, elapsedS, now.oldestS))
+    .toSorted((a, b) => b.messagesPerSecond - a.messagesPerSecond || waitingOf(b) - waitingOf(a))
+}
+
+const waitingOf = ({ waiting }: PeerPace): number => waiting ?? 0
+
+function paceOf(
+  before: PeerRow | undefined,
+  now: PeerRow,
+  elapsedS: number,
+  oldest: ReadonlyMap<string, number>,
+): PeerPace {
+  const { direction, host, port, key, state, waiting, rtt_ms: rttMs, error } = now
+  const moved = now.watermark - (before?.watermark ?? now.watermark)
+  const sent = (now.packets ?? 0) - (before?.packets ?? 0)
+  const isNew = before === undefined || sent <= 0
+  return {
+    direction,
+    host,
+    port,
+    key,
+    state,
+    // A watermark falls when a stream is given up for a new one.
+    messagesPerSecond: Math.max(0, moved) / elapsedS,
+    waiting,
+    oldestS: direction === 'out' ? (oldest.get(addressText(host, port)) ?? null) : null,
+    rttMs,
+    packets: isNew ? now.packets : sent,
+    lost: isNew ? now.lost : Math.max(0, (now.lost ?? 0) - (before.lost ?? 0)),
+    error,
+  }
+}
+
+const columnsOfTop: readonly Column<PeerPace>[] = [
+  { title: '', cell: ({ direction }) => direction },
+  { title: 'peer', cell: ({ host, port }) => addressText(host, port) },
+  { title: 'key', cell: ({ key }) => key },
+  { title: 'state', cell: ({ state }) => state },
+  { title: 'msg/s', cell: ({ messagesPerSecond: rate }) => rateText(rate), isNumber: true },
+  { title: 'backlog', cell: ({ waiting }) => countOrNone(waiting), isNumber: true },
+  { title: 'oldest', cell: ({ oldestS }) => ageText(oldestS), isNumber: true },
+  { title: 'rtt', cell: ({ rttMs }) => rttText(rttMs), isNumber: true },
+  { title: 'loss', cell: ({ packets, lost }) => lossText(packets, lost), isNumber: true },
+  { title: 'what is wrong', cell: ({ error }) => error },
+]
+
+const rateText = (rate: number): string =>
+  rate < 10 ? rate.toFixed(1) : countText(Math.round(rate))
+const countOrNone = (count: number | null): string => (count === null ? '' : countText(count))
+const ageText = (age: number | null): string => (age === null ? '' : durationText(age))
+
+function lines({ totals }: Look, paces: readonly PeerPace[], width: number): string[] {
+  const table = paces.length === 0 ? ['no peers yet'] : tableLines(paces, columnsOfTop, width)
+  return [totalsLine(totals), '', ...table]
+}
+
+function page(now: Look, paces: readonly PeerPace[], width: number): string {
+  return `${lines(now, paces, width).join('\n')}\n\n`
+}
+
+/** Written over the last one, line by line, so that nothing flickers. */
+function screen(now: Look, paces: readonly PeerPace[], width: number, rows: number): string {
+  const all = lines(now, paces, width)
+  const shown = rows > 1 && all.length >= rows ? [...all.slice(0, rows - 2), '…'] : all
+  return `\u001b[H${shown.map((line) => `${line}\u001b[K\n`).join('')}\u001b[J`
+}
+
+function topJson({ atMs, totals }: Look, peers: readonly PeerPace[]): string {
+  return JSON.stringify({ at: new Date(atMs).toISOString(), ...totals, peers })
+}
