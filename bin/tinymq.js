@@ -17,6 +17,7 @@ const usage = `Usage: tinymq [port] [database]  run the daemon: tinymq 9000 /var
   dead list|redrive  messages that no consumer could process
   backup FILE        copy the database while everything goes on
   check              whether the daemon answers right now
+  doctor             look for what keeps messages from moving, and say what to do
   completion SHELL   print completions for bash, zsh or fish
 
        tinymq --version
@@ -45,6 +46,7 @@ function run(args) {
   const first = args[0]
   if (first === 'daemon') return daemon(args.slice(1))
   if (first === 'check') return check(args.slice(1))
+  if (first === 'doctor') return doctor(args.slice(1))
   if (first !== undefined && /^\d/.test(first)) return daemon(args)
   if (first === '--help' || first === '-h') return print(usage)
   if (first === '--version') {
@@ -69,6 +71,13 @@ function check(args) {
     const err = /** @param {string} text */ (text) => process.stderr.write(text)
     process.exitCode = await check(args, { environment: process.env, out: print, err })
   })
+}
+
+/** @param {string[]} args */
+async function doctor(args) {
+  const { doctor: run } = await import('../daemon/doctor/doctor.ts')
+  const err = /** @param {string} text */ (text) => process.stderr.write(text)
+  process.exitCode = await run(args, { environment: process.env, out: print, err })
 }
 
 /** @param {string[]} args */

@@ -1,0 +1,61 @@
+/**
+ * Whether the machines that rows go to can be found and answer: each name is looked up and each
+ * address asked for a sign of life that opens no session. Must never send more than the daemon
+ * would.
+ */
+import { isAnswering } from '../probe.ts'
+import { Resolver, type Resolved } from '../resolver.ts'
+import { bad, ok, warning, type Finding } from './finding.ts'
+import type { Destination } from './tables.ts'
+
+const answerMs = 2_000
+const lookupsMax = 2
+/** At a time: sockets and patience are few. */
+const askedMax = 16
+
+export async function peerFindings(destinations: readonly Destination[]): Promise<Finding[]> {
+  const ipsOf = await lookUp(destinations.map(({ host }) => host))
+  const findings: Finding[] = []
+  for (let at = 0; at < destinations.length; at += askedMax) {
+    const some = destinations.slice(at, at + askedMax)
+    findings.push(...(await Promise.all(some.map((to) => peerFinding(to, ipsOf.get(to.host))))))
+  }
+  return findings
+}
+
+async function lookUp(hosts: readonly string[]): Promise<Map<string, Resolved>> {
+  const wanted = new Set(hosts)
+  const found = new Map<string, Resolved>()
+  const { promise, resolve } = Promise.withResolvers<undefined>()
+  const resolver = new Resolver((resolved) => {
+    found.set(resolved.host, resolved)
+    if (found.size === wanted.size) resolve(undefined)
+  }, lookupsMax)
+  for (const host of wanted) resolver.resolve(host)
+  if (wanted.size > 0) await promise
+  resolver.stop()
+  return found
+}
+
+async function peerFinding(to: Destination, resolved: Resolved | undefined): Promise<Finding> {
+  const { host, port, waiting, error, errorCode } = to
+  const about = `peer ${host}:${port}`
+  const rows = `${waiting} ${waiting === 1 ? 'row waits' : 'rows wait'}`
+  const ips = resolved?.ips ?? []
+  const level = waiting > 0 ? bad : warning
+  if (ips.length === 0) {
+    const update = `UPDATE mqout SET host = … WHERE host = '${host}';`
+    const fix = `Mend the name in DNS or /etc/hosts, or send them elsewhere: ${update}`
+    return level(about, `${resolved?.reason ?? 'The name is not known'}; ${rows}.`, fix)
+  }
+  const answers = await Promise.all(ips.map((ip) => isAnswering({ ip, port }, answerMs)))
+  if (!answers.includes(true)) {
+    const fix =
+      `Start tinymq there, and let UDP port ${port} in: sudo ufw allow ${port}/udp, or the ` +
+      "firewall of the cloud; in a container publish it as the same number: '9000:9000/udp'."
+    return level(about, `No answer from ${ips.join(' and ')}; ${rows}.`, fix)
+  }
+  if (error === null && errorCode === null) return ok(about, `It answers; ${rows}.`)
+  const reason = [error, errorCode].filter((text) => text !== null).join(', ')
+  return warning(about, `It answers, but ${reason}; ${rows}.`, `tinymq retry ${host}:${port}`)
+}

@@ -1,0 +1,155 @@
+/**
+ * What the tables tell: their version, damage, events, what is parked or dead, times of the future.
+ * Must never change a row, nor read what grows with the backlog but by index.
+ */
+import { existsSync, statSync } from 'node:fs'
+import Database from 'better-sqlite3'
+import { fromSqlite, TinymqError } from '../../sdk/errors.ts'
+import { tablesVersion } from '../../sdk/schema-migrate.ts'
+import { bad, ok, warning, type Finding } from './finding.ts'
+
+export type Destination = {
+  readonly host: string
+  readonly port: number
+  readonly key: string
+  readonly errorCode: string | null
+  readonly error: string | null
+  readonly waiting: number
+}
+
+export type TableReport = {
+  readonly findings: readonly Finding[]
+  /** Where rows wait, or have been sent lately. */
+  readonly destinations: readonly Destination[]
+}
+
+const about = 'database'
+/** To check every page of more would take longer than a person waits. */
+const checkBytesMax = 512 * 1024 ** 2
+const walBytesMax = 256 * 1024 ** 2
+/** A row of the future, by more than clocks of two machines differ. */
+const futureMs = 60_000
+const eventDays = 7
+const destinationsMax = 100
+
+export function readTables(path: string, nowMs: number): TableReport {
+  if (!existsSync(path)) {
+    const fix = `Start the daemon, which makes it: tinymq 9000 ${path}`
+    return { findings: [bad(about, `There is no file ${path}.`, fix)], destinations: [] }
+  }
+  try {
+    const db = new Database(path, { readonly: true, fileMustExist: true, timeout: 5_000 })
+    try {
+      return reportOf(db, path, nowMs)
+    } finally {
+      db.close()
+    }
+  } catch (cause) {
+    const error = fromSqlite(cause)
+    if (!(error instanceof TinymqError)) throw error
+    const sentence = `${error.message.replace(/\.$/, '')} (${error.code}).`
+    return { findings: [bad(about, sentence, error.hint)], destinations: [] }
+  }
+}
+
+function reportOf(db: Database.Database, path: string, nowMs: number): TableReport {
+  if (tablesVersion(db) === 0) {
+    const fix = 'Start the daemon on it, or name the database that has them.'
+    return { findings: [bad(about, 'It has no tables of tinymq.', fix)], destinations: [] }
+  }
+  const findings = [
+    ...integrity(db, path),
+    ...log(path),
+    ...clock(db, nowMs),
+    ...apart(db),
+    ...events(db, nowMs),
+  ]
+  return { findings, destinations: destinations(db) }
+}
+
+function integrity(db: Database.Database, path: string): Finding[] {
+  const { size } = statSync(path)
+  if (size > checkBytesMax) {
+    const mebibytes = Math.round(size / 1024 ** 2)
+    const sentence = `Its tables are ours. At ${mebibytes} MiB it was not read through.`
+    return [ok(about, `${sentence} PRAGMA integrity_check does that.`)]
+  }
+  const answer = db.pragma('quick_check(1)', { simple: true })
+  if (answer === 'ok') return [ok(about, 'Its tables are ours, and SQLite finds no damage.')]
+  const fix = 'Stop the daemon, keep the file, and restore a backup: tinymq backup --help.'
+  return [bad(about, `SQLite finds damage: ${String(answer)}.`, fix)]
+}
+
+/** A reader that never ends its transaction keeps the log from being taken over. */
+function log(path: string): Finding[] {
+  const bytes = statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0
+  if (bytes <= walBytesMax) return []
+  const fix = 'Find the program that keeps a read transaction open on this file, and end it.'
+  return [warning('log', `${path}-wal has ${Math.round(bytes / 1024 ** 2)} MiB.`, fix)]
+}
+
+function clock(db: Database.Database, nowMs: number): Finding[] {
+  const newest = db
+    .prepare<[], { at: number | null }>(
+      `SELECT max(at) AS at FROM (
+        SELECT (SELECT created_at FROM mqout ORDER BY id DESC LIMIT 1) AS at
+        UNION ALL SELECT (SELECT arrived_at FROM mqin ORDER BY id DESC LIMIT 1)
+        UNION ALL SELECT value FROM mqmeta WHERE key = 'created_at'
+        UNION ALL SELECT (SELECT at FROM mqevent ORDER BY id DESC LIMIT 1))`,
+    )
+    .get()?.at
+  const now = new Date(nowMs).toISOString()
+  const fix = 'Set the clock (timedatectl set-ntp true): times and retries go by it.'
+  if (newest !== null && newest !== undefined && newest > nowMs + futureMs) {
+    const at = new Date(newest).toISOString()
+    return [warning('clock', `It is ${now} here, and a row is of ${at}.`, fix)]
+  }
+  return [ok('clock', `It is ${now}, after everything in the tables.`)]
+}
+
+function apart(db: Database.Database): Finding[] {
+  const counts = db
+    .prepare<[], { parked: number; code: string | null; dead: number }>(
+      `SELECT (SELECT count(*) FROM mqparked) AS parked,
+        (SELECT code || ': ' || reason FROM mqparked ORDER BY id LIMIT 1) AS code,
+        (SELECT count(*) FROM mqdead) AS dead`,
+    )
+    .get()
+  const findings: Finding[] = []
+  if (counts !== undefined && counts.parked > 0) {
+    const sentence = `${counts.parked} rows are set aside; the first because ${counts.code}.`
+    const fix = 'Mend the cause, then tinymq retry --all; tinymq status names each.'
+    findings.push(warning('outbox', sentence, fix))
+  }
+  if (counts !== undefined && counts.dead > 0) {
+    const fix = 'See tinymq dead list, then tinymq dead redrive or DELETE FROM mqdead.'
+    findings.push(warning('inbox', `${counts.dead} messages could not be processed.`, fix))
+  }
+  return findings
+}
+
+function events(db: Database.Database, nowMs: number): Finding[] {
+  const rows = db
+    .prepare<[number], { code: string; count: number; at: number }>(
+      `SELECT code, count(*) AS count, max(at) AS at FROM mqevent WHERE at > ?
+        GROUP BY code ORDER BY at DESC LIMIT 10`,
+    )
+    .all(nowMs - eventDays * 86_400_000)
+  return rows.map(({ code, count, at }) => {
+    const last = new Date(at).toISOString()
+    const sentence = `${code} ${count === 1 ? 'once' : `${count} times`}, last at ${last}.`
+    const fix = `Read it: SELECT * FROM mqevent WHERE code = '${code}';`
+    return warning('events', sentence, fix)
+  })
+}
+
+/** Also those that no daemon has looked at yet. */
+function destinations(db: Database.Database): Destination[] {
+  return db
+    .prepare<[], Destination>(
+      `SELECT l.host, l.port, l.key, l.error_code AS errorCode, l.error,
+        (SELECT count(*) FROM mqout AS o WHERE o.host = l.host AND o.port = l.port) AS waiting
+      FROM mqlane AS l ORDER BY waiting = 0, l.host, l.port LIMIT ${destinationsMax}`,
+    )
+    .all()
+}
