@@ -140,7 +140,8 @@ test('a clock that is behind, parked and dead rows, events', async (context) => 
       `INSERT INTO mqin (arrived_at, data) VALUES (${now + 3_600_000}, 'x');
       INSERT INTO mqparked (id, code, reason) VALUES (1, 'TINYMQ_REFUSED', 'too large');
       INSERT INTO mqdead (id, data) VALUES (1, 'x'), (2, 'x');
-      INSERT INTO mqevent (at, code) VALUES (${now}, 'PEER_ROLLED_BACK'), (${now}, 'PEER_ROLLED_BACK'),
+      INSERT INTO mqevent (at, code) VALUES (${now}, 'PEER_ROLLED_BACK'),
+        (${now}, 'PEER_ROLLED_BACK'),
         (${now - 8 * 86_400_000}, 'SELF_FORKED');`,
     ),
   )
