@@ -58,9 +58,19 @@ export class LabMachine {
     return this.#spec.image
   }
 
+  /** What its daemon is doing, as Docker says it: `running`, `paused`, `exited`. */
+  async status(): Promise<string> {
+    return (await this.#node.inspect()).State.Status
+  }
+
+  /** What Docker tells images apart by. */
+  async imageId(): Promise<string> {
+    return (await this.#node.inspect()).Image
+  }
+
   /** Whether its daemon runs. */
   async isRunning(): Promise<boolean> {
-    return (await this.#node.inspect()).State.Running
+    return (await this.status()) === 'running'
   }
 
   /** Its IPv4 address in the lab's network. */
@@ -205,7 +215,7 @@ export class LabMachine {
    * @throws TinymqError TINYMQ_LAB when the daemon runs, or the copy is another machine's.
    */
   async restoreDatabase(copy: DatabaseCopy): Promise<void> {
-    if (copy.machine !== this.name || (await this.isRunning())) {
+    if (copy.machine !== this.name || (await this.#holdsDatabase())) {
       const sentence = `stop ${this.name} first, and give it a copy of its own database`
       throw new TinymqError('TINYMQ_LAB', sentence)
     }
@@ -226,6 +236,10 @@ export class LabMachine {
   /** What the kernel says of its link. */
   async linkState(): Promise<LinkState> {
     return this.wire.state()
+  }
+
+  async #holdsDatabase(): Promise<boolean> {
+    return (await this.#node.inspect()).State.Running
   }
 
   async #shell(statements: string, ...options: string[]): Promise<string> {
