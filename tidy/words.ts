@@ -86,6 +86,7 @@ const processPlaces = [
   'bin/',
   'daemon/main',
   'daemon/config',
+  'daemon/sim/main',
   'sdk/cli/',
   'demo/',
   'bench/',

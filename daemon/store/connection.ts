@@ -25,6 +25,8 @@ export type ConnectionOptions = {
   readonly isDurable?: boolean
   /** How long a call may wait for other programs. */
   readonly busyTimeoutMs?: number
+  /** Gets the connection when it is set up: a simulator fills the disk and cuts the power. */
+  readonly onConnected?: (db: BetterSqlite3.Database) => void
 }
 
 export class Connection {
@@ -45,12 +47,13 @@ export class Connection {
   constructor(path: string, nowUs: () => number, options: ConnectionOptions = {}) {
     this.#nowUs = nowUs
     this.#db = openDatabase(path)
-    const { isDurable = true, busyTimeoutMs = 5_000 } = options
+    const { isDurable = true, busyTimeoutMs = 5_000, onConnected } = options
     try {
       for (const pragma of pragmas) this.#db.pragma(pragma)
       this.#db.pragma(`synchronous = ${isDurable ? 'FULL' : 'OFF'}`)
       this.#db.pragma(`busy_timeout = ${busyTimeoutMs}`)
       migrate(this.#db)
+      onConnected?.(this.#db)
     } catch (error) {
       this.#db.close()
       throw error

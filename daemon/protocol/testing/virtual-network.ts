@@ -15,7 +15,7 @@ export class VirtualNetwork {
   readonly time: VirtualTime
   readonly checker = new WireChecker()
   /** Set by a scenario that wants to see what is sent. */
-  onSend: (bytes: Uint8Array) => void = () => {}
+  onSend: (bytes: Uint8Array, to: Address) => void = () => {}
   readonly #random: SeededRandom
   readonly #hosts = new Map<string, Receive>()
   readonly #paths = new Map<string, readonly WirePart[]>()
@@ -48,7 +48,7 @@ export class VirtualNetwork {
   /** `from` is what the receiver will see: the outside of a NAT. */
   send(from: Address, to: Address, bytes: Uint8Array): void {
     this.checker.onSent(from, to, bytes)
-    this.onSend(bytes)
+    this.onSend(bytes, to)
     this.#carry(from, to, bytes)
   }
 

@@ -30,6 +30,17 @@ export function loss(part: number): WirePart {
   return (datagram, { random }) => (random.chance(part) ? [] : [datagram])
 }
 
+/** Loss in bursts: each lasts until so much time has gone by, `meanUs` on average. */
+export function burstLoss(startsPart: number, meanUs: number): WirePart {
+  let untilUs = -Infinity
+  return (datagram, { nowUs, random }) => {
+    if (nowUs < untilUs) return []
+    if (!random.chance(startsPart)) return [datagram]
+    untilUs = nowUs - meanUs * Math.log(1 - random.next())
+    return []
+  }
+}
+
 /** The double comes up to `apartUs` later. */
 export function duplication(part: number, apartUs: number): WirePart {
   return (datagram, { random }) => {

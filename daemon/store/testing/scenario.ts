@@ -7,6 +7,7 @@ import type { LaneAddress, LaneId } from '../../protocol/store-port.ts'
 import { readId } from '../run.ts'
 import { LaneLink } from './lane-link.ts'
 import type { Machine } from './machine.ts'
+import { tellsOf } from './told-losses.ts'
 import { lanesOf, type Chance, type World } from './world.ts'
 
 export type Faults = {
@@ -380,21 +381,10 @@ export class Scenario {
       ok(this.#lost.has(number), `message ${number} (row ${sent.id}) was lost without a word`)
       // With copies about, PROTOCOL §7.6 names what cannot be noticed.
       if (this.#hasCopies) continue
-      const isTold = told.some(({ code, detail }) => names(String(code), String(detail), sent.id))
+      const isTold = told.some(({ code, detail }) => tellsOf(String(code), String(detail), sent.id))
       ok(isTold, `nobody was told that row ${sent.id} is lost`)
     }
   }
-}
-
-function names(code: string, detail: string, id: number): boolean {
-  if (code === 'PEER_REPLACED') return true
-  if (code !== 'PEER_ROLLED_BACK') return false
-  if (/not known|earlier streams/.test(detail)) return true
-  const ranges = /mqout\.id ([\d, -]+)/.exec(detail)?.[1] ?? ''
-  return ranges.split(', ').some((range) => {
-    const [from, to = from] = range.split('-').map(Number)
-    return from !== undefined && to !== undefined && from <= id && id <= to
-  })
 }
 
 /** When all is delivered, nothing may be left over in any table. */

@@ -1,0 +1,253 @@
+/**
+ * What goes wrong, and when: each kind by itself, at times that the seed draws, and all of it mended
+ * when there is peace. Must never do what no operator, disk, network or clock could do.
+ */
+import type { SeededRandom } from '../protocol/testing/seeded-random.ts'
+import type { FaultPlan } from './plan.ts'
+import type { SimMachine } from './sim-machine.ts'
+import type { SimWorld } from './sim-world.ts'
+import { Strangers } from './strangers.ts'
+import { refusedToken } from './workload.ts'
+
+const second = 1_000_000
+const hourMs = 3_600_000
+
+const refusal = `CREATE TRIGGER IF NOT EXISTS picky BEFORE INSERT ON mqin
+  WHEN NEW.token = '${refusedToken}' BEGIN SELECT RAISE(ABORT, 'not this one'); END`
+
+type Fault = (machine: SimMachine) => void
+
+export class Faults {
+  readonly #world: SimWorld
+  readonly #random: SeededRandom
+  readonly #strangers: Strangers
+  /** What undoes what still lasts. */
+  readonly #lasting = new Set<() => void>()
+  readonly #kinds: Readonly<Record<keyof FaultPlan, Fault>> = {
+    kill: (machine) => machine.die('kill'),
+    powerCut: (machine) => this.#powerCut(machine),
+    stop: (machine) => machine.stop(),
+    freeze: (machine) => this.#freeze(machine),
+    sleep: (machine) => this.#sleep(machine),
+    backup: (machine) => this.#backup(machine),
+    restore: (machine) => this.#restore(machine),
+    clone: (machine) => this.#clone(machine),
+    remove: (machine) => this.#remove(machine),
+    diskFull: (machine) => this.#diskFull(machine),
+    slowDisk: (machine) => this.#slowDisk(machine),
+    lockHeld: (machine) => this.#holdLock(machine),
+    longRead: (machine) => this.#readLong(machine),
+    clockJump: (machine) => machine.clock.setWallOffset(this.#jumpMs()),
+    drift: (machine) => machine.clock.setRate(1 + (this.#random.next() - 0.5) / 25),
+    oneWay: (machine) => this.#block(machine, false),
+    partition: (machine) => this.#block(machine, true),
+    narrow: (machine) => this.#narrow(machine),
+    move: (machine) => machine.host.moveTo(this.#world.newIp(machine.name)),
+    nameServer: () => this.#stopNameServer(),
+    refusal: (machine) => this.#refuse(machine),
+    strangers: (machine) => this.#strangers.speak(machine),
+  }
+
+  constructor(world: SimWorld) {
+    this.#world = world
+    this.#random = world.random
+    this.#strangers = new Strangers(world)
+  }
+
+  schedule(): void {
+    const { faults, durationUs } = this.#world.plan
+    const { time } = this.#world
+    for (const kind of Object.keys(this.#kinds) as (keyof FaultPlan)[]) {
+      for (let left = faults[kind]; left > this.#random.next(); left--) {
+        time.at(time.nowUs + this.#random.below(durationUs), () => this.inject(kind))
+      }
+    }
+  }
+
+  inject(kind: keyof FaultPlan, machine = this.#random.one(this.#world.machines)): void {
+    this.#world.trace.count(kind)
+    machine.note('fault', kind)
+    this.#kinds[kind](machine)
+  }
+
+  /** Everything is mended, everybody runs, and all clocks are right. */
+  makePeace(): void {
+    const { machines, weather } = this.#world
+    for (const undo of this.#lasting) undo()
+    this.#lasting.clear()
+    this.#world.isPeace = true
+    this.#world.isNameServerUp = true
+    weather.makePeace()
+    for (const machine of machines) {
+      machine.clock.setWallOffset(0)
+      machine.clock.setRate(1)
+      machine.disk.user.exec('DROP TRIGGER IF EXISTS picky')
+      machine.onClientWrote()
+      machine.start()
+    }
+  }
+
+  /** `undo` is called after a while that is drawn, or when there is peace. */
+  #last(usMax: number, undo: () => void): void {
+    const { time } = this.#world
+    const end = (): void => {
+      if (this.#lasting.delete(end)) undo()
+    }
+    this.#lasting.add(end)
+    time.at(time.nowUs + this.#random.below(usMax), end)
+  }
+
+  #powerCut(machine: SimMachine): void {
+    const isHouse = this.#random.chance(0.2)
+    for (const one of isHouse ? this.#world.machines : [machine]) one.die('power')
+  }
+
+  #freeze(machine: SimMachine): void {
+    machine.host.freeze()
+    this.#last(20 * second, () => machine.host.thaw())
+  }
+
+  #sleep(machine: SimMachine): void {
+    const { time } = this.#world
+    const sinceUs = time.nowUs
+    machine.host.freeze(0)
+    this.#last(30 * second, () => {
+      machine.clock.onSlept(time.nowUs - sinceUs)
+      machine.host.thaw()
+    })
+  }
+
+  #backup(machine: SimMachine): void {
+    machine.backups.push({ path: machine.disk.backup(), inbox: machine.inbox.state })
+  }
+
+  #restore(machine: SimMachine): void {
+    const { backups } = machine
+    if (backups.length === 0) return
+    const { ledger } = this.#world
+    ledger.hasReplaced = true
+    ledger.hasCopies ||= machine.hasSent
+    this.#world.trace.count('restored')
+    machine.replace(this.#random.one(backups))
+  }
+
+  #remove(machine: SimMachine): void {
+    this.#world.ledger.hasReplaced = true
+    machine.replace(undefined)
+    // Backups of the old file are of another database now, which may come back.
+  }
+
+  /** A copy of its database begins on another machine, under another name, with the same rows. */
+  #clone(machine: SimMachine): void {
+    const { machines, ledger } = this.#world
+    const name = `copy-of-${machine.name}`
+    if (machine.isCopy || machines.some((other) => other.name === name)) return
+    ledger.hasCopies = true
+    ledger.hasReplaced = true
+    const backup = { path: machine.disk.backup(), inbox: machine.inbox.state }
+    const copy = this.#world.add(name, backup)
+    copy.isCopy = true
+    copy.hasSent = true
+    // Its operator leaves to the original what the original sends to itself.
+    const erase = copy.disk.user.prepare('DELETE FROM mqout WHERE host = ?')
+    for (const host of this.#world.namesOf(machine.name)) erase.run(host)
+    copy.disk.onClientWrote()
+    copy.inbox.onReplaced(backup.inbox)
+    copy.outbox.onReplaced()
+    copy.start()
+  }
+
+  #diskFull(machine: SimMachine): void {
+    machine.disk.setFull(true)
+    this.#last(20 * second, () => machine.disk.setFull(false))
+  }
+
+  #slowDisk(machine: SimMachine): void {
+    machine.isDiskSlow = true
+    this.#last(20 * second, () => {
+      machine.isDiskSlow = false
+    })
+  }
+
+  /** Another program is in the middle of a transaction. */
+  #holdLock(machine: SimMachine): void {
+    if (!machine.hasPower) return
+    const guest = machine.disk.openGuest()
+    try {
+      guest.exec('BEGIN IMMEDIATE')
+    } catch {
+      // Somebody else is.
+      return machine.disk.closeGuest(guest)
+    }
+    this.#last(8 * second, () => {
+      if (guest.open) guest.exec('COMMIT')
+      machine.disk.closeGuest(guest)
+    })
+  }
+
+  /** Another program reads for long: the log cannot begin anew. */
+  #readLong(machine: SimMachine): void {
+    if (!machine.hasPower) return
+    const guest = machine.disk.openGuest()
+    guest.exec('BEGIN')
+    guest.prepare('SELECT count(*) FROM mqin').get()
+    this.#last(20 * second, () => machine.disk.closeGuest(guest))
+  }
+
+  #jumpMs(): number {
+    const range = this.#random.one([1_000, hourMs, 30 * 24 * hourMs])
+    return Math.floor((this.#random.next() - 0.5) * 2 * range)
+  }
+
+  #block(machine: SimMachine, bothWays: boolean): void {
+    const { machines, weather } = this.#world
+    const others = machines.filter((other) => other !== machine)
+    const isAlone = this.#random.chance(0.3)
+    const cut = isAlone ? others : [this.#random.one(others)]
+    const ways = cut.flatMap(({ name }) => [
+      [machine.name, name] as const,
+      ...(bothWays ? [[name, machine.name] as const] : []),
+    ])
+    for (const [from, to] of ways) weather.block(from, to)
+    this.#last(30 * second, () => {
+      for (const [from, to] of ways) weather.unblock(from, to)
+    })
+  }
+
+  /** Datagrams longer than what every path takes begin to vanish. */
+  #narrow(machine: SimMachine): void {
+    const { machines, weather } = this.#world
+    const bytesMax = this.#random.one([1_200, 1_300, 1_452, 9_000])
+    for (const { name } of machines) {
+      weather.narrow(machine.name, name, bytesMax)
+      weather.narrow(name, machine.name, bytesMax)
+    }
+  }
+
+  #stopNameServer(): void {
+    this.#world.isNameServerUp = false
+    this.#last(20 * second, () => {
+      this.#world.isNameServerUp = true
+    })
+  }
+
+  #refuse(machine: SimMachine): void {
+    if (!machine.hasPower || machine.disk.isFull) return
+    try {
+      machine.disk.user.exec(refusal)
+    } catch {
+      // Somebody holds the lock: then the inbox stays as it is.
+      return
+    }
+    machine.onClientWrote()
+    this.#last(20 * second, () => {
+      if (!machine.hasPower) return
+      try {
+        machine.disk.user.exec('DROP TRIGGER IF EXISTS picky')
+        machine.onClientWrote()
+      } catch {
+        // Then it is dropped when there is peace.
+      }
+    })
+  }
+}

@@ -1,0 +1,223 @@
+/**
+ * What must hold of the inbox of one machine at every step: each message once, in order, as it was
+ * sent, where it was sent to; and the watermarks of its streams never fall, nor below what was
+ * told (P3, P4, P5). Must never write.
+ */
+import type { StoreResult } from '../protocol/store-port.ts'
+import type { StoreTask } from '../store/store.ts'
+import type { Disk } from './disk.ts'
+import { dataOf, numberOf, type Entry, type Ledger } from './ledger.ts'
+import { expect } from './violation.ts'
+
+type Arrival = {
+  readonly id: number
+  readonly number: number
+  readonly stream: string
+  isStored: boolean
+}
+
+type InboxRow = {
+  readonly id: number
+  readonly headers: string | null
+  readonly token: string
+  readonly type: string
+  readonly data: string | Buffer
+  readonly sender_row: number
+  readonly sent_at: number
+  readonly stream: string
+}
+
+/** What an inbox looked like when a copy of it was made. */
+export type InboxState = { readonly arrivals: readonly Arrival[] }
+
+export type InboxCheckerParts = {
+  readonly name: string
+  readonly disk: Disk
+  readonly ledger: Ledger
+  /** The machine that a name leads to once there is peace. */
+  readonly machineAt: (host: string) => string
+}
+
+const arrivalsSql = `SELECT i.id, i.headers, i.token, typeof(i.data) AS type, i.data, i.sender_row,
+    i.sent_at, hex(s.stream) AS stream
+  FROM mqin AS i JOIN mqsender AS s ON s.id = i.sender WHERE i.id > ? ORDER BY i.id`
+const lastIdSql = "SELECT coalesce(max(seq), 0) AS n FROM sqlite_sequence WHERE name = 'mqin'"
+const watermarksSql = 'SELECT hex(stream) AS stream, watermark FROM mqsender'
+
+export class InboxChecker {
+  readonly #parts: InboxCheckerParts
+  #arrivals: Arrival[] = []
+  readonly #numbers = new Set<number>()
+  /** Of each stream, and of each way when no file was ever replaced: the last row in order. */
+  readonly #lastRows = new Map<string, number>()
+  #watermarks = new Map<string, number>()
+  #storedWatermarks = new Map<string, number>()
+  readonly #streams = new Map<number, string>()
+
+  constructor(parts: InboxCheckerParts) {
+    this.#parts = parts
+  }
+
+  get numbers(): ReadonlySet<number> {
+    return this.#numbers
+  }
+
+  get state(): InboxState {
+    return { arrivals: this.#arrivals.filter(({ isStored }) => isStored) }
+  }
+
+  /** The store has done these. */
+  onTasks(tasks: readonly StoreTask[]): void {
+    for (const task of tasks) {
+      if (task.type === 'accept') {
+        this.#streams.set(task.session, Buffer.from(task.stream).toString('hex').toUpperCase())
+      }
+    }
+  }
+
+  /** Something was written. */
+  look(): void {
+    this.#scan()
+    this.#watermarks = this.#readWatermarks(this.#watermarks)
+  }
+
+  /** What the last transaction has written is on the platter. */
+  onSynced(): void {
+    const { ledger, name } = this.#parts
+    for (let at = this.#arrivals.length - 1; at >= 0; at--) {
+      const arrival = this.#arrivals[at]
+      if (arrival === undefined || arrival.isStored) break
+      arrival.isStored = true
+      ledger.get(arrival.number).storedAt.add(name)
+    }
+    this.#storedWatermarks = this.#watermarks
+  }
+
+  /** The core is about to hear of it, and to tell the peer. */
+  onTold(result: StoreResult): void {
+    if (result.type !== 'received' && result.type !== 'accepted') return
+    const stream = this.#streams.get(result.session)
+    if (stream === undefined) return
+    const told = result.type === 'received' ? result.sequence : result.watermark
+    const stored = this.#storedWatermarks.get(stream) ?? 0
+    expect(told <= stored, 'durable before confirmed', () =>
+      this.#say(`is told ${told} of stream ${stream}, and has ${stored} on disk`),
+    )
+  }
+
+  /** The process died; the system has not. */
+  onKilled(): void {
+    this.#streams.clear()
+    this.look()
+  }
+
+  onPowerCut(): void {
+    this.#streams.clear()
+    const last = this.#lastId()
+    const gone = this.#arrivals.filter(({ id }) => id > last)
+    for (const { number, isStored } of gone) {
+      expect(!isStored, 'durable', () =>
+        this.#say(`has lost message ${number}, which was on its disk, in a power cut`),
+      )
+    }
+    this.#take(this.#arrivals.filter(({ id }) => id <= last))
+    this.#scan()
+    this.#watermarks = this.#readWatermarks(this.#storedWatermarks)
+    this.onSynced()
+  }
+
+  /** Another file is in place now. @param state what its inbox had; undefined: nothing. */
+  onReplaced(state: InboxState | undefined): void {
+    this.#streams.clear()
+    const before = Array.from(this.#numbers)
+    this.#take((state?.arrivals ?? []).map((arrival) => ({ ...arrival })))
+    for (const number of before) if (!this.#numbers.has(number)) this.#parts.ledger.lost.add(number)
+    this.#scan()
+    this.#watermarks = this.#readWatermarks(new Map())
+    this.onSynced()
+  }
+
+  #take(arrivals: Arrival[]): void {
+    this.#arrivals = arrivals
+    this.#numbers.clear()
+    this.#lastRows.clear()
+    for (const { number, stream } of arrivals) {
+      this.#numbers.add(number)
+      this.#noteOrder(this.#parts.ledger.get(number), stream)
+    }
+  }
+
+  #lastId(): number {
+    return this.#parts.disk.read<{ n: number }>(lastIdSql)[0]?.n ?? 0
+  }
+
+  #scan(): void {
+    const { disk, ledger, name } = this.#parts
+    const last = this.#arrivals.at(-1)?.id ?? 0
+    for (const row of disk.read<InboxRow>(arrivalsSql, last)) {
+      const entry = ledger.get(numberOf(row.headers))
+      this.#judge(row, entry)
+      this.#noteOrder(entry, row.stream)
+      entry.seenAt.add(name)
+      this.#numbers.add(entry.number)
+      const { id, stream } = row
+      this.#arrivals.push({ id, number: entry.number, stream, isStored: false })
+    }
+  }
+
+  #judge(row: InboxRow, entry: Entry): void {
+    const { ledger, name, machineAt } = this.#parts
+    const { number } = entry
+    expect(!this.#numbers.has(number), 'once', () => this.#say(`gets message ${number} twice`))
+    expect(entry.stopped === undefined || ledger.hasCopies, 'stopped', () =>
+      this.#say(`gets message ${number}, which ${entry.stopped}`),
+    )
+    const goesElsewhere = machineAt(entry.host) !== name && !ledger.hasCopies
+    expect(!goesElsewhere, 'place', () =>
+      this.#say(`gets message ${number}, which is for ${entry.host}`),
+    )
+    const data = Buffer.from(row.data)
+    const isSame =
+      data.equals(dataOf(number, entry.bytes)) &&
+      row.type === (entry.isText ? 'text' : 'blob') &&
+      row.token === entry.token &&
+      row.sender_row === entry.id &&
+      row.sent_at === entry.createdAtMs
+    expect(isSame, 'content', () =>
+      this.#say(`gets message ${number} otherwise than it was sent: ${row.type}, ${data.length}`),
+    )
+    if (entry.isDisplaced) return
+    for (const way of this.#ways(entry, row.stream)) {
+      const before = this.#lastRows.get(way) ?? 0
+      expect(entry.id > before, 'order', () =>
+        this.#say(`gets row ${entry.id} after row ${before} of ${way} (message ${number})`),
+      )
+    }
+  }
+
+  #noteOrder(entry: Entry, stream: string): void {
+    if (entry.isDisplaced) return
+    for (const way of this.#ways(entry, stream)) this.#lastRows.set(way, entry.id)
+  }
+
+  #ways({ sender, host }: Entry, stream: string): string[] {
+    const { hasCopies, hasReplaced } = this.#parts.ledger
+    return hasCopies || hasReplaced ? [stream] : [stream, `${sender} to ${host}`]
+  }
+
+  #readWatermarks(before: ReadonlyMap<string, number>): Map<string, number> {
+    const rows = this.#parts.disk.read<{ stream: string; watermark: number }>(watermarksSql)
+    const now = new Map(rows.map(({ stream, watermark }) => [stream, watermark]))
+    for (const [stream, watermark] of before) {
+      const after = now.get(stream) ?? 0
+      expect(after >= watermark, 'watermark', () =>
+        this.#say(`had ${watermark} of stream ${stream}, and has ${after}`),
+      )
+    }
+    return now
+  }
+
+  #say(what: string): string {
+    return `${this.#parts.name} ${what}.`
+  }
+}

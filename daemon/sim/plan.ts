@@ -1,0 +1,205 @@
+/**
+ * What one seed is like ("swarm testing": most kinds of trouble are missing from most seeds, so
+ * that the few that are there can go far). Must draw everything before the run begins, so that a
+ * plan can be printed with its seed, and written by hand for a named scenario.
+ */
+import { SeededRandom } from '../protocol/testing/seeded-random.ts'
+
+export type LinkPlan = {
+  readonly delayUs: number
+  readonly jitterUs: number
+  readonly loss: number
+  /** Part of the datagrams that begin a burst of losses, and how long it lasts on average. */
+  readonly burst: number
+  readonly burstUs: number
+  readonly duplication: number
+  /** Part of the datagrams that take a way of `detourUs` more. */
+  readonly detour: number
+  readonly detourUs: number
+  readonly corruption: number
+  /** 0: no limit. */
+  readonly bytesPerSecond: number
+}
+
+/** Expected number of times in one run. */
+export type FaultPlan = {
+  readonly kill: number
+  readonly powerCut: number
+  readonly stop: number
+  readonly freeze: number
+  readonly sleep: number
+  readonly backup: number
+  readonly restore: number
+  readonly clone: number
+  readonly remove: number
+  readonly diskFull: number
+  readonly slowDisk: number
+  readonly lockHeld: number
+  readonly longRead: number
+  readonly clockJump: number
+  readonly drift: number
+  readonly oneWay: number
+  readonly partition: number
+  readonly narrow: number
+  readonly move: number
+  readonly nameServer: number
+  readonly refusal: number
+  readonly strangers: number
+}
+
+export type WorkPlan = {
+  /** Rows of all applications together, and bytes of them. */
+  readonly rows: number
+  readonly bytesMax: number
+  readonly rowBytesMax: number
+  readonly batchMax: number
+  /** Parts of all actions. */
+  readonly cancel: number
+  readonly reroute: number
+  readonly idByHand: number
+  readonly again: number
+  readonly rollback: number
+  readonly consume: number
+}
+
+export type Plan = {
+  readonly seed: number
+  readonly machines: number
+  /** Of trouble; then there is peace. */
+  readonly durationUs: number
+  readonly link: LinkPlan
+  readonly faults: FaultPlan
+  readonly work: WorkPlan
+  readonly commitUs: number
+  readonly clientSync: 'normal' | 'full'
+  readonly checkpointPages: number
+  /** Chance to die at each output, and inside each commit. */
+  readonly deathPerOutput: number
+  readonly deathPerCommit: number
+  /** Of deaths, how many are power cuts. */
+  readonly powerCutPart: number
+}
+
+export const noFaults: FaultPlan = {
+  kill: 0,
+  powerCut: 0,
+  stop: 0,
+  freeze: 0,
+  sleep: 0,
+  backup: 0,
+  restore: 0,
+  clone: 0,
+  remove: 0,
+  diskFull: 0,
+  slowDisk: 0,
+  lockHeld: 0,
+  longRead: 0,
+  clockJump: 0,
+  drift: 0,
+  oneWay: 0,
+  partition: 0,
+  narrow: 0,
+  move: 0,
+  nameServer: 0,
+  refusal: 0,
+  strangers: 0,
+}
+
+export const cleanLink: LinkPlan = {
+  delayUs: 5_000,
+  jitterUs: 0,
+  loss: 0,
+  burst: 0,
+  burstUs: 0,
+  duplication: 0,
+  detour: 0,
+  detourUs: 0,
+  corruption: 0,
+  bytesPerSecond: 0,
+}
+
+const second = 1_000_000
+
+export function planOf(seed: number): Plan {
+  const random = new SeededRandom(Math.imul(seed, 0x9e3779b1) ^ 0x5bd1e995)
+  return {
+    seed,
+    machines: 2 + random.below(3),
+    durationUs: random.one([3, 8, 20, 45]) * second,
+    link: drawLink(random),
+    faults: drawFaults(random),
+    work: drawWork(random),
+    commitUs: random.one([200, 1_000, 3_000, 15_000, 60_000]),
+    clientSync: random.chance(0.7) ? 'normal' : 'full',
+    checkpointPages: random.one([10, 100, 300, 1_000]),
+    deathPerOutput: random.chance(0.3) ? 0.0002 : 0,
+    deathPerCommit: random.chance(0.3) ? 0.01 : 0,
+    powerCutPart: random.chance(0.5) ? 0.7 : 0.2,
+  }
+}
+
+function drawLink(random: SeededRandom): LinkPlan {
+  const some = (part: number, most: number): number =>
+    random.chance(part) ? most * random.next() ** 2 : 0
+  return {
+    delayUs: random.one([50, 1_000, 10_000, 60_000, 300_000]),
+    jitterUs: Math.floor(some(0.5, 30_000)),
+    loss: some(0.6, 0.4),
+    burst: some(0.3, 0.02),
+    burstUs: random.one([5_000, 100_000, 1_000_000]),
+    duplication: some(0.4, 0.5),
+    detour: some(0.3, 0.2),
+    detourUs: random.one([20_000, 200_000, 2_000_000]),
+    corruption: some(0.3, 0.1),
+    bytesPerSecond: random.chance(0.25) ? random.one([20_000, 100_000, 1_000_000]) : 0,
+  }
+}
+
+function drawFaults(random: SeededRandom): FaultPlan {
+  const some = (part: number, most: number): number =>
+    random.chance(part) ? most * random.next() : 0
+  // Half of the seeds keep their files: there the strictest rules hold.
+  const files = random.chance(0.4)
+  const file = (part: number, most: number): number => (files ? some(part, most) : 0)
+  return {
+    kill: some(0.4, 5),
+    powerCut: some(0.4, 4),
+    stop: some(0.2, 3),
+    freeze: some(0.25, 3),
+    sleep: some(0.15, 2),
+    backup: file(0.9, 4),
+    restore: file(0.7, 3),
+    clone: file(0.25, 1.5),
+    remove: file(0.25, 1.5),
+    diskFull: some(0.2, 2),
+    slowDisk: some(0.2, 2),
+    lockHeld: some(0.3, 6),
+    longRead: some(0.2, 3),
+    clockJump: some(0.2, 3),
+    drift: some(0.2, 3),
+    oneWay: some(0.25, 3),
+    partition: some(0.3, 4),
+    narrow: some(0.2, 2),
+    move: some(0.25, 3),
+    nameServer: some(0.15, 2),
+    refusal: some(0.2, 2),
+    strangers: some(0.15, 10),
+  }
+}
+
+function drawWork(random: SeededRandom): WorkPlan {
+  const some = (part: number, most: number): number =>
+    random.chance(part) ? most * random.next() : 0
+  return {
+    rows: random.one([10, 30, 80, 250]),
+    bytesMax: random.one([20_000, 200_000, 1_500_000]),
+    rowBytesMax: random.one([50, 2_000, 40_000, 400_000, 1_400_000]),
+    batchMax: random.one([1, 4, 40]),
+    cancel: some(0.5, 0.2),
+    reroute: some(0.4, 0.2),
+    idByHand: some(0.25, 0.1),
+    again: some(0.15, 0.05),
+    rollback: some(0.3, 0.1),
+    consume: some(0.6, 0.3),
+  }
+}

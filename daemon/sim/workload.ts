@@ -1,0 +1,266 @@
+/**
+ * What applications and people do to the databases: they insert, delete, reroute, roll back, put
+ * rows in by hand, and consume. Must never expect more of the daemon than the promises say.
+ */
+import { ok } from 'node:assert/strict'
+import type { SeededRandom } from '../protocol/testing/seeded-random.ts'
+import { epochMs } from './machine-clock.ts'
+import { dataOf, headersOf, numberOf, type Entry, type NewEntry } from './ledger.ts'
+import type { SimMachine } from './sim-machine.ts'
+import { nobody, type SimWorld } from './sim-world.ts'
+
+const insertSql = `INSERT OR REPLACE INTO mqout (id, host, token, uid, created_at, headers, data)
+  VALUES (?, ?, ?, ?, ?, ?, iif(?, CAST(? AS TEXT), ?))`
+const againSql = `INSERT OR REPLACE INTO mqout (id, host, port, token, created_at, uid, headers, data)
+  SELECT id, host, port, token, created_at, uid, headers, data FROM mqout WHERE id = ?`
+
+type Draft = Omit<NewEntry, 'sender'>
+
+/** What the trigger of a picky inbox refuses. */
+export const refusedToken = 'bad'
+
+export class Workload {
+  readonly #world: SimWorld
+  readonly #random: SeededRandom
+  readonly #senders: readonly string[]
+  #bytesLeft: number
+
+  constructor(world: SimWorld) {
+    this.#world = world
+    this.#random = world.random
+    this.#bytesLeft = world.plan.work.bytesMax
+    const { machines } = world
+    // Pure receivers are judged more strictly when their files are restored.
+    const pure = this.#random.below(machines.length)
+    this.#senders = machines.slice(pure).map(({ name }) => name)
+  }
+
+  /** Spreads all of it over the time of trouble. */
+  schedule(): void {
+    const { work, durationUs } = this.#world.plan
+    let rows = 0
+    while (rows < work.rows) {
+      const count = 1 + this.#random.below(work.batchMax)
+      rows += count
+      this.#at(() => this.#insert(count))
+    }
+    const actions: readonly [number, () => void][] = [
+      [work.cancel, () => this.#cancel()],
+      [work.reroute, () => this.#reroute()],
+      [work.idByHand, () => this.#insertById()],
+      [work.again, () => this.#insertAgain()],
+      [work.rollback, () => this.#rollBack()],
+      [work.consume, () => this.#consume()],
+    ]
+    for (const [part, act] of actions) {
+      for (let left = part * work.rows; left > this.#random.next(); left--) this.#at(act)
+    }
+    ok(durationUs > 0)
+  }
+
+  /** One more row for each way that there ever was: whoever has lost something notices. */
+  sendFarewells(): void {
+    for (const machine of this.#world.machines) {
+      const lanes = machine.disk.read<{ host: string }>('SELECT host FROM mqlane ORDER BY id')
+      for (const { host } of lanes) {
+        if (this.#isReachable(machine, host)) this.#put(machine, [this.#draft(host)])
+      }
+    }
+  }
+
+  #at(act: () => void): void {
+    const { time, plan } = this.#world
+    time.at(time.nowUs + this.#random.below(plan.durationUs), act)
+  }
+
+  /** A machine with power, on which applications send. */
+  #sender(): SimMachine | undefined {
+    const machines = this.#world.machines.filter(
+      ({ name, hasPower, isCopy }) => hasPower && (isCopy || this.#senders.includes(name)),
+    )
+    return machines.length === 0 ? undefined : this.#random.one(machines)
+  }
+
+  #host(sender: SimMachine): string {
+    // To itself now and then, to others most of the time.
+    for (;;) {
+      const host = this.#random.chance(0.04) ? nobody : this.#random.one(this.#world.hosts)
+      const isSelf = this.#world.placeOf(host) === sender.name
+      if (this.#isReachable(sender, host) && (!isSelf || this.#random.chance(0.2))) return host
+    }
+  }
+
+  /** A copy that writes to its original is held back by rule 0: its operator has to act. */
+  #isReachable(sender: SimMachine, host: string): boolean {
+    return !sender.isCopy || this.#world.placeOf(host) !== sender.name.replace('copy-of-', '')
+  }
+
+  #draft(host: string): Draft {
+    const { time, plan } = this.#world
+    const most = Math.min(plan.work.rowBytesMax, this.#bytesLeft)
+    const bytes = Math.floor(most * this.#random.next() ** 3)
+    this.#bytesLeft -= bytes
+    return {
+      host,
+      token: this.#random.chance(0.08) ? refusedToken : 'good',
+      isText: this.#random.chance(0.7),
+      bytes,
+      createdAtMs: epochMs + Math.floor(time.nowUs / 1_000),
+    }
+  }
+
+  #insert(count: number): void {
+    const sender = this.#sender()
+    if (sender === undefined) return
+    this.#put(
+      sender,
+      Array.from({ length: count }, () => this.#draft(this.#host(sender))),
+    )
+  }
+
+  /** In one transaction. @returns what was put in, or nothing: locked or full. */
+  #put(sender: SimMachine, drafts: readonly Draft[], id?: number): Entry[] {
+    const { ledger } = this.#world
+    const { user } = sender.disk
+    const inserted: { id: number; uid: Buffer }[] = []
+    const isDone = this.#write(sender, () => {
+      const insert = user.prepare(insertSql)
+      for (const [index, { host, token, isText, bytes, createdAtMs }] of drafts.entries()) {
+        const number = ledger.nextNumber + index
+        const data = dataOf(number, bytes)
+        const uid = ledger.newUid()
+        const headers = headersOf(number)
+        const values = [host, token, uid, createdAtMs, headers, isText ? 1 : 0, data, data]
+        const { lastInsertRowid } = insert.run(id ?? null, ...values)
+        inserted.push({ id: Number(lastInsertRowid), uid })
+      }
+    })
+    if (!isDone) return []
+    sender.hasSent = true
+    return drafts.map((draft, index) => {
+      const row = inserted[index]
+      ok(row !== undefined)
+      const entry = ledger.add(row.id, row.uid, { ...draft, sender: sender.name })
+      entry.isDisplaced = entry.token === refusedToken || id !== undefined
+      sender.outbox.onInserted(entry)
+      return entry
+    })
+  }
+
+  /** @returns false when the database was locked or full, as applications must expect. */
+  #write(machine: SimMachine, change: () => void): boolean {
+    const { user } = machine.disk
+    try {
+      user.exec('BEGIN IMMEDIATE')
+      change()
+      user.exec('COMMIT')
+    } catch (error) {
+      if (user.inTransaction) user.exec('ROLLBACK')
+      const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+      if (!/^SQLITE_(?:BUSY|FULL)/.test(code)) throw error
+      this.#world.trace.count(`application finds ${code}`)
+      return false
+    }
+    machine.onClientWrote()
+    return true
+  }
+
+  #pickRow(): { sender: SimMachine; entry: Entry } | undefined {
+    const sender = this.#sender()
+    const numbers = Array.from(sender?.outbox.waiting.keys() ?? [])
+    if (sender === undefined || numbers.length === 0) return undefined
+    const entry = this.#world.ledger.get(this.#random.one(numbers))
+    // What a restore brought back, or a copy has, has an owner elsewhere in these books.
+    return entry.sender === sender.name ? { sender, entry } : undefined
+  }
+
+  #cancel(): void {
+    const picked = this.#pickRow()
+    if (picked === undefined) return
+    const { sender, entry } = picked
+    const isInFlight = sender.outbox.isInFlight(entry)
+    const isDone = this.#write(sender, () => {
+      sender.disk.user.prepare('DELETE FROM mqout WHERE uid = ?').run(entry.uid)
+    })
+    if (!isDone) return
+    sender.outbox.onDeleted(entry.number)
+    if (!isInFlight && entry.seenAt.size === 0) entry.stopped = 'its owner had deleted'
+    sender.note('cancel', String(entry.number))
+  }
+
+  #reroute(): void {
+    const picked = this.#pickRow()
+    if (picked === undefined) return
+    const { sender, entry } = picked
+    const isInFlight = sender.outbox.isInFlight(entry)
+    const host = this.#host(sender)
+    try {
+      const isDone = this.#write(sender, () => {
+        sender.disk.user.prepare('UPDATE mqout SET host = ? WHERE uid = ?').run(host, entry.uid)
+      })
+      if (!isDone) return
+      ok(!isInFlight, `Row ${entry.id} is in flight and was rerouted all the same.`)
+      entry.host = host
+      entry.isDisplaced = true
+      sender.note('reroute', `${entry.number} ${host}`)
+    } catch (error) {
+      ok(error instanceof Error && error.message.includes('TINYMQ_IN_FLIGHT'), String(error))
+      ok(isInFlight, `Row ${entry.id} is not in flight, and may be rerouted.`)
+    }
+  }
+
+  /** An id that was used before, perhaps one that is in flight. */
+  #insertById(): void {
+    const sender = this.#sender()
+    if (sender === undefined) return
+    const sql = "SELECT seq FROM sqlite_sequence WHERE name = 'mqout'"
+    const last = sender.disk.read<{ seq: number }>(sql)[0]?.seq ?? 1
+    const id = 1 + this.#random.below(last)
+    const [row] = sender.disk.read<{ headers: string }>(
+      'SELECT headers FROM mqout WHERE id = ?',
+      id,
+    )
+    const [entry] = this.#put(sender, [this.#draft(this.#host(sender))], id)
+    if (entry === undefined) return
+    if (row !== undefined) sender.outbox.onDeleted(numberOf(row.headers))
+    sender.note('id-by-hand', `${id} is message ${entry.number}`)
+  }
+
+  /** The very same row, uid and all. */
+  #insertAgain(): void {
+    const picked = this.#pickRow()
+    if (picked === undefined) return
+    const { sender, entry } = picked
+    const isDone = this.#write(sender, () => {
+      sender.disk.user.prepare(againSql).run(entry.id)
+    })
+    if (isDone) entry.isDisplaced = true
+  }
+
+  #rollBack(): void {
+    const sender = this.#sender()
+    if (sender === undefined) return
+    const { user } = sender.disk
+    const { host, createdAtMs } = this.#draft(this.#host(sender))
+    const number = this.#world.ledger.nextNumber
+    try {
+      user.exec('BEGIN IMMEDIATE')
+      const values = [host, 'good', this.#world.ledger.newUid(), createdAtMs, headersOf(number)]
+      user.prepare(insertSql).run(null, ...values, 1, dataOf(1, 20), null)
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+      if (!/^SQLITE_(?:BUSY|FULL)/.test(code)) throw error
+    }
+    if (user.inTransaction) user.exec('ROLLBACK')
+  }
+
+  #consume(): void {
+    const machine = this.#random.one(this.#world.machines)
+    if (!machine.hasPower) return
+    const count = 1 + this.#random.below(20)
+    this.#write(machine, () => {
+      const sql = 'DELETE FROM mqin WHERE id IN (SELECT id FROM mqin ORDER BY id LIMIT ?)'
+      machine.disk.user.prepare(sql).run(count)
+    })
+  }
+}
