@@ -1,6 +1,6 @@
 /**
- * What goes wrong, and when: each kind by itself, at times that the seed draws, and all of it mended
- * when there is peace. Must never do what no operator, disk, network or clock could do.
+ * What goes wrong, and when: each kind by itself, at times that the seed draws, and all of it is
+ * mended when there is peace. Must never do what no operator, disk, network or clock could do.
  */
 import type { SeededRandom } from '../protocol/testing/seeded-random.ts'
 import type { FaultPlan } from './plan.ts'
@@ -132,9 +132,10 @@ export class Faults {
   }
 
   #remove(machine: SimMachine): void {
-    this.#world.ledger.hasReplaced = true
+    const { ledger } = this.#world
+    ledger.hasReplaced = true
+    ledger.removed.add(machine.name)
     machine.replace(undefined)
-    // Backups of the old file are of another database now, which may come back.
   }
 
   /** A copy of its database begins on another machine, under another name, with the same rows. */

@@ -39,6 +39,8 @@ export class Ledger {
   hasCopies = false
   /** A database was put back to an earlier state or removed. */
   hasReplaced = false
+  /** Machines whose database was removed, and with it all that they could tell of lost rows. */
+  readonly removed = new Set<string>()
   /** Messages that an inbox had and lost with its file. */
   readonly lost = new Set<number>()
 

@@ -11,7 +11,8 @@ import { nobody, type SimWorld } from './sim-world.ts'
 
 const insertSql = `INSERT OR REPLACE INTO mqout (id, host, token, uid, created_at, headers, data)
   VALUES (?, ?, ?, ?, ?, ?, iif(?, CAST(? AS TEXT), ?))`
-const againSql = `INSERT OR REPLACE INTO mqout (id, host, port, token, created_at, uid, headers, data)
+const againSql = `INSERT OR REPLACE INTO mqout
+    (id, host, port, token, created_at, uid, headers, data)
   SELECT id, host, port, token, created_at, uid, headers, data FROM mqout WHERE id = ?`
 
 type Draft = Omit<NewEntry, 'sender'>
