@@ -52,7 +52,7 @@ test('a file that is not a database is refused', (t) => {
 })
 
 test('file systems on which WAL breaks are refused with the way out', () => {
-  for (const type of [0x65735546, 0x01021997, 0x6969, 0xff534d42, 0xfe534d42]) {
+  for (const type of [0x65735546, 0x01021997, 0x6969, 0xff534d42, 0xfe534d42, 0x00c36400]) {
     assert.throws(() => refuseUnsafeFilesystem(type, '/shared/mq.db'), {
       code: 'TINYMQ_UNSAFE_FILESYSTEM',
       message: /^\/shared\/mq\.db is on .+: put it on a disk of this machine/,

@@ -24,6 +24,10 @@ const unsafeFilesystems: ReadonlyMap<number, string> = new Map([
   [0x6969, 'NFS'],
   [0xff534d42, 'SMB'],
   [0xfe534d42, 'SMB'],
+  [0x00c36400, 'CephFS'],
+  [0x0bd00bd0, 'Lustre'],
+  [0x5346414f, 'AFS'],
+  [0x786f4256, 'a shared folder of VirtualBox'],
 ])
 
 /**
