@@ -1,0 +1,234 @@
+/**
+ * The Compose files, on a real engine, from a fresh clone of an ordinary user: a node for this host
+ * whose database the user's own sqlite3 reads and writes, the variant on the host's network, and
+ * three machines for a demo. It needs a Docker engine, Compose 2.24 and the sqlite3 command line.
+ */
+import { deepEqual, equal, match, notEqual, ok } from 'node:assert/strict'
+import { existsSync, rmSync, statSync } from 'node:fs'
+import { after, before, test, type TestContext } from 'node:test'
+import { freePort } from '../test/harness/free-port.ts'
+import { rows, sql } from '../test/harness/sqlite-shell.ts'
+import { until } from '../test/harness/until.ts'
+import { asUser, Clone, gid, uid } from './containers/clone.ts'
+import { docker, outcomeOf, output, type Outcome } from './containers/command.ts'
+
+const image = `tinymq-compose-e2e:${process.pid}`
+/** The host's own application or its operator: a user who is not root. */
+const user = { prefix: asUser }
+const arrivesMs = 60_000
+
+let clone: Clone
+
+before(async () => {
+  const { code, stdout } = await outcomeOf(['docker', 'compose', 'version', '--short'])
+  const [major = 0, minor = 0] = stdout.split('.').map(Number)
+  ok(
+    code === 0 && (major > 2 || (major === 2 && minor >= 24)),
+    'Docker Compose 2.24 or newer is needed: put the plugin docker-compose into ' +
+      `\${DOCKER_CONFIG:-~/.docker}/cli-plugins; docker compose version says ${stdout || 'nothing'}`,
+  )
+  clone = new Clone()
+  await clone.build(image)
+})
+
+after(async () => {
+  await clone.remove(image)
+  await docker('image', 'rm', image)
+})
+
+/** What a test has put up goes away with it, the last first. */
+function stackOf(context: TestContext): AsyncDisposableStack {
+  const stack = new AsyncDisposableStack()
+  context.after(async () => stack.disposeAsync())
+  return stack
+}
+
+type ProjectOptions = {
+  readonly stack: AsyncDisposableStack
+  readonly name: string
+  readonly port: number
+  /** Of the clone; compose.yaml if left out. */
+  readonly file?: string
+  readonly from?: Clone
+}
+
+/** One project of Compose. */
+class Project {
+  readonly #words: readonly string[]
+  readonly #options: { readonly cwd: string; readonly environment: Record<string, string> }
+
+  constructor({ stack, name, port, file = 'compose.yaml', from = clone }: ProjectOptions) {
+    const project = `tinymq-compose-e2e-${process.pid}-${name}`
+    this.#words = ['docker', 'compose', '--project-name', project, '--file', file]
+    const environment = {
+      TINYMQ_IMAGE: image,
+      TINYMQ_BASE: from.base,
+      TINYMQ_UID: String(uid),
+      TINYMQ_GID: String(gid),
+      TINYMQ_UDP_PORT: String(port),
+    }
+    this.#options = { cwd: from.directory, environment }
+    const down = ['--profile', 'demo', 'down', '--volumes', '--remove-orphans']
+    stack.defer(async () => void (await this.run(...down)))
+  }
+
+  async run(...args: readonly string[]): Promise<string> {
+    return output([...this.#words, ...args], this.#options)
+  }
+
+  async outcomeOf(...args: readonly string[]): Promise<Outcome> {
+    return outcomeOf([...this.#words, ...args], this.#options)
+  }
+
+  async isHealthy(service: string): Promise<void> {
+    await until({ what: `${service} to answer`, withinMs: 60_000 }, async () => {
+      return (await this.outcomeOf('exec', '-T', service, 'tinymq', 'check')).code === 0
+    })
+  }
+}
+
+/** As another host would have it. */
+function anotherClone(stack: AsyncDisposableStack): Clone {
+  const another = new Clone()
+  stack.defer(async () => another.remove(image))
+  return another
+}
+
+async function send(database: string, host: string, port: number, data: string): Promise<void> {
+  const values = `('${host}', ${port}, 'e2e', '${data}')`
+  await sql(database, `INSERT INTO mqout (host, port, token, data) VALUES ${values};`, user)
+}
+
+async function arrives(database: string, data: string): Promise<void> {
+  await until({ what: `${data} in ${database}`, withinMs: arrivesMs }, async () => {
+    const found = await rows<{ data: string }>(database, 'SELECT data FROM mqin', user)
+    return found.some((row) => row.data === data)
+  })
+}
+
+async function isEmptied(database: string): Promise<void> {
+  await until({ what: `an empty mqout in ${database}`, withinMs: arrivesMs }, async () => {
+    return (await sql(database, 'SELECT count(*) FROM mqout;', user)) === '0'
+  })
+}
+
+function owners(database: string): string[] {
+  return ['', '-wal', '-shm', '-daemon'].map((suffix) => {
+    const stats = statSync(database + suffix)
+    return `${stats.uid}:${stats.gid}`
+  })
+}
+
+const combinations = [
+  [],
+  ['compose.yaml'],
+  ['compose.host.yaml'],
+  ['compose.yaml', 'compose.host.yaml'],
+  ['compose.yaml', 'compose.keys.yaml'],
+  ['compose.host.yaml', 'compose.keys.yaml'],
+  ['compose.yaml', 'compose.host.yaml', 'compose.keys.yaml'],
+]
+
+test('every file, alone or over another, is sound with nothing set', async () => {
+  for (const files of combinations) {
+    const flags = files.flatMap((file) => ['--file', file])
+    for (const profile of [[], ['--profile', 'demo']]) {
+      const words = ['docker', 'compose', ...flags, ...profile, 'config', '--quiet']
+      const found = await outcomeOf(words, { cwd: clone.directory })
+      deepEqual(found, { code: 0, stdout: '', stderr: '' }, words.join(' '))
+    }
+  }
+})
+
+type Service = {
+  readonly ports?: readonly { readonly published: string; readonly target: number }[]
+  readonly network_mode?: string
+  readonly environment: Readonly<Record<string, string>>
+}
+
+async function services(...flags: readonly string[]): Promise<Record<string, Service>> {
+  const words = ['docker', 'compose', ...flags, 'config', '--format', 'json']
+  const text = await output(words, { cwd: clone.directory })
+  return (JSON.parse(text) as { services: Record<string, Service> }).services
+}
+
+test('one node unless the demo is asked for, which publishes no port', async () => {
+  const plain = await services()
+  deepEqual(Object.keys(plain), ['tinymq'])
+  const [port] = plain['tinymq']?.ports ?? []
+  deepEqual([port?.published, port?.target], ['9000', 9000])
+  const demo = await services('--profile', 'demo')
+  deepEqual(Object.keys(demo).toSorted(), ['MachineA', 'MachineB', 'MachineC', 'tinymq'])
+  for (const name of ['MachineA', 'MachineB', 'MachineC']) equal(demo[name]?.ports, undefined, name)
+})
+
+test('the key ring is one file more', async () => {
+  const flags = ['--file', 'compose.yaml', '--file', 'compose.keys.yaml']
+  const { tinymq } = await services(...flags)
+  equal(tinymq?.environment['TINYMQ_KEYS_FILE'], '/run/secrets/tinymq-keys')
+  equal(tinymq?.environment['TINYMQ_DATABASE'], '/data/tinymqdb')
+})
+
+test('the host’s user sends, reads and deletes; rows cross to a host’s node and back', async (t) => {
+  const stack = stackOf(t)
+  const [port, otherPort] = [await freePort(), await freePort()]
+  const node = new Project({ stack, name: 'node', port })
+  await node.run('up', '--detach', '--build')
+  await node.isHealthy('tinymq')
+  const database = clone.path('data/tinymqdb')
+  deepEqual(new Set(owners(database)), new Set([`${uid}:${gid}`]))
+  const from = anotherClone(stack)
+  const there = from.path('data/tinymqdb')
+  const file = 'compose.host.yaml'
+  const other = new Project({ stack, name: 'host', port: otherPort, file, from })
+  await other.run('up', '--detach')
+  await other.isHealthy('tinymq')
+  await send(database, await gatewayOf(node), otherPort, 'to the host')
+  await arrives(there, 'to the host')
+  await send(there, '127.0.0.1', port, 'to the container')
+  await arrives(database, 'to the container')
+  await isEmptied(database)
+  await send(database, '192.0.2.1', 9000, 'to nobody')
+  await sql(database, "DELETE FROM mqout WHERE host = '192.0.2.1';", user)
+  equal(await sql(database, 'SELECT count(*) FROM mqout;', user), '0')
+  await sql(database, 'DELETE FROM mqin;', user)
+  deepEqual(new Set(owners(database)), new Set([`${uid}:${gid}`]))
+  equal(await sql(database, 'PRAGMA integrity_check;', user), 'ok')
+})
+
+/** Where a container of this project finds its host. */
+async function gatewayOf(project: Project): Promise<string> {
+  const id = await project.run('ps', '--quiet', 'tinymq')
+  const format = '{{range .NetworkSettings.Networks}}{{.Gateway}}{{end}}'
+  const gateway = await docker('inspect', '--format', format, id)
+  notEqual(gateway, '')
+  return gateway
+}
+
+test('three machines in a demo find each other by name', async (t) => {
+  const names = ['MachineA', 'MachineB', 'MachineC']
+  const project = new Project({ stack: stackOf(t), name: 'demo', port: await freePort() })
+  await project.run('--profile', 'demo', 'up', '--detach', '--build')
+  for (const name of names) await project.isHealthy(name)
+  const databaseOf = (name: string): string => clone.path(`data/${name}.db`)
+  const pairs = names.flatMap((from) =>
+    names.filter((to) => to !== from).map((to) => [from, to] as const),
+  )
+  for (const [from, to] of pairs) await send(databaseOf(from), to, 9000, `${from} to ${to}`)
+  for (const [from, to] of pairs) await arrives(databaseOf(to), `${from} to ${to}`)
+  for (const name of names) {
+    await isEmptied(databaseOf(name))
+    deepEqual(new Set(owners(databaseOf(name))), new Set([`${uid}:${gid}`]))
+  }
+})
+
+test('a directory that is missing is an error, and Docker makes none', async (t) => {
+  const stack = stackOf(t)
+  const from = anotherClone(stack)
+  rmSync(from.path('data'), { recursive: true })
+  const project = new Project({ stack, name: 'none', port: await freePort(), from })
+  const { code, stderr } = await project.outcomeOf('up', '--detach', '--no-build')
+  notEqual(code, 0)
+  match(stderr, /bind source path does not exist: .*\/data/)
+  equal(existsSync(from.path('data')), false)
+})
