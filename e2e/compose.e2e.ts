@@ -24,8 +24,8 @@ before(async () => {
   const [major = 0, minor = 0] = stdout.split('.').map(Number)
   ok(
     code === 0 && (major > 2 || (major === 2 && minor >= 24)),
-    'Docker Compose 2.24 or newer is needed: put the plugin docker-compose into ' +
-      `\${DOCKER_CONFIG:-~/.docker}/cli-plugins; docker compose version says ${stdout || 'nothing'}`,
+    'Docker Compose 2.24 or newer is needed, as the plugin cli-plugins/docker-compose in ' +
+      `~/.docker or $DOCKER_CONFIG; docker compose version says ${stdout || 'nothing'}`,
   )
   clone = new Clone()
   await clone.build(image)
@@ -169,7 +169,7 @@ test('the key ring is one file more', async () => {
   equal(tinymq?.environment['TINYMQ_DATABASE'], '/data/tinymqdb')
 })
 
-test('the host’s user sends, reads and deletes; rows cross to a host’s node and back', async (t) => {
+test('the host’s user sends, reads and deletes, and rows cross both ways', async (t) => {
   const stack = stackOf(t)
   const [port, otherPort] = [await freePort(), await freePort()]
   const node = new Project({ stack, name: 'node', port })

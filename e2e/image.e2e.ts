@@ -127,7 +127,7 @@ test('arguments are those of the program', async () => {
   match(await docker('run', '--rm', ...hardened, image, 'daemon', '--help'), /--keyless-from/)
 })
 
-test('without arguments it keeps /data/tinymqdb, hardened, and stops in five seconds with 0', async (context) => {
+test('without arguments it runs, hardened, and stops in five seconds with 0', async (context) => {
   const volume = `tinymq-image-e2e-${process.pid}-kept`
   const name = await start(context, [`--volume=${volume}:/data`])
   context.after(async () => docker('volume', 'rm', volume))
@@ -152,7 +152,7 @@ test('without arguments it keeps /data/tinymqdb, hardened, and stops in five sec
   equal(await inspect('container', name, '.State.ExitCode'), 0)
 })
 
-test('any user keeps a database in a volume that Docker makes, and is told that it has no name', async (context) => {
+test('any user has a database in a volume that has no name, and is told so', async (context) => {
   const name = await start(context, ['--user=4711:4711'])
   await becomes(name, 'healthy')
   equal(await docker('exec', name, 'stat', '--format=%u:%g', '/data/tinymqdb'), '4711:4711')
