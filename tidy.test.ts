@@ -23,8 +23,10 @@ import {
 
 /** All that `import … from 'tinymq'` offers. Each name is a promise to users: add with care. */
 const sdkExports: readonly string[] = [
+  'ConsumeOptions',
   'DeliveredOptions',
   'Headers',
+  'InboxMessage',
   'Message',
   'OutgoingMessage',
   'ReadInboxOptions',
@@ -34,6 +36,7 @@ const sdkExports: readonly string[] = [
   'TinymqError',
   'TinymqErrorCode',
   'open',
+  'sendStatement',
 ]
 
 /** All that `import … from 'tinymq/testing'` offers, for the tests of users. */

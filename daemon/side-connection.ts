@@ -5,6 +5,7 @@
  */
 import { renameSync, statSync, unlinkSync } from 'node:fs'
 import Database from 'better-sqlite3'
+import { identityOf } from '../sdk/wake.ts'
 
 /** A row of `mqevent`. */
 export type NotedEvent = {
@@ -82,10 +83,4 @@ export class SideConnection {
       // Somebody reads the old file at this moment: its -wal is kept under another name.
     }
   }
-}
-
-/** Which file is at the path: '' when there is none. */
-export function identityOf(path: string): string {
-  const stats = statSync(path, { bigint: true, throwIfNoEntry: false })
-  return stats === undefined ? '' : `${stats.dev} ${stats.ino}`
 }

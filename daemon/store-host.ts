@@ -7,7 +7,7 @@ import { realpathSync } from 'node:fs'
 import type { StoreResult } from './protocol/store-port.ts'
 import type { Peer, Store, StoreTask } from './store/store.ts'
 import { SideConnection, type NotedEvent } from './side-connection.ts'
-import { Wake } from './wake.ts'
+import { Wake } from '../sdk/wake.ts'
 
 /** What the store has done since it was last told. */
 export type StoreEffort = { readonly commits: number; readonly busyUs: number }

@@ -72,16 +72,20 @@ export function openDatabase(path: string): BetterSqlite3.Database {
   })
 }
 
-/**
- * Loaded at the first use, so that an application that brings a node:sqlite handle never loads it.
- * @throws TinymqError where the addon would end the process with a segmentation fault.
- */
+/** Loaded at the first use, so that an application that brings its own handle never loads it. */
 function loadBetterSqlite3(): typeof BetterSqlite3 {
-  if (isNodeTooOld(process.versions.node)) {
-    const sentence = `Node.js 22.14 or newer is needed, this is ${process.versions.node}.`
-    throw new TinymqError('TINYMQ_NODE_TOO_OLD', sentence)
-  }
+  refuseOldNode()
   return createRequire(import.meta.url)('better-sqlite3') as typeof BetterSqlite3
+}
+
+/**
+ * Says so where the addon would end the process with a segmentation fault.
+ * @throws TinymqError TINYMQ_NODE_TOO_OLD
+ */
+export function refuseOldNode(): void {
+  if (!isNodeTooOld(process.versions.node)) return
+  const sentence = `Node.js 22.14 or newer is needed, this is ${process.versions.node}.`
+  throw new TinymqError('TINYMQ_NODE_TOO_OLD', sentence)
 }
 
 /** better-sqlite3 13 crashes below 22.14. */

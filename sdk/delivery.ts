@@ -1,21 +1,14 @@
 /**
- * Waits until rows of `mqout` have been delivered. There is one watch and one timer for all rows
- * that are waited for, and neither when there are none. A change in the directory of the database
- * makes it look soon; without a file, or where watching does not work, it looks every 100 ms.
+ * Waits until rows of `mqout` have been delivered: looks when something was committed, and once a
+ * second without a sign of it, because rolling back is no commit. Nothing runs while nobody waits.
  */
 
-import { type FSWatcher, watch } from 'node:fs'
-import { dirname } from 'node:path'
+import { type CommitListener, type CommitWatch, closedWhileWaiting } from './commit-watch.ts'
 import { fromSqlite, TinymqError, translated } from './errors.ts'
-import { filePath, prepare, type SqliteHandle, type SqliteStatement } from './handle.ts'
+import type { SqliteHandle } from './handle.ts'
 import { OutcomeReader } from './outcome.ts'
 
-// The event of the watch comes before the commit can be seen, so one look is not enough.
-const pollMsMin = 1
-const pollMsMax = 100
-
-// Rolling back changes no counter, so it looks without a sign of change too, but seldom.
-const recheckMs = 1000
+const recheckMs = 1_000
 
 // However many rows are waited for, looking takes at most a tenth of the time.
 const restPerWork = 10
@@ -29,25 +22,20 @@ type Waiter = {
 
 /** The rows of one connection that somebody waits for. */
 export class Deliveries {
-  readonly #directory: string | undefined
+  readonly #watch: CommitWatch
   readonly #outcomes: OutcomeReader
-  readonly #dataVersion: SqliteStatement
-  readonly #ownChanges: SqliteStatement
   readonly #waiters = new Set<Waiter>()
-  #watcher: FSWatcher | undefined
+  readonly #listener: CommitListener = {
+    onCommit: () => this.#lookIn(0),
+    onEnd: (reason) => this.#rejectAll(reason),
+  }
   #timer: NodeJS.Timeout | undefined
-  #dueAtMs = 0
-  #pollMs = pollMsMin
+  #dueAtMs = Infinity
   #restUntilMs = 0
-  #lookedAtMs = 0
-  #lookedAtVersion = ''
 
-  constructor(db: SqliteHandle) {
-    const path = filePath(db)
-    this.#directory = path === undefined ? undefined : dirname(path)
+  constructor(db: SqliteHandle, watch: CommitWatch) {
+    this.#watch = watch
     this.#outcomes = new OutcomeReader(db)
-    this.#dataVersion = prepare(db, 'PRAGMA data_version')
-    this.#ownChanges = prepare(db, 'SELECT total_changes() AS own_changes')
   }
 
   /**
@@ -76,71 +64,48 @@ export class Deliveries {
 
   /** Rejects all that wait. */
   close(): void {
-    this.#rejectAll(new TinymqError('TINYMQ_CLOSED', 'closed while waiting for a delivery'))
+    this.#rejectAll(closedWhileWaiting())
     this.#stop()
   }
 
   #start(): void {
-    this.#lookedAtVersion = ''
-    this.#pollMs = pollMsMin
-    this.#watch()
-    this.#arm(performance.now())
+    this.#watch.add(this.#listener)
+    // What was committed since the first look is not told.
+    this.#lookIn(0)
   }
 
   #stop(): void {
+    this.#watch.remove(this.#listener)
     clearTimeout(this.#timer)
-    this.#timer = undefined
-    this.#watcher?.close()
-    this.#watcher = undefined
+    this.#dueAtMs = Infinity
   }
 
-  #watch(): void {
-    if (this.#directory === undefined) return
-    try {
-      this.#watcher = watch(this.#directory, { persistent: false }, () => this.#onChange())
-      this.#watcher.on('error', () => this.#watcher?.close())
-    } catch {
-      // The system has no more watches to give, or none for this directory: the timer will do.
-      this.#watcher = undefined
-    }
-  }
-
-  #onChange(): void {
-    if (this.#timer === undefined) return
-    this.#pollMs = pollMsMin
+  #lookIn(ms: number): void {
+    if (this.#waiters.size === 0) return
     const nowMs = performance.now()
-    if (this.#dueAtMs > nowMs + pollMsMin) this.#arm(nowMs)
-  }
-
-  #arm(nowMs: number): void {
+    const dueAtMs = Math.max(nowMs + ms, this.#restUntilMs)
+    if (this.#dueAtMs <= dueAtMs) return
     clearTimeout(this.#timer)
-    this.#dueAtMs = Math.max(nowMs + this.#pollMs, this.#restUntilMs)
-    this.#timer = setTimeout(() => this.#poll(), this.#dueAtMs - nowMs)
+    this.#dueAtMs = dueAtMs
+    this.#timer = setTimeout(() => this.#look(), dueAtMs - nowMs)
   }
 
-  #poll(): void {
+  #look(): void {
+    this.#dueAtMs = Infinity
+    const startMs = performance.now()
     try {
-      this.#lookIfChanged(performance.now())
+      for (const waiter of this.#waiters) {
+        const outcome = this.#outcomes.read(waiter.id, waiter.uid)
+        if (outcome.type === 'delivered') waiter.resolve()
+        if (outcome.type === 'lost') waiter.reject(outcome.error)
+      }
     } catch (error) {
       const reason = fromSqlite(error)
       if (!(reason instanceof TinymqError && reason.retryable)) this.#rejectAll(reason)
     }
-    this.#pollMs = Math.min(2 * this.#pollMs, pollMsMax)
-    this.#arm(performance.now())
-  }
-
-  #lookIfChanged(nowMs: number): void {
-    const version = JSON.stringify([this.#dataVersion.get(), this.#ownChanges.get()])
-    if (version === this.#lookedAtVersion && nowMs - this.#lookedAtMs < recheckMs) return
-    this.#lookedAtVersion = version
-    this.#lookedAtMs = nowMs
-    for (const waiter of this.#waiters) {
-      const outcome = this.#outcomes.read(waiter.id, waiter.uid)
-      if (outcome.type === 'delivered') waiter.resolve()
-      if (outcome.type === 'lost') waiter.reject(outcome.error)
-    }
-    const tookMs = performance.now() - nowMs
-    this.#restUntilMs = nowMs + tookMs + restPerWork * tookMs
+    const tookMs = performance.now() - startMs
+    this.#restUntilMs = startMs + tookMs + restPerWork * tookMs
+    this.#lookIn(recheckMs)
   }
 
   #rejectAll(reason: unknown): void {

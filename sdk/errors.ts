@@ -42,6 +42,14 @@ const kinds = {
     retryable: false,
     hint: 'Ask sooner: what became of a row is kept for a limited time.',
   },
+  TINYMQ_BAD_PAYLOAD: {
+    retryable: false,
+    hint: 'Correct the sender, or the schema; the message is in mqdead.',
+  },
+  TINYMQ_LEASE_LOST: {
+    retryable: false,
+    hint: 'Let the handler not block for longer than leaseMs, or make leaseMs longer.',
+  },
   TINYMQ_BAD_ARGUMENT: { retryable: false, hint: 'Correct the call.' },
   TINYMQ_CLOSED: { retryable: false, hint: 'Open the database again.' },
   TINYMQ_SCHEMA_NEWER: {

@@ -4,8 +4,11 @@
  * loaded when `open` is called with a path.
  */
 
+export type { ConsumeOptions } from './consume-options.ts'
 export { TinymqError, type TinymqErrorCode } from './errors.ts'
 export type { SqliteHandle } from './handle.ts'
+export type { InboxMessage } from './inbox-message.ts'
 export type { Message, ReadInboxOptions } from './message.ts'
 export type { Headers, OutgoingMessage } from './outgoing.ts'
+export { sendStatement } from './send-statement.ts'
 export { type DeliveredOptions, open, type SendOptions, type Tinymq } from './tinymq.ts'

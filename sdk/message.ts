@@ -56,6 +56,11 @@ export type Row = {
   readonly bytes: Uint8Array | null
 }
 
+/** The columns of a `Row`: bytes, because node:sqlite before 24 cuts text at a NUL. */
+export const messageColumns =
+  'id, host, port, token, sent_at, arrived_at, sender, sender_row, headers,' +
+  ' typeof(data) AS type, CAST(data AS BLOB) AS bytes'
+
 /** Reads `mqin` of one connection. */
 export class InboxReader {
   readonly #last: SqliteStatement
@@ -63,12 +68,10 @@ export class InboxReader {
 
   constructor(db: SqliteHandle) {
     this.#last = prepare(db, 'SELECT max(id) AS id FROM mqin')
-    // As bytes, because node:sqlite before Node 24 cuts text off at a NUL.
     this.#page = prepare(
       db,
-      `SELECT id, host, port, token, sent_at, arrived_at, sender, sender_row, headers,
-        typeof(data) AS type, CAST(data AS BLOB) AS bytes
-      FROM mqin WHERE id > ? AND id <= ? AND (? IS NULL OR token = ?) ORDER BY id LIMIT ?`,
+      `SELECT ${messageColumns} FROM mqin
+      WHERE id > ? AND id <= ? AND (? IS NULL OR token = ?) ORDER BY id LIMIT ?`,
     )
   }
 

@@ -3,10 +3,22 @@
  * writes them; the daemon on the same file does the sending.
  */
 
-import { openDatabase } from './database.ts'
+import { tracingChannel } from 'node:diagnostics_channel'
+import { CommitWatch, closedWhileWaiting } from './commit-watch.ts'
+import { type ConsumeOptions, parseConsumeOptions } from './consume-options.ts'
+import {
+  type Consumer,
+  type ConsumerParts,
+  type ConsumeTrace,
+  HandlerConsumer,
+  TransactionConsumer,
+} from './consumer.ts'
+import { openDatabase, refuseOldNode } from './database.ts'
 import { Deliveries } from './delivery.ts'
 import { TinymqError, translated } from './errors.ts'
 import { atomically, isOpen, prepare, type SqliteHandle, type SqliteStatement } from './handle.ts'
+import { InboxIterator } from './inbox-iterator.ts'
+import type { InboxMessage } from './inbox-message.ts'
 import { InboxReader, type Message, type ReadInboxOptions } from './message.ts'
 import {
   type Headers,
@@ -15,6 +27,8 @@ import {
   outgoingValues,
   sendSql,
 } from './outgoing.ts'
+import { requestHeader } from './reply.ts'
+import { Requests } from './requests.ts'
 import { migrate } from './schema-migrate.ts'
 
 /** What `send` takes beside the message. */
@@ -34,7 +48,10 @@ export type DeliveredOptions = { readonly signal?: AbortSignal | undefined }
  * only: they are two copies of SQLite, which do not see each other's locks.
  * @throws TinymqError when the file cannot be used; the code says why.
  */
+export function open(target: string): Tinymq
+export function open<Db extends SqliteHandle>(target: { readonly db: Db }): Tinymq<Db>
 export function open(target: string | { readonly db: SqliteHandle }): Tinymq {
+  refuseOldNode()
   if (typeof target !== 'string') {
     if (typeof target?.db?.prepare === 'function') return new Tinymq(target.db, false)
     throw badArgument(
@@ -50,25 +67,35 @@ export function open(target: string | { readonly db: SqliteHandle }): Tinymq {
   }
 }
 
+/** What subscribers of the channels `tracing:tinymq:send:*` get. */
+type SendTrace = { host: string; port?: number; token?: string; headers: Record<string, unknown> }
+
 /** One connection to the tables. Made by `open`. */
-export class Tinymq implements Disposable {
-  readonly #db: SqliteHandle
+export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposable, AsyncDisposable {
+  readonly #db: Db
   readonly #isOwner: boolean
   readonly #insert: SqliteStatement
   readonly #delete: SqliteStatement
   readonly #inbox: InboxReader
+  readonly #watch: CommitWatch
   readonly #deliveries: Deliveries
+  readonly #requests: Requests
+  readonly #consumers = new Set<Consumer>()
+  readonly #sendTrace = tracingChannel<'tinymq:send', SendTrace>('tinymq:send')
+  readonly #consumeTrace = tracingChannel<'tinymq:consume', ConsumeTrace>('tinymq:consume')
   #isClosed = false
 
   /** @internal */
-  constructor(db: SqliteHandle, isOwner: boolean) {
+  constructor(db: Db, isOwner: boolean) {
     migrate(db)
     this.#db = db
     this.#isOwner = isOwner
     this.#insert = prepare(db, sendSql)
     this.#delete = prepare(db, 'DELETE FROM mqout WHERE id = ?')
     this.#inbox = new InboxReader(db)
-    this.#deliveries = new Deliveries(db)
+    this.#watch = new CommitWatch(db)
+    this.#deliveries = new Deliveries(db, this.#watch)
+    this.#requests = new Requests(db, this.#watch)
   }
 
   /**
@@ -146,11 +173,90 @@ export class Tinymq implements Disposable {
     return this.#run(() => Number(this.#delete.run(id).changes) > 0)
   }
 
-  /** Ends what waits, and closes the connection if `open` made it. */
+  /**
+   * Runs `handler` for each message that is in the inbox and that comes. When it returns, or its
+   * promise resolves, the row is removed; when it throws, the message is tried again after a while
+   * that doubles from 0.2 s to 5 min, and goes to `mqdead` with the error after `attempts`. A
+   * message whose process dies is tried again when its lease ends. Any number of consumers in any
+   * number of processes share the inbox. Resolves when `signal` or `drain` ended it and the
+   * handlers that were running have returned.
+   * @throws TinymqError TINYMQ_BAD_ARGUMENT, TINYMQ_CLOSED, or what SQLite says.
+   */
+  async consume<T = unknown>(
+    handler: (message: InboxMessage<T>) => unknown,
+    options: ConsumeOptions<T> = {},
+  ): Promise<void> {
+    checkHandler(handler)
+    await this.#consume(options, (parts) => new HandlerConsumer<T>(parts, handler)).done
+  }
+
+  /**
+   * As `consume`, one message at a time, with `handler` in the transaction that removes the row:
+   * what it writes to the same file through `db` is committed with the removal, or not at all, and
+   * so is what it sends. It must be synchronous, and leave the transaction open.
+   * @throws TinymqError as `consume` does.
+   */
+  async consumeInTransaction<T = unknown>(
+    handler: (message: InboxMessage<T>, db: Db) => unknown,
+    options: Omit<ConsumeOptions<T>, 'concurrency'> = {},
+  ): Promise<void> {
+    checkHandler(handler)
+    const db = this.#db
+    await this.#consume(options, (parts) => new TransactionConsumer<T, Db>(parts, db, handler)).done
+  }
+
+  /**
+   * The messages that are in the inbox and that come, each to be completed, released or declared
+   * dead by you. Leaving the loop releases those that are not; `signal` and `drain` end it.
+   * @throws TinymqError as `consume` does.
+   */
+  inbox<T = unknown>(
+    options: Omit<ConsumeOptions<T>, 'concurrency'> = {},
+  ): AsyncIterableIterator<InboxMessage<T>, undefined> & AsyncDisposable {
+    return this.#consume(options, (parts) => new InboxIterator<T>(parts))
+  }
+
+  /**
+   * Ends all consumers of this connection: they take no more messages. Resolves when the handlers
+   * that are running have returned, and what became of their messages is written.
+   */
+  async drain(): Promise<void> {
+    const consumers = [...this.#consumers]
+    for (const consumer of consumers) consumer.stop()
+    await Promise.allSettled(consumers.map(({ done }) => done))
+  }
+
+  /**
+   * Sends a message and resolves with the reply to it, which it removes from the inbox. It waits
+   * for as long as it takes: give it an `AbortSignal.timeout`. A reply that comes when nobody waits
+   * any more goes to `mqdead` a minute later, if there is a consumer.
+   * @throws TinymqError as `send` does, TINYMQ_CLOSED; and the reason of the signal.
+   */
+  async request(
+    host: string,
+    port: number,
+    token: string,
+    data: OutgoingData,
+    options: SendOptions & DeliveredOptions = {},
+  ): Promise<Message> {
+    const { headers, signal } = options
+    return this.#run(() =>
+      this.#requests.wait((id) => {
+        this.send(host, port, token, data, { headers: { ...headers, [requestHeader]: id } })
+      }, signal),
+    )
+  }
+
+  /**
+   * Ends what waits, and closes the connection if `open` made it. What consumers have in hand comes
+   * free when its leases end; to finish it first, `await mq.drain()`.
+   */
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#deliveries.close()
+    this.#requests.close()
+    this.#watch.end(closedWhileWaiting())
     if (this.#isOwner) translated(() => this.#db.close())
   }
 
@@ -158,8 +264,43 @@ export class Tinymq implements Disposable {
     this.close()
   }
 
+  /** `await using`: drains, then closes. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.drain()
+    this.close()
+  }
+
+  #consume<T, C extends Consumer>(
+    options: ConsumeOptions<T>,
+    make: (parts: ConsumerParts<T>) => C,
+  ): C {
+    const consumption = parseConsumeOptions(options)
+    const consumer = this.#run(() =>
+      make({
+        db: this.#db,
+        watch: this.#watch,
+        consumption,
+        trace: this.#consumeTrace,
+        send: (host, port, token, data, headers) => this.send(host, port, token, data, { headers }),
+      }),
+    )
+    this.#consumers.add(consumer)
+    const forget = (): boolean => this.#consumers.delete(consumer)
+    consumer.done.then(forget, forget)
+    return consumer
+  }
+
   #send(message: OutgoingMessage): number {
-    return Number(this.#insert.run(...outgoingValues(message)).lastInsertRowid)
+    const insert = (values: OutgoingMessage): number =>
+      Number(this.#insert.run(...outgoingValues(values)).lastInsertRowid)
+    if (!this.#sendTrace.hasSubscribers) return insert(message)
+    // A subscriber may add headers: the trace context.
+    const trace: SendTrace = { ...message, headers: { ...message.headers } }
+    const work = (): number => {
+      const isBare = message.headers === undefined && Object.keys(trace.headers).length === 0
+      return insert(isBare ? message : { ...message, headers: trace.headers })
+    }
+    return this.#sendTrace.traceSync(work, trace)
   }
 
   #run<T>(work: () => T): T {
@@ -172,6 +313,10 @@ export class Tinymq implements Disposable {
 
 const badArgument = (sentence: string): TinymqError =>
   new TinymqError('TINYMQ_BAD_ARGUMENT', sentence)
+
+function checkHandler(handler: unknown): void {
+  if (typeof handler !== 'function') throw badArgument('the handler must be a function')
+}
 
 function checkId(id: number): void {
   if (Number.isSafeInteger(id)) return

@@ -1,18 +1,21 @@
 /**
  * Notices that somebody has written to the database. A watch on its directory says when to look,
  * some looks follow because the event comes before the commit can be seen, and a slow poll catches
- * what no event announced. Lives in the thread of the store, where a look costs microseconds. Must
- * never open the database or its companions: closing them would drop SQLite's locks.
+ * what no event announced. The daemon uses it in the thread of its store, the SDK in the thread of
+ * the application. Must never open the database or its companions: closing them would drop SQLite's
+ * locks.
  */
-import { realpathSync, watch, type FSWatcher } from 'node:fs'
+import { realpathSync, statSync, watch, type FSWatcher } from 'node:fs'
 import { basename, dirname } from 'node:path'
-import { identityOf } from './side-connection.ts'
 
 export type WakeOptions = {
   readonly databasePath: string
   /** Looks for commits of others; says whether there was one. */
   readonly look: () => boolean
-  /** We have not written for a moment, so that an event is likely somebody else's. */
+  /**
+   * The thread may be held up for a millisecond to see a commit a millisecond sooner: it has
+   * nothing else to do, and an event is likely somebody else's, as we have not written for a while.
+   */
   readonly isQuiet: () => boolean
   /** Another file is at the path now, or none. Called once. */
   readonly onReplaced: () => void
@@ -27,8 +30,8 @@ export type WakeOptions = {
  */
 const glances = 12
 const glanceMs = 0.1
-/** After that, since the event: slow disks. */
-const laterLooksMs = [2, 5, 10, 20, 50]
+/** After that, or instead, since the event: slow disks. */
+const laterLooksMs = [1, 2, 5, 10, 20, 50]
 
 const pollMs = 250
 const pollIdleMs = 1_000
@@ -157,4 +160,10 @@ export class Wake {
     this.#pollDelayMs = deafPollMs
     this.#options.onDeaf(reason)
   }
+}
+
+/** Which file is at the path: '' when there is none. */
+export function identityOf(path: string): string {
+  const stats = statSync(path, { bigint: true, throwIfNoEntry: false })
+  return stats === undefined ? '' : `${stats.dev} ${stats.ino}`
 }

@@ -1,0 +1,280 @@
+/**
+ * Which rows of `mqin` may be next, by indexes, a bounded number of rows at a time. It only reads;
+ * whether a row can be had is decided when it is claimed. Must never hold more than a few ids.
+ */
+
+import { waitMsMax } from './consume-options.ts'
+import { prepare, type SqliteHandle, type SqliteStatement } from './handle.ts'
+import { isReplySql } from './reply.ts'
+
+/** Finds rows that nobody holds. */
+export interface Candidates {
+  /** Something was committed, or has become due: what was looked at may have changed. */
+  onChange(nowMs: number): void
+  /** Nothing that was found counts, because the transaction was rolled back. */
+  onRollback(): void
+  /** This message was settled, and is of this sender. */
+  onSettled(sender: number | null): void
+  /** Up to `count` ids. Fewer while `hasMore` means only that the look was cut short. */
+  take(count: number, nowMs: number): number[]
+  /** There is more to look at without any change. */
+  readonly hasMore: boolean
+  /** When a row becomes free without any change, ms since 1970; undefined when none will. */
+  dueMs(nowMs: number): number | undefined
+}
+
+// So many rows take about a millisecond.
+const sliceRows = 1_000
+
+// Rows may come to lie behind the cursor: dead letters that were put back, for instance. So it
+// begins anew, as often as a small part of the time allows.
+const anewEveryMs = 1_000
+const restPerPass = 20
+
+/** The index by which leases become due. */
+const dueIndex = 'CREATE INDEX IF NOT EXISTS mqlease_due ON mqlease (until)'
+/** Made by the first consumer that needs them: the inbox of others need not pay for them. */
+const tokenIndex = 'CREATE INDEX IF NOT EXISTS mqin_token ON mqin (token)'
+const laneIndex = 'CREATE INDEX IF NOT EXISTS mqin_lane ON mqin (sender)'
+const tokenLaneIndex = 'CREATE INDEX IF NOT EXISTS mqin_token_lane ON mqin (sender, token)'
+
+/** Makes what the look-ups need, and the right one for these messages. */
+export function findCandidates(
+  db: SqliteHandle,
+  token: string | null,
+  isOrdered: boolean,
+): Candidates {
+  ensureIndex(db, 'mqlease_due', dueIndex)
+  if (isOrdered) {
+    if (token === null) ensureIndex(db, 'mqin_lane', laneIndex)
+    else ensureIndex(db, 'mqin_token_lane', tokenLaneIndex)
+    return new LaneHeads(db, token)
+  }
+  if (token !== null) ensureIndex(db, 'mqin_token', tokenIndex)
+  return new Everything(db, token)
+}
+
+function ensureIndex(db: SqliteHandle, name: string, sql: string): void {
+  const query = "SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = ?"
+  if (prepare(db, query).get(name) === undefined) db.exec(sql)
+}
+
+type Lane = number | null
+
+/** All messages, or all with one token. */
+class Everything implements Candidates {
+  readonly #token: string | null
+  readonly #fresh: SqliteStatement
+  readonly #due: SqliteStatement
+  readonly #nextDue: NextDue
+  #cursor = 0
+  #anewAtMs = 0
+  #passMs = 0
+  #hasFresh = true
+  #hasDue = true
+  #dueCursor: readonly [until: number, id: number] = [Number.MIN_SAFE_INTEGER, 0]
+  #dueRestUntilMs = 0
+
+  constructor(db: SqliteHandle, token: string | null) {
+    this.#token = token
+    this.#nextDue = new NextDue(db)
+    const tokenIs = token === null ? '? IS NULL' : 'm.token = ?'
+    this.#fresh = prepare(
+      db,
+      `SELECT m.id, EXISTS (SELECT 1 FROM mqlease AS l WHERE l.id = m.id) AS known
+      FROM mqin AS m WHERE ${tokenIs} AND m.id > ? ORDER BY m.id LIMIT ${sliceRows}`,
+    )
+    // A lease without its row is everybody's to clear away.
+    this.#due = prepare(
+      db,
+      `SELECT l.id, l.until, m.id IS NULL OR ${tokenIs} AS fits
+      FROM mqlease AS l LEFT JOIN mqin AS m ON m.id = l.id
+      WHERE (l.until, l.id) > (?, ?) AND l.until <= ?
+      ORDER BY l.until, l.id LIMIT ${sliceRows}`,
+    )
+  }
+
+  get hasMore(): boolean {
+    return this.#hasFresh || (this.#hasDue && performance.now() >= this.#dueRestUntilMs)
+  }
+
+  onChange(): void {
+    this.#hasFresh = true
+    this.#hasDue = true
+    const nowMs = performance.now()
+    if (nowMs < this.#anewAtMs) return
+    this.#anewAtMs = nowMs + Math.max(anewEveryMs, restPerPass * this.#passMs)
+    this.#cursor = 0
+    this.#passMs = 0
+  }
+
+  onRollback(): void {
+    this.#cursor = 0
+    this.#hasFresh = true
+    this.#restartDue()
+  }
+
+  onSettled(): void {
+    // Another message is not nearer for it.
+  }
+
+  take(count: number, nowMs: number): number[] {
+    const ids = this.#hasDue ? this.#takeDue(count, nowMs) : []
+    if (ids.length < count && this.#hasFresh) ids.push(...this.#takeFresh(count - ids.length))
+    return ids
+  }
+
+  dueMs(nowMs: number): number | undefined {
+    if (!this.#hasDue) return this.#nextDue.read(nowMs)
+    return nowMs + Math.max(0, this.#dueRestUntilMs - performance.now())
+  }
+
+  #takeFresh(count: number): number[] {
+    const startMs = performance.now()
+    const ids: number[] = []
+    let looked = 0
+    const rows = this.#fresh.iterate(this.#token, this.#cursor) as Iterable<Fresh>
+    for (const { id, known } of rows) {
+      this.#cursor = id
+      looked++
+      if (known === 0 && ids.push(id) === count) break
+    }
+    this.#hasFresh = ids.length === count || looked === sliceRows
+    this.#passMs += performance.now() - startMs
+    return ids
+  }
+
+  /** Those of other tokens are passed over, and cost a rest. */
+  #takeDue(count: number, nowMs: number): number[] {
+    const startMs = performance.now()
+    if (startMs < this.#dueRestUntilMs) return []
+    const ids: number[] = []
+    let passedOver = 0
+    let looked = 0
+    for (const { id, until, fits } of this.#dueRows(nowMs)) {
+      looked++
+      this.#dueCursor = [until, id]
+      if (fits === 0) passedOver++
+      else if (ids.push(id) === count) break
+    }
+    if (passedOver > 0) {
+      const endMs = performance.now()
+      this.#dueRestUntilMs = endMs + restPerPass * (endMs - startMs)
+    }
+    if (ids.length === count || looked === sliceRows) return ids
+    this.#restartDue()
+    this.#hasDue = false
+    return ids
+  }
+
+  *#dueRows(nowMs: number): Generator<Due> {
+    const { MAX_SAFE_INTEGER } = Number
+    const [until, id] = this.#dueCursor
+    const values = [this.#token, until, id, nowMs] as const
+    // The clock was set back: nobody waits for so long.
+    const wild = [this.#token, nowMs + waitMsMax, 0, MAX_SAFE_INTEGER] as const
+    yield* this.#due.iterate(...values) as Iterable<Due>
+    yield* this.#due.iterate(...wild) as Iterable<Due>
+  }
+
+  #restartDue(): void {
+    this.#hasDue = true
+    this.#dueCursor = [Number.MIN_SAFE_INTEGER, 0]
+  }
+}
+
+type Fresh = { readonly id: number; readonly known: number }
+type Due = { readonly id: number; readonly until: number; readonly fits: number }
+type Head = {
+  readonly id: number
+  readonly until: number | null
+  readonly isReply: number | null
+}
+
+/** The first message of each sender. */
+class LaneHeads implements Candidates {
+  readonly #token: string | null
+  readonly #head: SqliteStatement
+  readonly #senders: SqliteStatement
+  readonly #nextDue: NextDue
+  /** Where there may be one: the order is that in which it is their turn. */
+  readonly #lanes = new Set<Lane>()
+  #mustRefill = true
+
+  constructor(db: SqliteHandle, token: string | null) {
+    this.#token = token
+    this.#nextDue = new NextDue(db)
+    const tokenIs = token === null ? '? IS NULL' : 'm.token = ?'
+    this.#head = prepare(
+      db,
+      `SELECT m.id, l.until, ${isReplySql('m')} AS isReply
+      FROM mqin AS m LEFT JOIN mqlease AS l ON l.id = m.id
+      WHERE m.sender IS ? AND ${tokenIs} AND m.id > ? ORDER BY m.id LIMIT 1`,
+    )
+    // Rows that no daemon has put there have no sender.
+    this.#senders = prepare(db, 'SELECT id FROM mqsender UNION ALL SELECT NULL')
+  }
+
+  get hasMore(): boolean {
+    return this.#mustRefill || this.#lanes.size > 0
+  }
+
+  onChange(): void {
+    this.#mustRefill = true
+  }
+
+  onRollback(): void {
+    this.#mustRefill = true
+  }
+
+  onSettled(sender: Lane): void {
+    this.#lanes.add(sender)
+  }
+
+  take(count: number, nowMs: number): number[] {
+    if (this.#mustRefill) this.#refill()
+    const ids: number[] = []
+    let looked = 0
+    for (const lane of this.#lanes) {
+      if (ids.length === count || looked++ === sliceRows) break
+      this.#lanes.delete(lane)
+      const id = this.#freeHead(lane, nowMs)
+      if (id !== undefined) ids.push(id)
+    }
+    return ids
+  }
+
+  dueMs(nowMs: number): number | undefined {
+    return this.#nextDue.read(nowMs)
+  }
+
+  #refill(): void {
+    this.#mustRefill = false
+    for (const { id } of this.#senders.all() as { id: Lane }[]) this.#lanes.add(id)
+  }
+
+  /** Replies that wait to be fetched hold up nobody. */
+  #freeHead(lane: Lane, nowMs: number): number | undefined {
+    let after = 0
+    for (;;) {
+      const head = this.#head.get(lane, this.#token, after) as Head | undefined
+      if (head === undefined) return undefined
+      const { id, until, isReply } = head
+      if (until === null || until <= nowMs || until > nowMs + waitMsMax) return id
+      if (isReply !== 1) return undefined
+      after = id
+    }
+  }
+}
+
+class NextDue {
+  readonly #statement: SqliteStatement
+
+  constructor(db: SqliteHandle) {
+    this.#statement = prepare(db, 'SELECT min(until) AS until FROM mqlease WHERE until > ?')
+  }
+
+  read(nowMs: number): number | undefined {
+    return (this.#statement.get(nowMs) as { until: number | null }).until ?? undefined
+  }
+}

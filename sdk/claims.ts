@@ -1,0 +1,218 @@
+/**
+ * Leases on rows of `mqin`, one owner's: claim, renew, and the four ends. What is done to a row is
+ * done only while the lease on it is the caller's, told by its owner and its attempt, so that a
+ * consumer that has lost it (its process stood still, or the clock jumped) spoils nothing. All but
+ * `renew` and `seek` need an open write transaction. Must never keep a lease in memory only.
+ */
+
+import { hostname } from 'node:os'
+import { type Candidates, findCandidates } from './candidates.ts'
+import { type Consumption, waitMsMax } from './consume-options.ts'
+import { prepare, type SqliteHandle, type SqliteStatement } from './handle.ts'
+import { type Message, messageColumns, parseMessage, type Row } from './message.ts'
+import { isReply, replyWaitMs } from './reply.ts'
+
+/** A message in hand. */
+export type Claim = {
+  readonly message: Message
+  /** Counts from 1, and tells this lease from earlier and later ones. */
+  readonly attempt: number
+}
+
+/** How it ends. `afterMs`: not before so many milliseconds from now. */
+export type Outcome =
+  | { readonly type: 'completed' }
+  | { readonly type: 'released'; readonly afterMs: number }
+  | { readonly type: 'failed'; readonly error: string }
+  | { readonly type: 'dead'; readonly error: string }
+
+export type ClaimsOptions = Pick<
+  Consumption<unknown>,
+  'token' | 'isOrdered' | 'attempts' | 'leaseMs'
+> & {
+  /** Milliseconds since 1970. */
+  readonly nowMs: () => number
+  /** From 0 to 1. */
+  readonly random: () => number
+}
+
+const backoffMsMin = 200
+const backoffMsMax = 300_000
+
+/** How long a message rests after its attempt `attempt` has failed, in milliseconds. */
+export function backoffMs(attempt: number, random: number): number {
+  const longest = Math.min(backoffMsMax, backoffMsMin * 2 ** (attempt - 1))
+  // Jitter: what failed together need not be tried together.
+  return Math.round(longest * (0.75 + random / 4))
+}
+
+const kept = 'host, port, token, sent_at, arrived_at, sender, sender_row'
+const isMine = 'id = ? AND owner = ? AND attempts = ?'
+
+type Leased = { readonly attempts: number; readonly error: string | null }
+
+/** The leases of one consumer on one connection. */
+export class Claims {
+  /** Who holds them, for people: in `mqlease.owner`. */
+  readonly owner: string
+  readonly candidates: Candidates
+  readonly #options: ClaimsOptions
+  readonly #statements: ReturnType<typeof prepareAll>
+
+  constructor(db: SqliteHandle, options: ClaimsOptions) {
+    const tag = crypto.randomUUID().slice(0, 8)
+    this.owner = `${hostname()} ${process.pid} ${tag}`
+    this.candidates = findCandidates(db, options.token, options.isOrdered)
+    this.#options = options
+    this.#statements = prepareAll(db)
+  }
+
+  /** Rows that are worth an attempt to claim. Needs no transaction. */
+  seek(count: number): number[] {
+    return this.candidates.take(count, this.#options.nowMs())
+  }
+
+  /** Those of the rows that could be had; the others have gone, or are somebody else's. */
+  claim(ids: readonly number[]): Claim[] {
+    return ids.flatMap((id) => this.#claimOne(id) ?? [])
+  }
+
+  /** Whether the lease is still this claim's. */
+  isHeld({ message, attempt }: Claim): boolean {
+    return this.#isMine(message.id, attempt)
+  }
+
+  /** Ends a lease; false, with nothing done, when it was lost. */
+  settle(claim: Claim, outcome: Outcome): boolean {
+    const isDone = this.#settle(claim, outcome)
+    this.candidates.onSettled(claim.message.sender)
+    return isDone
+  }
+
+  /** Makes the lease last again; false when it was lost. */
+  renew({ message, attempt }: Claim): boolean {
+    const until = this.#options.nowMs() + this.#options.leaseMs
+    const { changes } = this.#statements.renew.run(until, message.id, this.owner, attempt)
+    return Number(changes) === 1
+  }
+
+  #settle({ message: { id }, attempt }: Claim, outcome: Outcome): boolean {
+    const lease = [id, this.owner, attempt] as const
+    const { release, fail } = this.#statements
+    const nowMs = this.#options.nowMs()
+    switch (outcome.type) {
+      case 'completed':
+        return this.#end(id, attempt)
+      case 'released': {
+        const until = nowMs + Math.min(waitMsMax, outcome.afterMs)
+        return Number(release.run(until, ...lease).changes) === 1
+      }
+      case 'failed': {
+        if (attempt >= this.#options.attempts) return this.#bury(id, attempt, outcome.error)
+        const until = nowMs + backoffMs(attempt, this.#options.random())
+        return Number(fail.run(until, outcome.error, ...lease).changes) === 1
+      }
+      case 'dead':
+        return this.#bury(id, attempt, outcome.error)
+      default:
+        return outcome satisfies never
+    }
+  }
+
+  #isMine(id: number, attempt: number): boolean {
+    return this.#statements.isHeld.get(id, this.owner, attempt) !== undefined
+  }
+
+  #end(id: number, attempt: number): boolean {
+    const { changes } = this.#statements.end.run(id, this.owner, attempt)
+    if (Number(changes) === 0) return false
+    // It may be gone: a handler may delete the row itself.
+    this.#statements.remove.run(id)
+    return true
+  }
+
+  #bury(id: number, attempt: number, error: string): boolean {
+    if (!this.#isMine(id, attempt)) return false
+    this.#statements.bury.run(this.#options.nowMs(), error, id)
+    return this.#end(id, attempt)
+  }
+
+  #claimOne(id: number): Claim | undefined {
+    const { nowMs: clock, leaseMs, attempts: attemptsMax } = this.#options
+    const nowMs = clock()
+    const { take, read, clear } = this.#statements
+    const values = [this.owner, nowMs + leaseMs, id, nowMs, nowMs + waitMsMax] as const
+    const leased = take.get(...values) as Leased | undefined
+    if (leased === undefined) {
+      clear.run(id)
+      return undefined
+    }
+    const { attempts: attempt, error } = leased
+    const message = parseMessage(read.get(id) as Row)
+    if (isReply(message)) {
+      this.#leaveReply(message, attempt, nowMs)
+      return undefined
+    }
+    if (attempt <= attemptsMax) return { message, attempt }
+    const unknown = `the process ended, or lost its lease, in attempt ${attempt - 1}`
+    this.#bury(id, attempt, error ?? unknown)
+    this.candidates.onSettled(message.sender)
+    return undefined
+  }
+
+  /** A reply is for the process that asked, but not for ever. */
+  #leaveReply({ id, arrivedAt, sender }: Message, attempt: number, nowMs: number): void {
+    const waitMs = arrivedAt.getTime() + replyWaitMs - nowMs
+    if (waitMs > 0 && waitMs <= replyWaitMs) {
+      this.#statements.release.run(nowMs + waitMs, id, this.owner, attempt)
+    } else {
+      this.#bury(id, attempt, 'a late reply: the process that asked has ended or given up')
+    }
+    this.candidates.onSettled(sender)
+  }
+}
+
+// One object of all statements keeps the fields of the class few.
+function prepareAll(db: SqliteHandle): Readonly<Record<StatementName, SqliteStatement>> {
+  return {
+    take: prepare(
+      db,
+      `INSERT INTO mqlease (owner, until, id, attempts) SELECT ?, ?, id, 1 FROM mqin WHERE id = ?
+      ON CONFLICT (id) DO UPDATE
+        SET owner = excluded.owner, until = excluded.until, attempts = attempts + 1
+        WHERE mqlease.until <= ? OR mqlease.until > ?
+      RETURNING attempts, error`,
+    ),
+    read: prepare(db, `SELECT ${messageColumns} FROM mqin WHERE id = ?`),
+    clear: prepare(
+      db,
+      'DELETE FROM mqlease WHERE id = ? AND NOT EXISTS (SELECT 1 FROM mqin WHERE id = mqlease.id)',
+    ),
+    isHeld: prepare(db, `SELECT 1 FROM mqlease WHERE ${isMine}`),
+    renew: prepare(db, `UPDATE mqlease SET until = ? WHERE ${isMine}`),
+    release: prepare(
+      db,
+      `UPDATE mqlease SET owner = NULL, until = ?, attempts = attempts - 1 WHERE ${isMine}`,
+    ),
+    fail: prepare(db, `UPDATE mqlease SET owner = NULL, until = ?, error = ? WHERE ${isMine}`),
+    end: prepare(db, `DELETE FROM mqlease WHERE ${isMine}`),
+    remove: prepare(db, 'DELETE FROM mqin WHERE id = ?'),
+    bury: prepare(
+      db,
+      `INSERT OR REPLACE INTO mqdead (id, ${kept}, died_at, error, headers, data)
+      SELECT id, ${kept}, ?, ?, headers, data FROM mqin WHERE id = ?`,
+    ),
+  }
+}
+
+type StatementName =
+  | 'take'
+  | 'read'
+  | 'clear'
+  | 'isHeld'
+  | 'renew'
+  | 'release'
+  | 'fail'
+  | 'end'
+  | 'remove'
+  | 'bury'

@@ -1,0 +1,110 @@
+/**
+ * Tells those who wait, through one connection, that something was committed. There is one watch
+ * for all of them, and none when nobody waits. It keeps the process alive while somebody does. Must
+ * never write.
+ */
+
+import { fromSqlite, TinymqError } from './errors.ts'
+import { filePath, isOpen, prepare, type SqliteHandle, type SqliteStatement } from './handle.ts'
+import { Wake } from './wake.ts'
+
+/** Without a file there are no events: how often the changes of the connection are looked at. */
+const memoryLookMs = 10
+
+/** Somebody who waits. */
+export type CommitListener = {
+  readonly onCommit: () => void
+  /** There will be no more: the connection was closed, or another file is at its path. */
+  readonly onEnd: (reason: unknown) => void
+}
+
+/** The commits that one connection can see, its own among them. */
+export class CommitWatch {
+  readonly #db: SqliteHandle
+  readonly #dataVersion: SqliteStatement
+  readonly #ownChanges: SqliteStatement
+  readonly #listeners = new Set<CommitListener>()
+  #wake: Wake | undefined
+  #memoryTimer: NodeJS.Timeout | undefined
+  #seen = ''
+
+  constructor(db: SqliteHandle) {
+    this.#db = db
+    this.#dataVersion = prepare(db, 'PRAGMA data_version')
+    this.#ownChanges = prepare(db, 'SELECT total_changes() AS own_changes')
+  }
+
+  /** From now on, until `remove`. What was committed before is not told. */
+  add(listener: CommitListener): void {
+    this.#listeners.add(listener)
+    if (this.#listeners.size === 1) this.#start()
+  }
+
+  remove(listener: CommitListener): void {
+    if (this.#listeners.delete(listener) && this.#listeners.size === 0) this.#stop()
+  }
+
+  /** Tells all that wait why it is over. */
+  end(reason: unknown): void {
+    const listeners = [...this.#listeners]
+    this.#listeners.clear()
+    this.#stop()
+    for (const listener of listeners) listener.onEnd(reason)
+  }
+
+  #start(): void {
+    this.#seen = this.#version()
+    const path = filePath(this.#db)
+    if (path === undefined) {
+      this.#memoryTimer = setInterval(() => this.#look(), memoryLookMs)
+      return
+    }
+    this.#wake = new Wake({
+      databasePath: path,
+      look: () => this.#look(),
+      isQuiet: () => false,
+      onReplaced: () => this.#onReplaced(path),
+      // The polls go on, and are quick enough.
+      onDeaf: () => undefined,
+    })
+    this.#wake.start()
+  }
+
+  #stop(): void {
+    this.#wake?.stop()
+    this.#wake = undefined
+    clearInterval(this.#memoryTimer)
+  }
+
+  #version(): string {
+    return JSON.stringify([this.#dataVersion.get(), this.#ownChanges.get()])
+  }
+
+  #look(): boolean {
+    try {
+      const seen = this.#version()
+      if (seen === this.#seen) return false
+      this.#seen = seen
+    } catch (error) {
+      this.#onFailed(error)
+      return false
+    }
+    for (const listener of this.#listeners) listener.onCommit()
+    return true
+  }
+
+  #onFailed(error: unknown): void {
+    const reason = isOpen(this.#db) ? fromSqlite(error) : closedWhileWaiting()
+    if (reason instanceof TinymqError && reason.retryable) return
+    this.end(reason)
+  }
+
+  #onReplaced(path: string): void {
+    const sentence = `another file is at ${path} now, or none: open the database again`
+    this.end(new TinymqError('TINYMQ_CLOSED', sentence))
+  }
+}
+
+/** What those get who wait while the connection is closed. */
+export const closedWhileWaiting = (): TinymqError =>
+  new TinymqError('TINYMQ_CLOSED', 'the connection was closed while something waited on it')

@@ -1,0 +1,216 @@
+/**
+ * Handlers that messages are brought to: `consume`, where each message has a lease, and
+ * `consumeInTransaction`, where handler and removal are one transaction. Must never let a handler's
+ * error escape: it is kept with the message.
+ */
+
+import type { TracingChannel } from 'node:diagnostics_channel'
+import type { Claim, Outcome } from './claims.ts'
+import type { CommitWatch } from './commit-watch.ts'
+import type { Consumption } from './consume-options.ts'
+import { TinymqError } from './errors.ts'
+import { inTransaction, type SqliteHandle } from './handle.ts'
+import { errorText, type Hand, InboxMessage } from './inbox-message.ts'
+import { Intake, leaseLost, WorkFailure } from './intake.ts'
+import { validPayload } from './payload.ts'
+
+/** What every consumer of a connection has in common. */
+export interface Consumer {
+  /** Resolves when it has ended and nothing is in hand. */
+  readonly done: Promise<void>
+  /** Takes no more messages. */
+  stop(): void
+}
+
+/** What a consumer works with. */
+export type ConsumerParts<T> = {
+  readonly db: SqliteHandle
+  readonly watch: CommitWatch
+  readonly consumption: Consumption<T>
+  readonly send: Hand['send']
+  readonly trace: TracingChannel<'tinymq:consume', ConsumeTrace>
+}
+
+/** What subscribers of the channels `tracing:tinymq:consume:*` get. */
+export type ConsumeTrace = { readonly message: InboxMessage }
+
+/** What becomes of a message whose handler has thrown. */
+export function outcomeOf(error: unknown, isEnding: boolean): Outcome {
+  if (error instanceof TinymqError && error.code === 'TINYMQ_BAD_PAYLOAD') {
+    return { type: 'dead', error: error.message }
+  }
+  // It was told to stop, and stopped: no fault of the message.
+  if (isEnding) return { type: 'released', afterMs: 0 }
+  return { type: 'failed', error: errorText(error) }
+}
+
+/** Runs a handler for each message, some at a time. */
+export class HandlerConsumer<T> implements Consumer {
+  readonly done: Promise<void>
+  readonly #handler: (message: InboxMessage<T>) => unknown
+  readonly #parts: ConsumerParts<T>
+  readonly #intake: Intake
+  readonly #inHand = new Map<Claim, InboxMessage<T>>()
+  readonly #hand: Hand
+  #isStopping = false
+
+  constructor(parts: ConsumerParts<T>, handler: (message: InboxMessage<T>) => unknown) {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const { db, watch, consumption, send } = parts
+    const { signal, concurrency } = consumption
+    this.#parts = parts
+    this.#handler = handler
+    const abort = (): void => this.#abort(signal?.reason)
+    this.done = promise.finally(() => signal?.removeEventListener('abort', abort))
+    this.#intake = new Intake(db, watch, consumption, {
+      onClaims: (claims) => {
+        for (const claim of claims) void this.#handle(claim)
+      },
+      onLost: (claim) => this.#inHand.get(claim)?.abort(leaseLost(claim)),
+      onIdle: () => {
+        this.#intake.close()
+        resolve()
+      },
+      onFailed: (reason) => {
+        this.#abort(reason)
+        reject(reason)
+      },
+    })
+    this.#hand = { settle: (claim, outcome) => this.#intake.settleNow(claim, outcome), send }
+    signal?.addEventListener('abort', abort, { once: true })
+    if (signal?.aborted === true) this.stop()
+    else this.#intake.want(concurrency)
+  }
+
+  stop(): void {
+    this.#isStopping = true
+    this.#intake.wantNothing()
+  }
+
+  #abort(reason: unknown): void {
+    this.stop()
+    for (const message of this.#inHand.values()) message.abort(reason)
+  }
+
+  async #handle(claim: Claim): Promise<void> {
+    const { consumption, trace } = this.#parts
+    let message = new InboxMessage<T>(claim, this.#hand)
+    this.#inHand.set(claim, message)
+    let outcome: Outcome = { type: 'completed' }
+    try {
+      if (consumption.schema !== undefined) {
+        const value = await validPayload(claim.message, consumption.schema)
+        message = this.#withPayload(claim, message, value)
+      }
+      const handle = async (): Promise<unknown> => this.#handler(message)
+      await (trace.hasSubscribers ? trace.tracePromise(handle, { message }) : handle())
+    } catch (error) {
+      outcome = outcomeOf(error, message.wasAborted)
+    }
+    this.#inHand.delete(claim)
+    if (!message.isSettled) this.#intake.settle(claim, outcome)
+    if (!this.#isStopping) this.#intake.want(1)
+  }
+
+  #withPayload(claim: Claim, before: InboxMessage<T>, value: T): InboxMessage<T> {
+    const message = new InboxMessage<T>(claim, this.#hand, { value })
+    if (before.wasAborted) message.abort(before.signal.reason)
+    this.#inHand.set(claim, message)
+    return message
+  }
+}
+
+/** Runs a synchronous handler for each message, in the transaction that removes it. */
+export class TransactionConsumer<T, Db extends SqliteHandle> implements Consumer {
+  readonly done: Promise<void>
+  readonly #handler: (message: InboxMessage<T>, db: Db) => unknown
+  readonly #parts: ConsumerParts<T>
+  readonly #db: Db
+  readonly #intake: Intake
+  readonly #hand: Hand
+  #isStopping = false
+
+  constructor(
+    parts: ConsumerParts<T>,
+    db: Db,
+    handler: (message: InboxMessage<T>, db: Db) => unknown,
+  ) {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const { watch, consumption, send } = parts
+    const { signal } = consumption
+    this.#parts = parts
+    this.#db = db
+    this.#handler = handler
+    const abort = (): void => this.stop()
+    this.done = promise.finally(() => signal?.removeEventListener('abort', abort))
+    this.#intake = new Intake(db, watch, consumption, {
+      onClaims: ([claim]) => this.#onClaim(claim),
+      onLost: () => undefined,
+      onIdle: () => {
+        this.#intake.close()
+        resolve()
+      },
+      onFailed: reject,
+    })
+    this.#hand = { settle: (claim, outcome) => this.#intake.settleNow(claim, outcome), send }
+    signal?.addEventListener('abort', abort, { once: true })
+    if (signal?.aborted === true) this.stop()
+    else this.#intake.want(1)
+  }
+
+  stop(): void {
+    this.#isStopping = true
+    this.#intake.wantNothing()
+  }
+
+  /** The claim of the next message is in the transaction that completes this one. */
+  #onClaim(claim: Claim | undefined): void {
+    if (claim === undefined) return
+    this.#intake.settle(claim, { type: 'completed' }, () => this.#work(claim))
+    if (!this.#isStopping) this.#intake.want(1)
+  }
+
+  #work(claim: Claim): boolean {
+    const { consumption, trace } = this.#parts
+    const { schema } = consumption
+    const payload =
+      schema === undefined
+        ? undefined
+        : { value: guarded(() => validPayload(claim.message, schema)) }
+    if (payload?.value instanceof Promise) {
+      payload.value.catch(() => undefined)
+      throw misuse(
+        'the schema of consumeInTransaction validates asynchronously: make it synchronous',
+      )
+    }
+    const message = new InboxMessage<T>(claim, this.#hand, payload as { readonly value: T })
+    const handle = (): unknown => this.#handler(message, this.#db)
+    const result = guarded(() =>
+      trace.hasSubscribers ? trace.traceSync(handle, { message }) : handle(),
+    )
+    if (result instanceof Promise) {
+      result.catch(() => undefined)
+      throw misuse(
+        'the handler of consumeInTransaction returned a promise, and a transaction cannot wait: ' +
+          'make it synchronous, or use consume',
+      )
+    }
+    if (!inTransaction(this.#db)) {
+      throw misuse(
+        'the handler of consumeInTransaction ended the transaction: leave that to tinymq',
+      )
+    }
+    return !message.isSettled
+  }
+}
+
+const misuse = (sentence: string): TinymqError => new TinymqError('TINYMQ_BAD_ARGUMENT', sentence)
+
+/** What the handler throws is the message's affair, not the consumer's. */
+function guarded<R>(work: () => R): R {
+  try {
+    return work()
+  } catch (error) {
+    throw new WorkFailure(outcomeOf(error, false), { cause: error })
+  }
+}

@@ -1,0 +1,168 @@
+/** A message in the hands of a consumer, and what that one can do with it. */
+
+import type { Claim, Outcome } from './claims.ts'
+import { TinymqError, translated } from './errors.ts'
+import type { Message } from './message.ts'
+import type { Headers, OutgoingData } from './outgoing.ts'
+import { parsePayload } from './payload.ts'
+import { replyHeader, requestHeader } from './reply.ts'
+
+/** What a message needs of the consumer that has it. */
+export type Hand = {
+  readonly settle: (claim: Claim, outcome: Outcome) => void
+  readonly send: (
+    host: string,
+    port: number,
+    token: string,
+    data: OutgoingData,
+    headers: Headers,
+  ) => number
+}
+
+const errorCharactersMax = 4_000
+
+/** What was thrown, as the text that is kept in `mqlease` and `mqdead`. */
+export function errorText(error: unknown): string {
+  const text =
+    error instanceof Error
+      ? (error.stack ?? `${error.name}: ${error.message}`)
+      : `not an Error was thrown: ${shown(error)}`
+  return text.toWellFormed().replaceAll('\0', '\u{fffd}').slice(0, errorCharactersMax)
+}
+
+function shown(value: unknown): string {
+  try {
+    return typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value))
+  } catch {
+    return Object.prototype.toString.call(value)
+  }
+}
+
+/** A message with a lease: it is this consumer's alone until it is settled or the lease is lost. */
+export class InboxMessage<T = unknown> implements Message {
+  readonly id: number
+  readonly host: string
+  readonly port: number
+  readonly token: string
+  readonly data: string | Uint8Array
+  readonly headers: Headers | null
+  readonly headersText: string | null
+  readonly sentAt: Date | null
+  readonly arrivedAt: Date
+  readonly sender: number | null
+  readonly senderRow: number | null
+  /** Counts from 1. */
+  readonly attempt: number
+  readonly #claim: Claim
+  readonly #hand: Hand
+  #payload: { readonly value: T } | undefined
+  #controller: AbortController | undefined
+  #abortReason: { readonly reason: unknown } | undefined
+  #settledAs: Outcome['type'] | undefined
+
+  /** @internal */
+  constructor(claim: Claim, hand: Hand, payload?: { readonly value: T }) {
+    const { message } = claim
+    this.id = message.id
+    this.host = message.host
+    this.port = message.port
+    this.token = message.token
+    this.data = message.data
+    this.headers = message.headers
+    this.headersText = message.headersText
+    this.sentAt = message.sentAt
+    this.arrivedAt = message.arrivedAt
+    this.sender = message.sender
+    this.senderRow = message.senderRow
+    this.attempt = claim.attempt
+    this.#claim = claim
+    this.#hand = hand
+    this.#payload = payload
+  }
+
+  /**
+   * What the schema made of the data; without a schema text parsed as JSON, and bytes as they are.
+   * @throws TinymqError TINYMQ_BAD_PAYLOAD when the text is not JSON.
+   */
+  get payload(): T {
+    this.#payload ??= { value: parsePayload(this) as T }
+    return this.#payload.value
+  }
+
+  /** Aborts when the lease is lost or the consumer must end: stop working on the message then. */
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController()
+    if (this.#abortReason !== undefined) this.#controller.abort(this.#abortReason.reason)
+    return this.#controller.signal
+  }
+
+  /** Whether it was completed, released or declared dead. */
+  get isSettled(): boolean {
+    return this.#settledAs !== undefined
+  }
+
+  /**
+   * Done: removes the row, in your transaction when one is open.
+   * @throws TinymqError TINYMQ_LEASE_LOST when another consumer may have it by now.
+   */
+  complete(): void {
+    this.#settle({ type: 'completed' })
+  }
+
+  /**
+   * Gives it back, to be taken by any consumer `afterMs` milliseconds from now, at once when left
+   * out. It does not count as an attempt.
+   * @throws TinymqError as `complete` does.
+   */
+  release(options: { readonly afterMs?: number } = {}): void {
+    const { afterMs = 0 } = options
+    if (!(afterMs >= 0)) {
+      throw new TinymqError('TINYMQ_BAD_ARGUMENT', 'afterMs must be a number, 0 or more')
+    }
+    this.#settle({ type: 'released', afterMs })
+  }
+
+  /**
+   * Moves it to `mqdead`, with what was wrong.
+   * @throws TinymqError as `complete` does.
+   */
+  dead(error: unknown): void {
+    const text = typeof error === 'string' ? error : errorText(error)
+    this.#settle({ type: 'dead', error: text })
+  }
+
+  /**
+   * Answers a request: the reply goes to where the sender can be answered, and is part of your
+   * transaction when one is open. Returns the id of its row.
+   * @throws TinymqError TINYMQ_BAD_ARGUMENT when nobody asked, and what `send` throws.
+   */
+  reply(data: OutgoingData, options: { readonly headers?: Headers | undefined } = {}): number {
+    const id = this.headers?.[requestHeader]
+    if (typeof id !== 'string') {
+      throw new TinymqError('TINYMQ_BAD_ARGUMENT', `message ${this.id} does not ask for a reply`)
+    }
+    const headers = { ...options.headers, [replyHeader]: id }
+    return this.#hand.send(this.host, this.port, this.token, data, headers)
+  }
+
+  /** @internal */
+  abort(reason: unknown): void {
+    this.#abortReason ??= { reason }
+    this.#controller?.abort(reason)
+  }
+
+  /** @internal */
+  get wasAborted(): boolean {
+    return this.#abortReason !== undefined
+  }
+
+  #settle(outcome: Outcome): void {
+    if (this.#settledAs === outcome.type) return
+    if (this.#settledAs !== undefined) {
+      const sentence = `message ${this.id} cannot be ${outcome.type}: it was ${this.#settledAs}`
+      throw new TinymqError('TINYMQ_BAD_ARGUMENT', sentence)
+    }
+    translated(() => this.#hand.settle(this.#claim, outcome))
+    this.#settledAs = outcome.type
+  }
+}

@@ -1,0 +1,270 @@
+/**
+ * Brings messages to one consumer and takes back what became of them: all that has gathered since
+ * the last turn in one transaction, together with the next claims. It sleeps until something was
+ * committed or becomes due, and renews the leases of what is in hand. Must never begin a turn while
+ * the application has a transaction of its own open on the connection.
+ */
+
+import { type Claim, Claims, type Outcome } from './claims.ts'
+import type { CommitListener, CommitWatch } from './commit-watch.ts'
+import type { Consumption } from './consume-options.ts'
+import { fromSqlite, TinymqError } from './errors.ts'
+import { atomically, inTransaction, type SqliteHandle } from './handle.ts'
+
+export type IntakeEvents = {
+  /** As many as were wanted, or fewer. */
+  readonly onClaims: (claims: readonly Claim[]) => void
+  /** Somebody else may have the message now. What becomes of it here counts no longer. */
+  readonly onLost: (claim: Claim) => void
+  /** Nothing is in hand and nothing is wanted. */
+  readonly onIdle: () => void
+  /** It cannot go on. What is in hand comes free when its leases end. */
+  readonly onFailed: (reason: unknown) => void
+}
+
+/**
+ * What must happen in the transaction that ends a lease; false when the lease has been ended by it.
+ * What it throws as a `WorkFailure` becomes the outcome, anything else ends the intake.
+ */
+export type Work = () => boolean
+
+/** The handler threw: its transaction is rolled back, and the message gets this outcome instead. */
+export class WorkFailure extends Error {
+  readonly outcome: Outcome
+
+  constructor(outcome: Outcome, options: ErrorOptions) {
+    super('The handler failed.', options)
+    this.outcome = outcome
+  }
+}
+
+type Ending = { readonly claim: Claim; readonly outcome: Outcome; readonly work?: Work | undefined }
+
+const inTransactionMs = 1
+// After a failure that may pass: the database is locked, or the disk is full.
+const pauseMsMin = 5
+const pauseMsMax = 1_000
+// The clock may be set while we sleep.
+const sleepMsMax = 10_000
+const renewalsPerLease = 3
+
+export class Intake {
+  readonly #db: SqliteHandle
+  readonly #watch: CommitWatch
+  readonly #claims: Claims
+  readonly #events: IntakeEvents
+  readonly #leaseMs: number
+  readonly #listener: CommitListener
+  readonly #held = new Set<Claim>()
+  #endings: Ending[] = []
+  #wanted = 0
+  #failures = 0
+  #isOpen = true
+  #turn: NodeJS.Immediate | undefined
+  #timer: NodeJS.Timeout | undefined
+  #renewTimer: NodeJS.Timeout | undefined
+
+  constructor(
+    db: SqliteHandle,
+    watch: CommitWatch,
+    consumption: Consumption<unknown>,
+    events: IntakeEvents,
+  ) {
+    this.#db = db
+    this.#watch = watch
+    this.#events = events
+    this.#leaseMs = consumption.leaseMs
+    this.#claims = new Claims(db, { ...consumption, nowMs: Date.now, random: Math.random })
+    this.#listener = {
+      onCommit: () => this.#onChange(),
+      onEnd: (reason) => this.#fail(reason),
+    }
+    watch.add(this.#listener)
+  }
+
+  /** Takes so many more. */
+  want(count: number): void {
+    this.#wanted += count
+    this.#schedule()
+  }
+
+  /** Takes no more; what is in hand stays there until it is settled. */
+  wantNothing(): void {
+    this.#wanted = 0
+    this.#schedule()
+  }
+
+  /** Ends a lease with the next turn, after `work` in the same transaction if there is any. */
+  settle(claim: Claim, outcome: Outcome, work?: Work): void {
+    this.#endings.push({ claim, outcome, work })
+    this.#schedule()
+  }
+
+  /**
+   * Ends a lease at once, in the transaction that is open or in one of its own.
+   * @throws TinymqError TINYMQ_LEASE_LOST, or what SQLite says; then the lease is as it was.
+   */
+  settleNow(claim: Claim, outcome: Outcome): void {
+    if (!atomically(this.#db, () => this.#claims.settle(claim, outcome))) {
+      this.#held.delete(claim)
+      throw leaseLost(claim)
+    }
+    this.#held.delete(claim)
+    this.#schedule()
+  }
+
+  /** Releases all that is in hand and not settled yet. */
+  releaseAll(): void {
+    const settled = new Set(this.#endings.map(({ claim }) => claim))
+    for (const claim of this.#held) {
+      if (!settled.has(claim)) this.settle(claim, { type: 'released', afterMs: 0 })
+    }
+    this.#schedule()
+  }
+
+  /** Ends all timers. What is in hand comes free when its leases end. */
+  close(): void {
+    this.#isOpen = false
+    this.#watch.remove(this.#listener)
+    clearImmediate(this.#turn)
+    clearTimeout(this.#timer)
+    clearTimeout(this.#renewTimer)
+  }
+
+  #onChange(): void {
+    this.#claims.candidates.onChange(performance.now())
+    this.#schedule()
+  }
+
+  #schedule(): void {
+    if (!this.#isOpen || this.#turn !== undefined) return
+    clearTimeout(this.#timer)
+    this.#turn = setImmediate(() => this.#takeTurn())
+  }
+
+  #takeTurn(): void {
+    this.#turn = undefined
+    if (inTransaction(this.#db)) return this.#scheduleIn(inTransactionMs)
+    try {
+      const { claims, lost } = this.#transact()
+      this.#failures = 0
+      this.#wanted -= claims.length
+      for (const { claim } of this.#endings) this.#held.delete(claim)
+      this.#endings = []
+      for (const claim of claims) this.#held.add(claim)
+      for (const claim of lost) this.#events.onLost(claim)
+      if (claims.length > 0) this.#events.onClaims(claims)
+      this.#goOn()
+    } catch (error) {
+      this.#claims.candidates.onRollback()
+      this.#onFailed(error)
+    }
+  }
+
+  #transact(): { readonly claims: Claim[]; readonly lost: Claim[] } {
+    // Many wake up for one message: who finds nothing need not wait for the lock.
+    const seen = this.#endings.length === 0 ? this.#seek() : []
+    if (this.#endings.length === 0 && seen.length === 0) return { claims: [], lost: [] }
+    return atomically(this.#db, () => {
+      const lost = this.#endings.filter((ending) => !this.#end(ending)).map(({ claim }) => claim)
+      const ids = this.#endings.length === 0 ? seen : this.#seek()
+      return { claims: this.#claims.claim(ids), lost }
+    })
+  }
+
+  #seek(): number[] {
+    return this.#wanted > 0 ? this.#claims.seek(this.#wanted) : []
+  }
+
+  #end(ending: Ending): boolean {
+    const { claim, outcome, work } = ending
+    if (work === undefined) return this.#claims.settle(claim, outcome)
+    if (!this.#claims.isHeld(claim)) return false
+    try {
+      return !work() || this.#claims.settle(claim, outcome)
+    } catch (error) {
+      // The next turn writes down what became of it.
+      if (error instanceof WorkFailure) {
+        this.#endings = this.#endings.map((other) =>
+          other === ending ? { claim, outcome: error.outcome } : other,
+        )
+      }
+      throw error
+    }
+  }
+
+  /** After a turn: at once, when something becomes due, or when something is committed. */
+  #goOn(): void {
+    if (!this.#isOpen || this.#turn !== undefined) return this.#keepLeases()
+    if (this.#held.size === 0 && this.#wanted === 0 && this.#endings.length === 0) {
+      this.#keepLeases()
+      return this.#events.onIdle()
+    }
+    this.#keepLeases()
+    if (this.#wanted === 0) return undefined
+    if (this.#claims.candidates.hasMore) return this.#schedule()
+    const nowMs = Date.now()
+    const dueMs = this.#claims.candidates.dueMs(nowMs)
+    const sleepMs = dueMs === undefined ? sleepMsMax : Math.ceil(dueMs - nowMs)
+    return this.#scheduleIn(Math.max(1, Math.min(sleepMs, sleepMsMax)))
+  }
+
+  #scheduleIn(ms: number): void {
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => this.#onChange(), ms)
+  }
+
+  #onFailed(error: unknown): void {
+    if (error instanceof WorkFailure) return this.#schedule()
+    const reason = fromSqlite(error)
+    if (!(reason instanceof TinymqError && reason.retryable)) return this.#fail(reason)
+    const pauseMs = Math.min(pauseMsMax, pauseMsMin * 2 ** this.#failures++)
+    return this.#scheduleIn(Math.ceil(pauseMs * (0.5 + Math.random() / 2)))
+  }
+
+  #fail(reason: unknown): void {
+    if (!this.#isOpen) return
+    this.close()
+    this.#events.onFailed(reason)
+  }
+
+  #keepLeases(): void {
+    if (this.#held.size === 0) {
+      clearTimeout(this.#renewTimer)
+      this.#renewTimer = undefined
+    } else if (this.#isOpen && this.#renewTimer === undefined) {
+      this.#renewIn(this.#leaseMs / renewalsPerLease)
+    }
+  }
+
+  #renewIn(ms: number): void {
+    this.#renewTimer = setTimeout(() => this.#renewAll(), ms)
+  }
+
+  #renewAll(): void {
+    this.#renewTimer = undefined
+    if (inTransaction(this.#db)) return this.#renewIn(inTransactionMs)
+    try {
+      const lost = atomically(this.#db, () =>
+        Array.from(this.#held).filter((claim) => !this.#claims.renew(claim)),
+      )
+      for (const claim of lost) {
+        this.#held.delete(claim)
+        this.#events.onLost(claim)
+      }
+    } catch (error) {
+      const reason = fromSqlite(error)
+      if (!(reason instanceof TinymqError && reason.retryable)) return this.#fail(reason)
+      return this.#renewIn(pauseMsMin)
+    }
+    return this.#keepLeases()
+  }
+}
+
+/** What a consumer gets that comes too late. */
+export const leaseLost = ({ message: { id }, attempt }: Claim): TinymqError =>
+  new TinymqError(
+    'TINYMQ_LEASE_LOST',
+    `the lease on message ${id} ended in attempt ${attempt} before it was renewed, ` +
+      'and another consumer may have it now',
+  )

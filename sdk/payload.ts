@@ -1,0 +1,61 @@
+/** What the data of a message means: JSON, and what a schema makes of it. */
+
+import { TinymqError } from './errors.ts'
+import type { Message } from './message.ts'
+
+type Issue = {
+  readonly message: string
+  readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined
+}
+type Result<T> =
+  | { readonly value: T; readonly issues?: undefined }
+  | { readonly issues: readonly Issue[] }
+
+/** What tinymq needs of a Standard Schema (standardschema.dev, version 1). */
+export type StandardSchema<T> = {
+  readonly '~standard': {
+    readonly validate: (value: unknown) => Result<T> | Promise<Result<T>>
+    readonly types?: { readonly output: T } | undefined
+  }
+}
+
+const issuesShown = 5
+
+/**
+ * Text as the JSON that it is, bytes as they are.
+ * @throws TinymqError TINYMQ_BAD_PAYLOAD
+ */
+export function parsePayload({ id, data }: Message): unknown {
+  if (typeof data !== 'string') return data
+  try {
+    return JSON.parse(data) as unknown
+  } catch (cause) {
+    const sentence = `the text of message ${id} is not JSON: ${(cause as Error).message}`
+    throw new TinymqError('TINYMQ_BAD_PAYLOAD', sentence, { cause })
+  }
+}
+
+/**
+ * What the schema makes of the payload, at once when the schema can.
+ * @throws TinymqError TINYMQ_BAD_PAYLOAD
+ */
+export function validPayload<T>(message: Message, schema: StandardSchema<T>): T | Promise<T> {
+  const result = schema['~standard'].validate(parsePayload(message))
+  return result instanceof Promise
+    ? result.then((settled) => accepted(message, settled))
+    : accepted(message, result)
+}
+
+function accepted<T>({ id }: Message, result: Result<T>): T {
+  if (result.issues === undefined) return result.value
+  const issues = result.issues.slice(0, issuesShown).map(issueText)
+  const more = result.issues.length - issues.length
+  if (more > 0) issues.push(`and ${more} more`)
+  const sentence = `the payload of message ${id} does not fit its schema: ${issues.join('; ')}`
+  throw new TinymqError('TINYMQ_BAD_PAYLOAD', sentence)
+}
+
+function issueText({ message, path = [] }: Issue): string {
+  const keys = path.map((step) => String(typeof step === 'object' ? step.key : step))
+  return keys.length === 0 ? message : `${keys.join('.')}: ${message}`
+}

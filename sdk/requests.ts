@@ -1,0 +1,137 @@
+/**
+ * `request`: sends a message and waits for its reply in the inbox. All that wait through one
+ * connection share one look at what has come, row by row and each row once. Must never take a row
+ * that is no reply to one of them.
+ */
+
+import { type CommitListener, type CommitWatch, closedWhileWaiting } from './commit-watch.ts'
+import { fromSqlite, TinymqError } from './errors.ts'
+import {
+  atomically,
+  inTransaction,
+  prepare,
+  type SqliteHandle,
+  type SqliteStatement,
+} from './handle.ts'
+import { type Message, messageColumns, parseMessage, type Row } from './message.ts'
+import { isReplySql, replyHeader } from './reply.ts'
+
+type Waiter = { readonly resolve: (reply: Message) => void; readonly reject: (e: unknown) => void }
+
+const sliceRows = 1_000
+const retryMs = 5
+
+export class Requests {
+  readonly #db: SqliteHandle
+  readonly #watch: CommitWatch
+  readonly #last: SqliteStatement
+  readonly #slice: SqliteStatement
+  readonly #read: SqliteStatement
+  readonly #removes: readonly SqliteStatement[]
+  readonly #waiters = new Map<string, Waiter>()
+  readonly #listener: CommitListener = {
+    onCommit: () => this.#look(),
+    onEnd: (reason) => this.#rejectAll(reason),
+  }
+  #cursor = 0
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(db: SqliteHandle, watch: CommitWatch) {
+    this.#db = db
+    this.#watch = watch
+    this.#last = prepare(db, 'SELECT coalesce(max(id), 0) AS id FROM mqin')
+    this.#slice = prepare(
+      db,
+      `SELECT m.id, CASE WHEN ${isReplySql('m')} THEN m.headers END AS headers
+      FROM mqin AS m WHERE m.id > ? ORDER BY m.id LIMIT ${sliceRows}`,
+    )
+    this.#read = prepare(db, `SELECT ${messageColumns} FROM mqin WHERE id = ?`)
+    this.#removes = ['mqin', 'mqlease'].map((table) =>
+      prepare(db, `DELETE FROM ${table} WHERE id = ?`),
+    )
+  }
+
+  /** Sends by `send`, which gets the identity of the request, and resolves with the reply. */
+  async wait(send: (id: string) => void, signal?: AbortSignal): Promise<Message> {
+    signal?.throwIfAborted()
+    const id = crypto.randomUUID()
+    if (this.#waiters.size === 0) this.#cursor = (this.#last.get() as { id: number }).id
+    send(id)
+    const { promise, resolve, reject } = Promise.withResolvers<Message>()
+    const abort = (): void => reject(signal?.reason)
+    signal?.addEventListener('abort', abort, { once: true })
+    this.#waiters.set(id, { resolve, reject })
+    if (this.#waiters.size === 1) this.#watch.add(this.#listener)
+    try {
+      return await promise
+    } finally {
+      signal?.removeEventListener('abort', abort)
+      this.#waiters.delete(id)
+      if (this.#waiters.size === 0) this.#stop()
+    }
+  }
+
+  close(): void {
+    this.#rejectAll(closedWhileWaiting())
+    this.#stop()
+  }
+
+  #stop(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#watch.remove(this.#listener)
+  }
+
+  #look(): void {
+    clearTimeout(this.#timer)
+    if (this.#waiters.size === 0) return
+    try {
+      // A reply that the application's own transaction takes would come back with its rollback.
+      if (inTransaction(this.#db)) return this.#lookLater(1)
+      if (this.#lookAtSlice()) this.#lookLater(0)
+    } catch (error) {
+      const reason = fromSqlite(error)
+      if (reason instanceof TinymqError && reason.retryable) return this.#lookLater(retryMs)
+      this.#rejectAll(reason)
+    }
+  }
+
+  #lookLater(ms: number): void {
+    this.#timer = setTimeout(() => this.#look(), ms)
+  }
+
+  /** Whether there is more. */
+  #lookAtSlice(): boolean {
+    const rows = this.#slice.all(this.#cursor) as { id: number; headers: string | null }[]
+    for (const { id, headers } of rows) {
+      if (headers !== null) this.#take(id, headers)
+      this.#cursor = id
+    }
+    return rows.length === sliceRows
+  }
+
+  #take(id: number, headers: string): void {
+    const waiter = this.#waiters.get(requestOf(headers) ?? '')
+    if (waiter === undefined) return
+    const reply = atomically(this.#db, () => {
+      const row = this.#read.get(id) as Row | undefined
+      for (const remove of this.#removes) remove.run(id)
+      return row
+    })
+    if (reply !== undefined) waiter.resolve(parseMessage(reply))
+  }
+
+  #rejectAll(reason: unknown): void {
+    for (const { reject } of this.#waiters.values()) reject(reason)
+  }
+}
+
+/** The request that a row with these headers answers. */
+function requestOf(headers: string): string | undefined {
+  try {
+    const value = (JSON.parse(headers) as Record<string, unknown> | null)?.[replyHeader]
+    return typeof value === 'string' ? value : undefined
+  } catch {
+    return undefined
+  }
+}
