@@ -1,0 +1,104 @@
+/**
+ * Where stories run: on this machine's kernel, or in guests whose kernel has netem. Must never take
+ * a kernel's word for it: netem is set on a device and read back.
+ */
+
+import { closeSync, openSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { ask, run } from './command.ts'
+
+/** Where netem is, and in how many guests if not here. */
+export type Place =
+  | { readonly type: 'native' }
+  | { readonly type: 'guests'; readonly count: number }
+
+/** The tags that e2e/images gives. */
+export const images = [
+  process.env['TINYMQ_E2E_IMAGE'] ?? 'tinymq:e2e',
+  process.env['TINYMQ_E2E_TOOLS'] ?? 'tinymq-tools:e2e',
+] as const
+
+/** What a guest is told of the environment, which it does not inherit. */
+const environment = [
+  `NODE=${process.execPath}`,
+  `TINYMQ_E2E_IMAGE=${images[0]}`,
+  `TINYMQ_E2E_TOOLS=${images[1]}`,
+]
+
+const folder = import.meta.dirname
+const guestMemory = '4G'
+
+const probe = 'tc qdisc add dev lo root netem loss 1% delay 1ms && tc qdisc show dev lo'
+
+/** Whether a container on this machine's kernel can have netem. */
+export async function hasNetem(): Promise<boolean> {
+  const rights = ['--network', 'none', '--user', '0:0', '--cap-add', 'NET_ADMIN']
+  const shell = ['--entrypoint', 'sh', images[1], '-c', probe]
+  const { status, output } = await ask('docker', 'run', '--rm', ...rights, ...shell)
+  return status === 0 && output.includes('netem') && output.includes('loss 1%')
+}
+
+/** Runs the stories, all within `seconds`, and tells whether all went well. */
+export async function runStories(
+  place: Place,
+  stories: readonly string[],
+  results: string,
+  seconds: number,
+): Promise<boolean> {
+  if (stories.length === 0) return true
+  return place.type === 'native'
+    ? runHere(stories, results, seconds)
+    : runInGuests(Math.min(place.count, stories.length), stories, results, seconds)
+}
+
+async function runHere(
+  stories: readonly string[],
+  results: string,
+  seconds: number,
+): Promise<boolean> {
+  const command = [join(folder, 'stories'), results, 'here', ...stories]
+  const status = await run('timeout', ['--kill-after=10', String(seconds), ...command], {
+    environment: { NODE: process.execPath },
+  })
+  if (status === 124) console.error(`e2e: the stories were stopped after ${seconds} s`)
+  return status === 0
+}
+
+async function runInGuests(
+  count: number,
+  stories: readonly string[],
+  results: string,
+  seconds: number,
+): Promise<boolean> {
+  const started = performance.now()
+  const disk = join(results, 'docker.ext4')
+  if ((await run(join(folder, 'engine'), ['disk', disk, ...images])) !== 0) return false
+  const left = Math.ceil(seconds - (performance.now() - started) / 1_000)
+  const guests = Array.from({ length: count }, async (_, index) =>
+    runInGuest(index + 1, stories, { results, disk, seconds: left }),
+  )
+  const statuses = await Promise.all(guests)
+  return statuses.every((status) => status === 0)
+}
+
+type GuestOptions = { readonly results: string; readonly disk: string; readonly seconds: number }
+
+/** The first guest speaks to the terminal, the others in turn when they are through. */
+async function runInGuest(
+  number: number,
+  stories: readonly string[],
+  { results, disk, seconds }: GuestOptions,
+): Promise<number> {
+  const inside = '"$0/engine" start && exec "$0/stories" "$@"'
+  const command = ['env', ...environment, 'bash', '-c', inside, folder]
+  const limits = ['-m', guestMemory, '-t', String(seconds), '-d', results, '-i', disk]
+  const words = [...limits, '--', ...command, results, `guest-${number}`, ...stories]
+  const guest = join(folder, 'guest')
+  if (number === 1) return run(guest, words)
+  const transcript = join(results, `guest-${number}.log`)
+  const file = openSync(transcript, 'w')
+  const status = await run(guest, words, { stdio: ['ignore', file, file] })
+  closeSync(file)
+  console.log(readFileSync(transcript, 'utf8'))
+  return status
+}
