@@ -1,6 +1,8 @@
 /** Networks that part, interfaces that go down, addresses and images that change. */
 import { equal, notEqual, ok } from 'node:assert/strict'
+import type { TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import Dockerode from 'dockerode'
 import { type Stage, stageFor } from './stage.ts'
 
 /** Slow enough for a change to come in between. */
@@ -74,8 +76,7 @@ story('another address after a restart', async (stage) => {
   return bothWays
 })
 
-story('an upgrade of the image under a backlog', async (stage) => {
-  const { TINYMQ_E2E_NEXT: next = 'tinymq:e2e-next' } = process.env
+story('an upgrade of the image under a backlog', async (stage, t) => {
   const [sender, receiver] = [stage.lab.machine('A'), stage.lab.machine('B')]
   await receiver.stop()
   stage.insert({ from: 'MachineA', to: 'MachineB', first: 1, last: 5_000, bytes: 300 })
@@ -84,7 +85,7 @@ story('an upgrade of the image under a backlog', async (stage) => {
     "SELECT count(*) FROM mqlane WHERE host = 'MachineB' AND error IS NOT NULL",
     (lanes) => lanes === 1,
   )
-  const before = await sender.imageId()
+  const [before, next] = [await sender.imageId(), await nextImage(sender.image, t)]
   await sender.stop()
   await sender.start({ image: next })
   notEqual(await sender.imageId(), before, 'it is another image')
@@ -92,6 +93,22 @@ story('an upgrade of the image under a backlog', async (stage) => {
   await receiver.start({ image: next })
   return { MachineB: { MachineA: 5_000 } }
 })
+
+/** Another image, as the next release would be: the same program under another version. */
+async function nextImage(image: string, t: TestContext): Promise<string> {
+  const docker = new Dockerode()
+  const container = await docker.createContainer({ Image: image })
+  try {
+    const changes = 'LABEL org.opencontainers.image.version=next'
+    await container.commit({ repo: 'tinymq-e2e', tag: 'next', changes })
+  } finally {
+    await container.remove()
+  }
+  t.after(async () => {
+    await docker.getImage('tinymq-e2e:next').remove({ force: true })
+  })
+  return 'tinymq-e2e:next'
+}
 
 function sendBothWays(stage: Stage): void {
   for (const [from, to] of [

@@ -27,13 +27,18 @@ test('findings are written line by line and read as they were', (t) => {
 })
 
 test('the table has a line for each, with numbers to the right', () => {
-  const table = renderFindings([burst, { ...burst, story: 'partition and heal', messages: 5 }])
+  const problem = 'Waited 90 s.\nFor nothing.'
+  const table = renderFindings([
+    burst,
+    { ...burst, story: 'partition and heal', messages: 5, problem },
+  ])
   const [head = '', dashes = '', first = '', second = ''] = table.split('\n')
   const width = head.length
   deepEqual([dashes.length, first.length, second.length], [width, width, width])
   match(head, /^\| story +\| link +\| messages \| seconds \| packets \| sent again \| netem/)
-  match(dashes, /^\| -+ \| -+ \| -+: \| -+: \| -+: \| -+: \| -+: \| -+ \|$/)
-  const numbers = /\| +10,000 \| +12\.3 \| +2,345 \| +700 \| +801 \| 6\.1\.176 \|$/
+  match(dashes, /^\| -+ \| -+ \| -+: \| -+: \| -+: \| -+: \| -+: \| -+ \| -+ \|$/)
+  const numbers = /\| +10,000 \| +12\.3 \| +2,345 \| +700 \| +801 \| 6\.1\.176 \| ok +\|$/
   match(first, numbers)
   equal(second.indexOf('5'), head.indexOf('messages') + 'messages'.length - 1)
+  match(second, /\| Waited 90 s\. \|$/)
 })

@@ -19,6 +19,8 @@ export type Finding = {
   readonly dropped: number
   /** The release of the kernel. */
   readonly kernel: string
+  /** Why the story failed; undefined when all was as it must be. */
+  readonly problem?: string
 }
 
 /** Adds a line to the report. */
@@ -49,6 +51,7 @@ const columns: readonly {
   { title: 'sent again', isNumber: true, cell: ({ retransmissions }) => number(retransmissions) },
   { title: 'netem dropped', isNumber: true, cell: ({ dropped }) => number(dropped) },
   { title: 'kernel', isNumber: false, cell: ({ kernel }) => kernel },
+  { title: 'result', isNumber: false, cell: ({ problem }) => problem?.split('\n')[0] ?? 'ok' },
 ]
 
 /** The findings as a table for a terminal, which is Markdown too. */

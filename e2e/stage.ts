@@ -6,6 +6,7 @@
 
 import { equal } from 'node:assert/strict'
 import { after, before, test, type TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import Database from 'better-sqlite3'
 import {
   describeLink,
@@ -20,10 +21,13 @@ import { until } from '../test/harness/until.ts'
 import { appendFinding } from './report.ts'
 
 /** A guest kernel is slow, and the machine under it may be busy. */
-const settleMsMax = 300_000
+const settleMsMax = Number(process.env['TINYMQ_E2E_PATIENCE_S'] ?? 300) * 1_000
 const lookMs = 200
 const startMsMax = 300_000
 const busyTimeoutMs = 30_000
+
+const countPauseMs = 1_500
+const countLooksMax = 10
 
 const nodePort = 9_000
 
@@ -169,6 +173,18 @@ export class Stage {
     return { packets: sum('packets'), lost: sum('lost') }
   }
 
+  /** The same once the daemons have told of all: they do so when their sessions rest. */
+  async settledCounts(): Promise<Counts> {
+    let last = this.counts()
+    for (let look = 0; look < countLooksMax; look++) {
+      await sleep(countPauseMs)
+      const next = this.counts()
+      if (next.packets === last.packets) break
+      last = next
+    }
+    return last
+  }
+
   /** What the kernel did on purpose since the links were last set, and on which conditions. */
   async linkTold(): Promise<{ link: string; dropped: number; kernel: string }> {
     const states = await Promise.all(this.lab.machines.map(async ({ wire }) => wire.state()))
@@ -188,7 +204,7 @@ export class Stage {
 /** What a story returns: the messages that each receiver must have. */
 export type Story = (stage: Stage, t: TestContext) => Promise<Delivered>
 
-/** Puts up a lab for the stories of a file; `story` tells one. */
+/** Puts up a lab for the stories of a file. Returns what tells one of them. */
 export function stageFor(options: LabOptions = {}): (name: string, tell: Story) => void {
   let starting: Promise<Stage> | undefined
   before(
@@ -211,24 +227,28 @@ export function stageFor(options: LabOptions = {}): (name: string, tell: Story) 
 async function runStory(stage: Stage, name: string, tell: Story, t: TestContext): Promise<void> {
   const before = stage.counts()
   const startMs = performance.now()
-  try {
-    const delivered = await tell(stage, t)
-    await stage.verdict(delivered)
+  const report = async (messages: number, failure?: unknown): Promise<void> => {
     const seconds = (performance.now() - startMs) / 1_000
-    const told = await stage.linkTold()
-    const counts = stage.counts()
+    const [told, { packets, lost }] = [await stage.linkTold(), await stage.settledCounts()]
     const finding = {
       story: name,
       ...told,
-      messages: messagesIn(delivered),
+      messages,
       seconds,
-      packets: counts.packets - before.packets,
-      retransmissions: counts.lost - before.lost,
+      packets: packets - before.packets,
+      retransmissions: lost - before.lost,
+      ...(failure instanceof Error ? { problem: failure.message } : {}),
     }
     t.diagnostic(JSON.stringify(finding))
-    const { TINYMQ_E2E_REPORT: report } = process.env
-    if (report !== undefined) appendFinding(report, finding)
+    const { TINYMQ_E2E_REPORT: file } = process.env
+    if (file !== undefined) appendFinding(file, finding)
+  }
+  try {
+    const delivered = await tell(stage, t)
+    await stage.verdict(delivered)
+    await report(messagesIn(delivered))
   } catch (error) {
+    await report(0, error)
     await tellLogs(stage, t)
     throw error
   } finally {

@@ -35,7 +35,7 @@ async function inspectImage(docker: Dockerode, image: string): Promise<Dockerode
     throw new TinymqError(
       'TINYMQ_LAB',
       `there is no image ${image} here, or no Docker engine answers: build the images with ` +
-        'npm run e2e:images, or name others in TINYMQ_E2E_IMAGE and TINYMQ_E2E_TOOLS',
+        'what is missing, or name others in TINYMQ_E2E_IMAGE and TINYMQ_E2E_TOOLS',
       { cause },
     )
   }

@@ -30,7 +30,7 @@ const statementBytesMax = 131_071
 export class TinymqContainer extends GenericContainer {
   #hostDirectory: string | undefined
 
-  /** @param image of tinymq: `tinymq:e2e` when left out, which `npm run e2e:images` builds. */
+  /** @param image of tinymq: `tinymq:e2e` when left out, which e2e/images builds. */
   constructor(image = defaultImage) {
     super(image)
     this.withEnvironment({ TINYMQ_DATABASE: path, TINYMQ_LOG_FORMAT: 'json' })
