@@ -7,7 +7,7 @@ import { type Stage, stageFor } from './stage.ts'
 /** Slow enough for a kill to come in between, however long Docker takes over it. */
 const slowLink = { lossPercent: 10, delayMs: 20, jitterMs: 5, rateKbit: 1_000 }
 const messageBytes = 1_000
-const eachWay = 600
+const eachWay = 400
 
 const story = stageFor()
 

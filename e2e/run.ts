@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { ask, run } from './command.ts'
 import { hasNetem, type Place, runStories } from './place.ts'
+import { type Finding, readFindings, renderFindings } from './report.ts'
 
 const folder = import.meta.dirname
 const minutesDefault = 18
@@ -22,6 +23,9 @@ const usage = `npm run e2e -- [--only NAME]... [--native] [--guests N] [--minute
 
 /** These need an engine and no netem: they run on this machine's kernel, whatever it has. */
 const withoutNetem = ['image', 'compose', 'orchestrators']
+
+/** These plant faults, and run the others to see them fail. */
+const onlyWhenNamed = ['sabotage']
 
 const suffix = '.e2e.ts'
 
@@ -70,7 +74,9 @@ const storyName = (file: string): string => file.slice(0, -suffix.length)
 function findStories(only: readonly string[]): readonly string[] {
   const stories = readdirSync(folder).filter((file) => file.endsWith(suffix))
   const wanted = stories.filter(
-    (file) => only.length === 0 || only.some((part) => storyName(file).includes(part)),
+    (file) =>
+      (only.length === 0 && !onlyWhenNamed.includes(storyName(file))) ||
+      only.some((part) => storyName(file).includes(part)),
   )
   if (wanted.length > 0) return wanted.toSorted()
   return fail(`no story is called like that: there are ${stories.map(storyName).join(', ')}`)
@@ -95,11 +101,10 @@ function kernels(results: string): string {
   }).join(', ')
 }
 
-function reportLines(results: string): readonly string[] {
+function findingsIn(results: string): readonly Finding[] {
   return readdirSync(results)
     .filter((file) => file.startsWith('report-'))
-    .flatMap((file) => readFileSync(join(results, file), 'utf8').split('\n'))
-    .filter((line) => line !== '')
+    .flatMap((file) => readFindings(join(results, file)))
 }
 
 async function runAll(options: Options, results: string): Promise<boolean> {
@@ -128,7 +133,8 @@ async function main(): Promise<number> {
   const results = mkdtempSync(join(tmpdir(), 'tinymq-e2e.'))
   try {
     const passed = await runAll(options, results)
-    for (const line of reportLines(results)) console.log(line)
+    const findings = findingsIn(results)
+    if (findings.length > 0) console.log(renderFindings(findings))
     console.log(`kernel: ${kernels(results)}`)
     return passed ? 0 : 1
   } finally {

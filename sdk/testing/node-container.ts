@@ -34,7 +34,7 @@ async function inspectImage(docker: Dockerode, image: string): Promise<Dockerode
   } catch (cause) {
     throw new TinymqError(
       'TINYMQ_LAB',
-      `there is no image ${image} here, or no Docker engine answers: build the images with ` +
+      `there is no image ${image} here, or no Docker engine answers: e2e/images builds ` +
         'what is missing, or name others in TINYMQ_E2E_IMAGE and TINYMQ_E2E_TOOLS',
       { cause },
     )
