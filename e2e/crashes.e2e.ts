@@ -51,8 +51,8 @@ async function killInMidFlight(stage: Stage, victim: string, all: number): Promi
   ok(waiting > 0, `${waiting} rows waited at ${victim} when it was killed`)
 }
 
-const kills = 6
-const batch = 6_000
+const kills = 5
+const batch = 3_000
 
 story(`${kills} times kill -9 of the receiver under load`, async (stage) => {
   // A receiver that is always writing: whatever it says before it has written is found out.

@@ -17,9 +17,11 @@ import {
   startLab,
 } from '../sdk/testing/index.ts'
 
+const defaultName = 'lab'
+
 const program = new Command('lab')
   .description('Three machines in containers, and the faults of the network between them.')
-  .option('--name <name>', 'which lab', 'lab')
+  .option('--name <name>', 'which lab', defaultName)
   .addHelpText('after', '\nA machine is MachineA, MachineB or MachineC, or A, B or C for short.')
 
 const attached = async (): Promise<Lab> => attachLab(program.opts<{ name: string }>().name)
@@ -84,15 +86,16 @@ function hints(lab: Lab): string {
     `docker exec tinymq-${lab.name}-${machine} sqlite3 -cmd '.timeout 5000' /data/tinymqdb`
   const insert =
     "INSERT INTO mqout (host,port,token,data) VALUES ('MachineB','9000','token','Hello')"
+  const again = `npm run lab --${lab.name === defaultName ? '' : ` --name ${lab.name}`}`
   return `
 Try:
   ${shell('MachineA')} "${insert}"
   ${shell('MachineB')} "SELECT * FROM mqin"
   ${shell('MachineA')} "SELECT * FROM mqstatus"
-  npm run lab -- loss MachineB 30%
-  npm run lab -- partition A C
-  npm run lab -- heal
-  npm run lab -- down`
+  ${again} loss MachineB 30%
+  ${again} partition A C
+  ${again} heal
+  ${again} down`
 }
 
 async function up(): Promise<void> {

@@ -50,7 +50,7 @@ const faults: readonly Fault[] = [
       },
     ],
     files: ['surroundings', 'crashes'],
-    stories: ['a full disk, and kill -9 on it', '6 times kill -9 of the receiver under load'],
+    stories: ['a full disk, and kill -9 on it', '5 times kill -9 of the receiver under load'],
     symptom: /missing: /,
   },
   {

@@ -76,7 +76,7 @@ export class Wire {
   async setLink(conditions: LinkConditions): Promise<LinkState> {
     const words = netemWords(conditions)
     const add = words.length === 0 ? '' : `tc qdisc add dev $dev root netem ${words.join(' ')}`
-    const state = await this.#run(`${dropQueue}\n${add}`, add)
+    const state = await this.#run(`${dropQueue}\n${add}`, words.join(' '))
     const wrong = difference(conditions, state.conditions)
     if (wrong !== '') {
       throw new TinymqError('TINYMQ_LAB', `the link of ${this.#machine} is not as asked: ${wrong}`)
@@ -142,7 +142,7 @@ done`)
     const sentence =
       netem === ''
         ? `the network of ${this.#machine} cannot be changed: ${reason}`
-        : `the kernel here refuses "${netem}" (${reason}). It takes a kernel with sch_netem: ` +
+        : `the kernel here refuses "netem ${netem}" (${reason}). It takes a kernel with sch_netem: ` +
           'on Linux, modprobe sch_netem; npm run e2e starts a guest kernel that has it'
     return new TinymqError('TINYMQ_LAB', sentence)
   }
