@@ -14,7 +14,7 @@ import { test } from 'node:test'
 import { type Finding, readFindings, renderFindings } from './report.ts'
 
 const { TINYMQ_E2E_IMAGE: soundImage = 'tinymq:e2e' } = process.env
-const patienceSeconds = '100'
+const patienceSeconds = '120'
 
 type Change = { readonly file: string; readonly old: string; readonly new: string }
 
@@ -64,7 +64,7 @@ const faults: readonly Fault[] = [
       },
     ],
     files: ['bad-links'],
-    stories: ['all to all', 'a burst of 10,000'],
+    stories: ['all to all'],
     symptom: /^Waited /,
   },
 ]

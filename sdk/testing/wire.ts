@@ -142,8 +142,8 @@ done`)
     const sentence =
       netem === ''
         ? `the network of ${this.#machine} cannot be changed: ${reason}`
-        : `the kernel here refuses "netem ${netem}" (${reason}). It takes a kernel with sch_netem: ` +
-          'on Linux, modprobe sch_netem; npm run e2e starts a guest kernel that has it'
+        : `the kernel here refuses "netem ${netem}" (${reason}): it takes sch_netem. ` +
+          'On Linux, modprobe sch_netem; npm run e2e starts a guest kernel that has it'
     return new TinymqError('TINYMQ_LAB', sentence)
   }
 }
