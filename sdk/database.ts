@@ -4,7 +4,8 @@
  * that the process holds on it.
  */
 
-import { closeSync, openSync, statfsSync } from 'node:fs'
+// Named, `statfsSync` would keep an older Node.js from loading this, and from being told its age.
+import fs, { closeSync, openSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, resolve } from 'node:path'
 import type BetterSqlite3 from 'better-sqlite3'
@@ -134,7 +135,7 @@ export function filesystemTypeOf(file: string): number {
 function statType(path: string): number | undefined {
   try {
     // Some types come sign-extended.
-    return statfsSync(path).type >>> 0
+    return fs.statfsSync(path).type >>> 0
   } catch (error) {
     if (isCode(error, 'ENOENT')) return undefined
     throw cannotOpen(path, error)

@@ -38,7 +38,18 @@ export interface SqliteHandle {
 
 /** Whether a transaction is open on the connection. */
 export const inTransaction = (db: SqliteHandle): boolean =>
-  db.inTransaction ?? db.isTransaction ?? false
+  db.inTransaction ?? db.isTransaction ?? !canBegin(db)
+
+/** node:sqlite before Node 22.16 does not tell. A transaction that does nothing takes no lock. */
+function canBegin(db: SqliteHandle): boolean {
+  try {
+    db.exec('BEGIN')
+  } catch {
+    return false
+  }
+  db.exec('COMMIT')
+  return true
+}
 
 /** Whether the connection can still be used. */
 export const isOpen = (db: SqliteHandle): boolean =>

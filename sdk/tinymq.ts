@@ -3,7 +3,7 @@
  * writes them; the daemon on the same file does the sending.
  */
 
-import { tracingChannel } from 'node:diagnostics_channel'
+import diagnosticsChannel from 'node:diagnostics_channel'
 import { CommitWatch, closedWhileWaiting } from './commit-watch.ts'
 import { type ConsumeOptions, parseConsumeOptions } from './consume-options.ts'
 import {
@@ -81,8 +81,10 @@ export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposabl
   readonly #deliveries: Deliveries
   readonly #requests: Requests
   readonly #consumers = new Set<Consumer>()
-  readonly #sendTrace = tracingChannel<'tinymq:send', SendTrace>('tinymq:send')
-  readonly #consumeTrace = tracingChannel<'tinymq:consume', ConsumeTrace>('tinymq:consume')
+  readonly #sendTrace = diagnosticsChannel.tracingChannel<'tinymq:send', SendTrace>('tinymq:send')
+  readonly #consumeTrace = diagnosticsChannel.tracingChannel<'tinymq:consume', ConsumeTrace>(
+    'tinymq:consume',
+  )
   #isClosed = false
 
   /** @internal */

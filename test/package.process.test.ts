@@ -1,0 +1,179 @@
+/**
+ * What is published, as users get it: packed, installed into a fresh project from a registry, and
+ * used by import, by require and by the compiler, on the Node.js versions that are promised and on
+ * those that are not.
+ */
+import { deepEqual, equal, match } from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+const root = join(import.meta.dirname, '..')
+const project = mkdtempSync(join(tmpdir(), 'tinymq-package-'))
+const installMs = 300_000
+
+/** Versions that npm brings as a package, on the platforms that it has them for. */
+const system = `${process.platform}-${process.arch}`
+const olders = ['linux-x64', 'linux-arm64'].includes(system) ? ['22.14.0', '20.19.0', '18.9.1'] : []
+const versions = [...olders, process.versions.node]
+
+const node = (version: string): string =>
+  version === process.versions.node
+    ? process.execPath
+    : join(project, 'node_modules', `node-${version}`, 'bin', 'node')
+
+const isOld = (version: string): boolean => Number(version.split('.')[0]) < 22
+
+before(
+  async () => {
+    await run('npm', ['pack', '--pack-destination', project], { cwd: root })
+    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+      version: string
+    }
+    writeFileSync(join(project, 'package.json'), '{"name":"fresh","private":true}')
+    const nodes = olders.map((older) => `node-${older}@npm:node-${system}@${older}`)
+    const options = ['install', '--no-audit', '--no-fund', '--prefer-offline', '--no-package-lock']
+    await run('npm', [...options, `./tinymq-${version}.tgz`, ...nodes], {
+      cwd: project,
+      timeout: installMs,
+    })
+  },
+  { timeout: installMs },
+)
+
+after(() => rmSync(project, { recursive: true, force: true }))
+
+type Ending = { readonly code: number; readonly stdout: string; readonly stderr: string }
+
+/** Runs a program of the fresh project. */
+async function execute(version: string, file: string, text: string): Promise<Ending> {
+  writeFileSync(join(project, file), text)
+  try {
+    const { stdout, stderr } = await run(node(version), [file], { cwd: project, timeout: 60_000 })
+    return { code: 0, stdout, stderr }
+  } catch (error) {
+    const { code, stdout, stderr } = error as Ending
+    return { code, stdout, stderr }
+  }
+}
+
+const body = (path: string): string => `
+  const mq = open('${path}')
+  const { sql, parameters } = sendStatement({ host: 'b', data: 'by hand' })
+  mq.send('MachineB', 9000, 'orders', JSON.stringify({ sku: 'A-1' }))
+  const { DatabaseSync } = process.getBuiltinModule('node:sqlite')
+  const db = new DatabaseSync('other-${path}')
+  const other = open({ db })
+  db.prepare(sql).run(...parameters)
+  const arrive = "INSERT INTO mqin (token, arrived_at, data) VALUES ('', 1, ?)"
+  for (const data of ['"one"', '"two"']) db.prepare(arrive).run(data)
+  other.consumeInTransaction(({ payload }) => {
+    console.log(payload)
+    if (payload === 'two') void other.drain()
+  }).then(() => {
+    console.log(db.prepare('SELECT count(*) AS n FROM mqin').get().n)
+    other.close()
+    mq.close()
+  })`
+
+for (const version of versions) {
+  const kinds = [
+    ['import', `esm-${version}.mjs`, "import { open, sendStatement } from 'tinymq'"],
+    ['require', `cjs-${version}.cjs`, "const { open, sendStatement } = require('tinymq')"],
+  ] as const
+  for (const [kind, file, load] of kinds) {
+    const outcome = isOld(version) ? 'says what it needs' : 'sends and consumes'
+    test(`${kind} on Node.js ${version} ${outcome}`, async () => {
+      const { code, stdout, stderr } = await execute(version, file, load + body(`${file}.db`))
+      if (isOld(version)) {
+        equal(code, 1)
+        match(stderr, new RegExp(`Node\\.js 22\\.14 or newer is needed, this is v?${version}`))
+        equal(stdout, '')
+      } else {
+        equal(stderr.replaceAll(/^.*(?:ExperimentalWarning|--trace-warnings).*\n/gm, ''), '')
+        deepEqual([code, stdout], [0, 'one\ntwo\n0\n'])
+      }
+    })
+  }
+
+  test(`the command on Node.js ${version} tells its version or what it needs`, async () => {
+    const program = join(project, 'node_modules', 'tinymq', 'dist', 'bin', 'tinymq.js')
+    const asked = run(node(version), [program, '--version']).catch((error: unknown) => error)
+    const { stdout, stderr } = (await asked) as Ending
+    if (isOld(version)) match(stderr, /^tinymq: Node\.js 22\.14 or newer is needed/)
+    else match(stdout, /^\d+\.\d+\.\d+\n$/)
+  })
+}
+
+test('importing the SDK loads better-sqlite3 only when a path is opened', async () => {
+  const { stdout } = await execute(
+    process.versions.node,
+    'loads.cjs',
+    `const { open } = require('tinymq')
+    const loaded = () => Object.keys(require.cache)
+      .map((path) => /node_modules.((?:@[^/]+.)?[^/]+)/.exec(path)?.[1])
+      .filter((name) => name !== undefined && name !== 'tinymq')
+    const before = loaded()
+    open('loads.db').close()
+    const after = loaded()
+    console.log(JSON.stringify([before, [...new Set(after)]]))`,
+  )
+  deepEqual(JSON.parse(stdout), [[], ['better-sqlite3']])
+})
+
+test('the types are those of the documentation, also without skipLibCheck', async () => {
+  writeFileSync(
+    join(project, 'typed.mts'),
+    `import { open, sendStatement, type InboxMessage, type TinymqErrorCode } from 'tinymq'
+    import type { DatabaseSync } from 'node:sqlite'
+    declare const db: DatabaseSync
+    declare const schema: {
+      '~standard': { validate(value: unknown): { value: { sku: string } }; types?: undefined }
+    }
+    await using mq = open('x.db')
+    await mq.consume(({ payload }) => payload.sku.length, { schema, concurrency: 4 })
+    await mq.consume((message: InboxMessage) => void message.payload)
+    // @ts-expect-error without a schema the payload is unknown
+    await mq.consume(({ payload }) => payload.sku)
+    // @ts-expect-error a transaction has one handler at a time
+    await mq.consumeInTransaction(() => undefined, { concurrency: 2 })
+    await open({ db }).consumeInTransaction((_message, handle) => handle.createSession())
+    // @ts-expect-error by a path it is the part that all connections have in common
+    await mq.consumeInTransaction((_message, handle) => handle.createSession())
+    // @ts-expect-error numbers cannot be sent
+    mq.send('b', 9000, '', 7)
+    for await (const message of mq.inbox({ schema })) {
+      const sku: string = message.payload.sku
+      // @ts-expect-error what has arrived does not change
+      message.data = sku
+      message.reply(sku)
+      message.release({ afterMs: 5 })
+    }
+    const data: string | Uint8Array = (await mq.request('b', 9000, '', 'x')).data
+    const code: TinymqErrorCode = 'TINYMQ_BUSY'
+    // @ts-expect-error there is no such code
+    const none: TinymqErrorCode = 'TINYMQ_NONE'
+    const { sql, parameters }: { sql: string; parameters: unknown[] } =
+      sendStatement({ host: 'b', data })
+    export const all = [code, none, sql, parameters]`,
+  )
+  const options = {
+    strict: true,
+    noEmit: true,
+    module: 'nodenext',
+    target: 'es2024',
+    lib: ['es2024', 'esnext.disposable'],
+    types: ['node'],
+    typeRoots: [join(root, 'node_modules', '@types')],
+    exactOptionalPropertyTypes: true,
+  }
+  const config = JSON.stringify({ compilerOptions: options, files: ['typed.mts'] })
+  writeFileSync(join(project, 'tsconfig.json'), config)
+  const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
+  const checked = run(process.execPath, [tsc], { cwd: project }).catch((error: unknown) => error)
+  equal(((await checked) as Ending).stdout, '')
+})
