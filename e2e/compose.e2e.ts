@@ -27,7 +27,7 @@ before(async () => {
     'Docker Compose 2.24 or newer is needed, as the plugin cli-plugins/docker-compose in ' +
       `~/.docker or $DOCKER_CONFIG; docker compose version says ${stdout || 'nothing'}`,
   )
-  clone = new Clone()
+  clone = await Clone.make()
   await clone.build(image)
 })
 
@@ -88,8 +88,8 @@ class Project {
 }
 
 /** As another host would have it. */
-function anotherClone(stack: AsyncDisposableStack): Clone {
-  const another = new Clone()
+async function anotherClone(stack: AsyncDisposableStack): Promise<Clone> {
+  const another = await Clone.make()
   stack.defer(async () => another.remove(image))
   return another
 }
@@ -177,7 +177,7 @@ test('the host’s user sends, reads and deletes, and rows cross both ways', asy
   await node.isHealthy('tinymq')
   const database = clone.path('data/tinymqdb')
   deepEqual(new Set(owners(database)), new Set([`${uid}:${gid}`]))
-  const from = anotherClone(stack)
+  const from = await anotherClone(stack)
   const there = from.path('data/tinymqdb')
   const file = 'compose.host.yaml'
   const other = new Project({ stack, name: 'host', port: otherPort, file, from })
@@ -224,7 +224,7 @@ test('three machines in a demo find each other by name', async (t) => {
 
 test('a directory that is missing is an error, and Docker makes none', async (t) => {
   const stack = stackOf(t)
-  const from = anotherClone(stack)
+  const from = await anotherClone(stack)
   rmSync(from.path('data'), { recursive: true })
   const project = new Project({ stack, name: 'none', port: await freePort(), from })
   const { code, stderr } = await project.outcomeOf('up', '--detach', '--no-build')

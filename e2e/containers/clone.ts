@@ -25,18 +25,24 @@ export class Clone {
   readonly directory: string
   readonly base: string
 
-  constructor() {
+  private constructor(base: string) {
+    this.base = base
     this.directory = mkdtempSync(join(tmpdir(), 'tinymq-clone-'))
     chmodSync(this.directory, 0o755)
     for (const path of [...listPaths(root, 'tracked'), ...listPaths(root, 'untracked')]) {
       cpSync(join(root, path), join(this.directory, path))
     }
-    const certificates = process.env['NODE_EXTRA_CA_CERTS']
-    if (certificates !== undefined) {
-      cpSync(certificates, join(this.directory, 'docker', 'ca', 'machine.crt'))
+    // As e2e/images does it, so that the engine finds the steps of that build again.
+    const { SSL_CERT_FILE, NODE_EXTRA_CA_CERTS } = process.env
+    const certificates = SSL_CERT_FILE || NODE_EXTRA_CA_CERTS
+    if (certificates !== undefined && certificates !== '') {
+      cpSync(certificates, join(this.directory, 'docker', 'ca', 'this-machine.crt'))
     }
     if (isRoot) this.#giveToUser()
-    this.base = baseImage(readFileSync(this.path('docker/Dockerfile'), 'utf8'))
+  }
+
+  static async make(): Promise<Clone> {
+    return new Clone(await baseImage(readFileSync(join(root, 'docker', 'Dockerfile'), 'utf8')))
   }
 
   #giveToUser(): void {

@@ -44,10 +44,17 @@ export async function docker(...args: readonly string[]): Promise<string> {
   return output(['docker', ...args])
 }
 
-/** An image that these stories may build from: TINYMQ_E2E_BASE, else what the Dockerfile says. */
-export function baseImage(dockerfile: string): string {
-  const given = process.env['TINYMQ_E2E_BASE']
+/**
+ * What these stories build on: TINYMQ_E2E_BASE, else what the image of the other stories was built
+ * on (e2e/images), else what the Dockerfile says.
+ */
+export async function baseImage(dockerfile: string): Promise<string> {
+  const { TINYMQ_E2E_BASE: given, TINYMQ_E2E_IMAGE: built } = process.env
   if (given !== undefined && given !== '') return given
+  const label = '{{index .Config.Labels "org.opencontainers.image.base.name"}}'
+  const words = ['docker', 'image', 'inspect', '--format', label, built ?? 'tinymq:e2e']
+  const { code, stdout } = await outcomeOf(words)
+  if (code === 0 && stdout.trim() !== '') return stdout.trim()
   const stated = /^ARG BASE=(\S+)$/m.exec(dockerfile)?.[1]
   if (stated === undefined) throw new Error('The Dockerfile names no base: ARG BASE=… is missing.')
   return stated
