@@ -24,7 +24,7 @@ export async function removeLab(name: string, docker: Dockerode = new Dockerode(
   const containers = await docker.listContainers({ all: true, filters })
   await Promise.all(
     containers.map(async ({ Id: id }) =>
-      unlessGone(docker.getContainer(id).remove({ force: true })),
+      unlessGone(docker.getContainer(id).remove({ force: true }), [404, 409]),
     ),
   )
   const networks = await docker.listNetworks({ filters })
@@ -35,13 +35,12 @@ export async function removeLab(name: string, docker: Dockerode = new Dockerode(
   )
 }
 
-/** Somebody else may be removing the same. */
-async function unlessGone(removal: Promise<unknown>): Promise<void> {
+/** Somebody else may have removed the same, or be at it: a container says 409 then. */
+async function unlessGone(removal: Promise<unknown>, codes = [404]): Promise<void> {
   try {
     await removal
   } catch (error) {
-    const { statusCode } = error as { statusCode?: unknown }
-    if (statusCode !== 404 && statusCode !== 409) throw error
-    // 409: another removal of the same container is under way.
+    const { statusCode } = error as { statusCode?: number }
+    if (statusCode === undefined || !codes.includes(statusCode)) throw error
   }
 }
