@@ -12,18 +12,24 @@ export type Place =
   | { readonly type: 'native' }
   | { readonly type: 'guests'; readonly count: number }
 
-/** The tags that e2e/images gives. */
-export const images = [
-  process.env['TINYMQ_E2E_IMAGE'] ?? 'tinymq:e2e',
-  process.env['TINYMQ_E2E_TOOLS'] ?? 'tinymq-tools:e2e',
-] as const
+/** The images that e2e/images builds, by the variables that name other tags. */
+const images = {
+  TINYMQ_E2E_IMAGE: 'tinymq:e2e',
+  TINYMQ_E2E_NEXT: 'tinymq:e2e-next',
+  TINYMQ_E2E_TOOLS: 'tinymq-tools:e2e',
+}
 
-/** What a guest is told of the environment, which it does not inherit. */
-const environment = [
-  `NODE=${process.execPath}`,
-  `TINYMQ_E2E_IMAGE=${images[0]}`,
-  `TINYMQ_E2E_TOOLS=${images[1]}`,
-]
+type ImageVariable = keyof typeof images
+
+const imageOf = (variable: ImageVariable): string => process.env[variable] ?? images[variable]
+
+const imageVariables = Object.keys(images) as readonly ImageVariable[]
+
+/** What stories are told, those in a guest too, which does not inherit the environment. */
+const environment = (): Record<string, string> => ({
+  NODE: process.execPath,
+  ...Object.fromEntries(imageVariables.map((variable) => [variable, imageOf(variable)])),
+})
 
 const folder = import.meta.dirname
 const guestMemory = '4G'
@@ -33,7 +39,7 @@ const probe = 'tc qdisc add dev lo root netem loss 1% delay 1ms && tc qdisc show
 /** Whether a container on this machine's kernel can have netem. */
 export async function hasNetem(): Promise<boolean> {
   const rights = ['--network', 'none', '--user', '0:0', '--cap-add', 'NET_ADMIN']
-  const shell = ['--entrypoint', 'sh', images[1], '-c', probe]
+  const shell = ['--entrypoint', 'sh', imageOf('TINYMQ_E2E_TOOLS'), '-c', probe]
   const { status, output } = await ask('docker', 'run', '--rm', ...rights, ...shell)
   return status === 0 && output.includes('netem') && output.includes('loss 1%')
 }
@@ -58,7 +64,7 @@ async function runHere(
 ): Promise<boolean> {
   const command = [join(folder, 'stories'), results, 'here', ...stories]
   const status = await run('timeout', ['--kill-after=10', String(seconds), ...command], {
-    environment: { NODE: process.execPath },
+    environment: environment(),
   })
   if (status === 124) console.error(`e2e: the stories were stopped after ${seconds} s`)
   return status === 0
@@ -72,7 +78,8 @@ async function runInGuests(
 ): Promise<boolean> {
   const started = performance.now()
   const disk = join(results, 'docker.ext4')
-  if ((await run(join(folder, 'engine'), ['disk', disk, ...images])) !== 0) return false
+  if ((await run(join(folder, 'engine'), ['disk', disk, ...imageVariables.map(imageOf)])) !== 0)
+    return false
   const left = Math.ceil(seconds - (performance.now() - started) / 1_000)
   const guests = Array.from({ length: count }, async (_, index) =>
     runInGuest(index + 1, stories, { results, disk, seconds: left }),
@@ -90,7 +97,8 @@ async function runInGuest(
   { results, disk, seconds }: GuestOptions,
 ): Promise<number> {
   const inside = '"$0/engine" start && exec "$0/stories" "$@"'
-  const command = ['env', ...environment, 'bash', '-c', inside, folder]
+  const variables = Object.entries(environment()).map(([name, value]) => `${name}=${value}`)
+  const command = ['env', ...variables, 'bash', '-c', inside, folder]
   const limits = ['-m', guestMemory, '-t', String(seconds), '-d', results, '-i', disk]
   const words = [...limits, '--', ...command, results, `guest-${number}`, ...stories]
   const guest = join(folder, 'guest')

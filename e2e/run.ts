@@ -129,13 +129,15 @@ async function main(): Promise<number> {
   if (engine.status !== 0) {
     fail('no Docker engine answers: start Docker or, as root, run e2e/engine start')
   }
-  if ((await run(join(folder, 'images'), [])) !== 0) return 1
   const results = mkdtempSync(join(tmpdir(), 'tinymq-e2e.'))
   try {
+    const base = join(results, 'base')
+    if ((await run(join(folder, 'images'), [base])) !== 0) return 1
+    process.env['TINYMQ_E2E_BASE'] = readFileSync(base, 'utf8').trim()
     const passed = await runAll(options, results)
     const findings = findingsIn(results)
     if (findings.length > 0) console.log(renderFindings(findings))
-    console.log(`kernel: ${kernels(results)}`)
+    console.log(`kernels: ${kernels(results)}`)
     return passed ? 0 : 1
   } finally {
     rmSync(results, { recursive: true, force: true })
