@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { measureConsume } from './consume.ts'
 import { measureDrain } from './drain.ts'
 import { measureGoodput } from './goodput.ts'
 import { measureLatency } from './latency.ts'
@@ -29,6 +30,13 @@ const scratch = mkdtempSync(join(tmpdir(), 'tinymq-bench-'))
 const benchmarks: Readonly<Record<string, () => Promise<Row[]>>> = {
   drain: () => measureDrain({ scratch, rows, repeats }),
   latency: () => measureLatency({ scratch, messages: values.quick ? 200 : 1_000 }),
+  consume: () =>
+    measureConsume({
+      scratch,
+      rows: values.quick ? 5_000 : 50_000,
+      messages: values.quick ? 200 : 1_000,
+      idleMs: values.quick ? 5_000 : 30_000,
+    }),
   goodput: () => measureGoodput({ quick: values.quick }),
 }
 

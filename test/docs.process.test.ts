@@ -1,7 +1,7 @@
 /**
  * Runs what README.md and docs/*.md show, block by block, against a daemon on a file of its own
  * that is MachineA and MachineB at once. A block that this cannot run says so in its first line,
- * after the language: `docker` needs Docker, `hosts` several machines, `project` works in the clone.
+ * after the language: `docker` needs Docker, `hosts` several machines, `project` runs in a clone.
  */
 import { deepEqual, equal, ok } from 'node:assert/strict'
 import { spawn } from 'node:child_process'
