@@ -66,6 +66,11 @@ export class Acceptor {
     this.#secretSinceUs = nowUs
   }
 
+  /** How many are half open. */
+  get size(): number {
+    return this.#waiting.size
+  }
+
   deadlineUs(): number | undefined {
     for (const waiting of this.#waiting.values()) return waiting.expiresUs
     return undefined

@@ -8,6 +8,10 @@ export function addressKey(address: Address): string {
   return `${address.ip} ${address.port}`
 }
 
+export function isSameAddress(one: Address, other: Address): boolean {
+  return one.port === other.port && one.ip === other.ip
+}
+
 export function isLoopback(ip: string): boolean {
   return ip === '::1' || ip.startsWith('127.')
 }

@@ -9,6 +9,7 @@ import { decodePacket, toConnectionId } from './packet.ts'
 import { seededEnvironment } from './testing/seeded-environment.ts'
 
 const port = 9000
+const peer = { ip: '10.0.0.1', port }
 
 function connectorAt(nowUs: number, lastIp?: string): Connector {
   const environment = seededEnvironment(2)
@@ -61,11 +62,21 @@ function answerTo(outputs: readonly Output[]): Hello2 {
 test('the answer to the only HELLO1 tells the round trip; with two it is not known', () => {
   const once = resolved('10.0.0.1')
   const hello2 = answerTo(once.takeHellos(0))
-  deepStrictEqual(once.onHello2(hello2, 30_000)?.handshakeUs, 30_000)
+  deepStrictEqual(once.onHello2(hello2, peer, 30_000)?.handshakeUs, 30_000)
   const twice = resolved('10.0.0.1')
   twice.takeHellos(0)
   const late = answerTo(twice.takeHellos(twice.deadlineUs()))
-  deepStrictEqual(twice.onHello2(late, twice.deadlineUs())?.handshakeUs, undefined)
+  deepStrictEqual(twice.onHello2(late, peer, twice.deadlineUs())?.handshakeUs, undefined)
+})
+
+test('whoever answers from elsewhere is spoken to where he was greeted', () => {
+  const connector = resolved('10.0.0.1', 'fd00::1')
+  const hello2 = answerTo(connector.takeHellos(0))
+  const peerOf = (ip: string, from = port): unknown =>
+    connector.onHello2(hello2, { ip, port: from }, 1_000)?.peer
+  deepStrictEqual(peerOf('fd00::1'), { ip: 'fd00::1', port })
+  deepStrictEqual(peerOf('10.66.6.6'), { ip: '10.0.0.1', port })
+  deepStrictEqual(peerOf('fd00::1', 53), { ip: '10.0.0.1', port })
 })
 
 test('to at most four addresses of a name, and a fifth changes nothing', () => {

@@ -38,6 +38,8 @@ export type ConnectorOptions = {
 /** What an answered HELLO1 gives. */
 export type Greeted = {
   readonly keys: SessionKeys
+  /** Where it was greeted: the answer may have come from elsewhere. */
+  readonly peer: Address
   /** Microseconds to the answer; undefined when it is not known which HELLO1 it answers. */
   readonly handshakeUs: number | undefined
 }
@@ -124,10 +126,14 @@ export class Connector {
   }
 
   /** Keys, when this is the answer to our HELLO1. */
-  onHello2(hello2: Hello2, nowUs: number): Greeted | undefined {
+  onHello2(hello2: Hello2, from: Address, nowUs: number): Greeted | undefined {
     const keys = this.#handshake.finish(hello2)
+    if (keys === undefined) return undefined
     const handshakeUs = this.#unanswered === 1 ? nowUs - this.#greetedAtUs : undefined
-    return keys === undefined ? undefined : { keys, handshakeUs }
+    // PROTOCOL §3.3: whoever is elsewhere may never have asked for what a session sends.
+    const [ip = from.ip] = this.#ips
+    const peer = this.greets(from) ? from : { ip, port: this.#options.port }
+    return { keys, peer, handshakeUs }
   }
 
   /** PROTOCOL §3.4: one RETRY is followed per handshake. */

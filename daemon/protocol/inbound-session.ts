@@ -6,17 +6,21 @@
  */
 import { AckRanges } from './ack-ranges.ts'
 import { AckSchedule } from './ack-schedule.ts'
+import { isSameAddress } from './address.ts'
 import { assert, unreachable } from './assert.ts'
 import { Credit } from './credit.ts'
 import type { CloseFrame, Frame, OpenedFrame, OpenFrame } from './frame.ts'
 import { asksForAck, encodeAck, encodeFrame } from './frame.ts'
 import {
   ackRangesPerFrame,
+  allowanceBytesMax,
+  answerBytesMax,
+  answersPerByteMax,
   dataOverheadBytes,
   elicitingDatagramBytesMin,
   silentForgetUs,
 } from './limits.ts'
-import type { Address } from './node-io.ts'
+import type { Address, Output } from './node-io.ts'
 import type { KeyHint } from './packet.ts'
 import type { SessionKeys } from './session-keys.ts'
 import { ReceiveStream } from './receive-stream.ts'
@@ -60,6 +64,8 @@ export class InboundSession {
   #largest = -1
   #lastHeardUs: number
   #lastReceivedBytes = 0
+  /** Bytes that may still go to the peer's address, by what has come from there. */
+  #allowance = 0
   #openedIsDue = false
   #newsIsDue = false
   #sequence = 0
@@ -93,6 +99,13 @@ export class InboundSession {
 
   // ---- facts
 
+  /** A packet that has opened has come, whatever is in it. */
+  onHeard(from: Address, datagramBytes: number): void {
+    if (!isSameAddress(from, this.#peer)) return
+    const allowance = this.#allowance + answersPerByteMax * datagramBytes
+    this.#allowance = Math.min(allowance, allowanceBytesMax)
+  }
+
   onPacket(
     packetNumber: number,
     frames: readonly Frame[],
@@ -101,6 +114,7 @@ export class InboundSession {
     nowUs: number,
   ): InboundFact[] {
     const facts: InboundFact[] = []
+    this.onHeard(from, datagramBytes)
     // PROTOCOL §5.8: shorter, it could be answered with more than it brought.
     const wantsAck = asksForAck(frames)
     if (wantsAck && datagramBytes < elicitingDatagramBytesMin) {
@@ -118,7 +132,7 @@ export class InboundSession {
     if (packetNumber > this.#largest) {
       // A replayed or late packet never moves the address that answers go to.
       this.#largest = packetNumber
-      this.#peer = from
+      this.#moveTo(from, datagramBytes)
     }
     for (const frame of frames) {
       const fact = this.#onFrame(frame)
@@ -167,9 +181,10 @@ export class InboundSession {
   }
 
   nextDatagram(nowUs: number): Uint8Array | undefined {
-    if (this.#phase.type === 'ended') return undefined
+    if (this.#phase.type === 'ended' || !this.#mayAnswer) return undefined
     if (!this.#openedIsDue && !this.#newsIsDue && !this.#schedule.isDue(nowUs)) return undefined
-    const room = Math.max(this.#lastReceivedBytes, elicitingDatagramBytesMin) - dataOverheadBytes
+    const bytesMax = Math.max(this.#lastReceivedBytes, elicitingDatagramBytesMin)
+    const room = Math.min(bytesMax, this.#allowance) - dataOverheadBytes
     const writer = new Writer(room)
     if (this.#openedIsDue && this.#phase.type === 'open') encodeFrame(writer, this.#phase.opened)
     this.#openedIsDue = false
@@ -179,24 +194,40 @@ export class InboundSession {
     }
     this.#newsIsDue = false
     this.#writeAck(writer, room - writer.length, nowUs)
+    this.#allowance -= dataOverheadBytes + writer.length
     return this.#keys.seal(writer.written)
   }
 
-  closeDatagram(frame: CloseFrame): Uint8Array {
+  /** Nothing, when so much may not go to where the peer is. */
+  close(frame: CloseFrame): Output[] {
     const writer = new Writer(256)
     encodeFrame(writer, frame)
-    return this.#keys.seal(writer.written)
+    this.#allowance -= dataOverheadBytes + writer.length
+    if (this.#allowance < 0) return []
+    return [{ type: 'send', to: this.#peer, bytes: this.#keys.seal(writer.written) }]
   }
 
   deadlineUs(nowUs: number): number | undefined {
     if (this.#phase.type === 'ended') return undefined
-    if (this.#openedIsDue || this.#newsIsDue || this.#stream.hasReady) return nowUs
+    const isDue = this.#mayAnswer && (this.#openedIsDue || this.#newsIsDue)
+    if (isDue || this.#stream.hasReady) return nowUs
     const forgetUs = this.#lastHeardUs + silentForgetUs
-    const ackUs = this.#schedule.deadlineUs()
+    const ackUs = this.#mayAnswer ? this.#schedule.deadlineUs() : undefined
     return ackUs === undefined ? forgetUs : Math.min(ackUs, forgetUs)
   }
 
   // ---- inside
+
+  get #mayAnswer(): boolean {
+    return this.#allowance >= answerBytesMax
+  }
+
+  /** PROTOCOL §5.8: whoever is there now has asked for nothing but with this packet. */
+  #moveTo(from: Address, datagramBytes: number): void {
+    if (isSameAddress(from, this.#peer)) return
+    this.#peer = from
+    this.#allowance = answersPerByteMax * datagramBytes
+  }
 
   #writeAck(writer: Writer, bytesMax: number, nowUs: number): void {
     this.#schedule.onAckSent()

@@ -65,10 +65,11 @@ export class InboundSessions {
     if (keys === undefined) return undefined
     const plain = keys.open(packet)
     if (plain === undefined) return 'junk'
-    const session = known ?? this.#promote(packet.dcid, halfOpen, from, nowUs, out)
+    const session = known ?? this.#promote(packet, halfOpen, from, nowUs, out)
     if (session === undefined) return 'junk'
     const frames = decodeFrames(plain, 'initiator')
     if (frames === undefined) {
+      session.onHeard(from, packet.datagram.length)
       this.#break(session, 'frames that cannot be read', out)
       return session
     }
@@ -135,7 +136,7 @@ export class InboundSessions {
   }
 
   #promote(
-    cid: ConnectionId,
+    { dcid: cid, datagram }: DataPacket,
     halfOpen: HalfOpen | undefined,
     peer: Address,
     nowUs: number,
@@ -148,8 +149,9 @@ export class InboundSessions {
     const creditShareBytes = creditShare(this.size + 1)
     const session = new InboundSession({ id, peer, keys, key, hint, creditShareBytes }, nowUs)
     if (this.size >= inboundSessionsMax) {
+      session.onHeard(peer, datagram.length)
       const frame = closeFrame(closeCode.busy, 'too many sessions', busyPauseMs)
-      out.push({ type: 'send', to: peer, bytes: session.closeDatagram(frame) })
+      out.push(...session.close(frame))
       return undefined
     }
     this.#byCid.set(cid, session)
@@ -217,7 +219,7 @@ export class InboundSessions {
   #close(id: SessionId, frame: CloseFrame, out: Output[]): InboundSession | undefined {
     const session = this.#byId.get(id)?.session
     if (session === undefined) return undefined
-    out.push({ type: 'send', to: session.peer, bytes: session.closeDatagram(frame) })
+    out.push(...session.close(frame))
     this.#forget(id, out)
     return session
   }

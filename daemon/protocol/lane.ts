@@ -77,8 +77,8 @@ export class Lane {
     const connector = connectorOf(this.#state)
     if (connector?.scid !== answer.dcid) return
     if (answer.type === 'hello2') {
-      const greeted = connector.onHello2(answer, nowUs)
-      if (greeted !== undefined) this.#goUp(greeted, answer.dcid, from, nowUs, out)
+      const greeted = connector.onHello2(answer, from, nowUs)
+      if (greeted !== undefined) this.#goUp(greeted, answer.dcid, nowUs, out)
       return
     }
     if (answer.type === 'retry') connector.onRetry(answer.cookie, nowUs)
@@ -276,14 +276,14 @@ export class Lane {
     this.#teller.tellConnecting(connector, nowUs, out)
   }
 
-  #goUp(greeted: Greeted, cid: ConnectionId, to: Address, nowUs: number, out: Output[]): void {
+  #goUp(greeted: Greeted, cid: ConnectionId, nowUs: number, out: Output[]): void {
     if (this.#state.type === 'up') {
       out.push(rests.closing(this.#state.session, closeCode.done, 'renewed'))
       this.#ask({ type: 'forget', session: this.#state.session.id }, out)
     }
     const id = this.#options.takeSessionId()
-    const session = new OutboundSession({ ...this.#options, ...greeted, id, peer: to }, nowUs)
-    this.#lastIp = to.ip
+    const session = new OutboundSession({ ...this.#options, ...greeted, id }, nowUs)
+    this.#lastIp = greeted.peer.ip
     this.#state = { type: 'up', session, localCid: cid, hint: this.#key.hint, successor: undefined }
     this.#ask({ type: 'open-lane', lane: this.address.lane, session: id }, out)
   }

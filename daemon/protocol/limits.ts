@@ -24,6 +24,13 @@ export const datagramBytesEthernet = 1452
  */
 export const largeDatagramsPerSecondMin = 2000
 
+/** P11: bytes that an address gets at most for each that came from it. */
+export const answersPerByteMax = 3
+/** More than this is not saved up. */
+export const allowanceBytesMax = 65_536
+/** The longest OPENED, CREDIT and CONFIRM in one packet. */
+export const answerBytesMax = 144
+
 // ---- handshake
 
 /** More would let a flood hold memory; fewer would turn away a burst of honest peers. */

@@ -1,38 +1,14 @@
 import { deepStrictEqual, ok } from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Frame } from './frame.ts'
-import { closeCode } from './frame.ts'
 import type { NodeEvent } from './node-io.ts'
 import { encodePacket, toConnectionId } from './packet.ts'
-import type { SessionKeys } from './session-keys.ts'
+import { mutated, noise, sendWild } from './testing/hostile.ts'
 import { RawPeer } from './testing/raw-peer.ts'
 import type { Machine } from './testing/scenario.ts'
 import { at, Scenario, second } from './testing/scenario.ts'
 import { SeededRandom } from './testing/seeded-random.ts'
-import { openedFacts, openFrame } from './testing/session-pair.ts'
+import { datagramOf, openedFacts, openFrame } from './testing/session-pair.ts'
 import { delay } from './testing/wire-parts.ts'
-import { Writer } from './wire.ts'
-
-const max = Number.MAX_SAFE_INTEGER
-
-/** Of `bytes` some are replaced, cut off, added or repeated. */
-function mutated(bytes: Uint8Array, random: SeededRandom): Uint8Array {
-  const copy = Uint8Array.from(bytes)
-  for (let changes = random.below(4); changes > 0 && copy.length > 0; changes--) {
-    copy[random.below(copy.length)] = random.below(256)
-  }
-  const how = random.below(6)
-  if (how === 0) return copy.subarray(0, random.below(copy.length + 1))
-  if (how === 1) return Uint8Array.of(...copy, ...copy.subarray(0, random.below(copy.length + 1)))
-  return copy
-}
-
-function noise(random: SeededRandom): Uint8Array {
-  const lengths = [0, 1, 8, 9, 26, 31, 32, 66, 128, 256, 300, 1200]
-  const bytes = Uint8Array.from({ length: random.one(lengths) }, () => random.below(256))
-  if (bytes.length > 0) bytes[0] = 0x10 * random.below(9)
-  return bytes
-}
 
 test('40,000 datagrams of junk do not throw, disturb, or get more than they are', () => {
   const scenario = new Scenario({ seed: 3, parts: [delay(5_000)] })
@@ -70,51 +46,6 @@ function badEvents({ host }: Machine): NodeEvent[] {
   return host.events.filter(({ type }) => type === 'peer-broke-rule' || type === 'lane-waits')
 }
 
-/** A value as a peer might choose it. */
-function wild(random: SeededRandom): number {
-  return random.one([0, 1, 2, 63, 64, 1_000, 65_536, 2 ** 31, 2 ** 40, max - 1, max])
-}
-
-function wildId(random: SeededRandom): Uint8Array {
-  return new Uint8Array(16).fill(random.below(3))
-}
-
-function wildFrame(random: SeededRandom): Frame {
-  const [one, two, three] = [wild(random), wild(random), wild(random)]
-  const [first, last] = [Math.min(one, two), Math.max(one, two)]
-  switch (random.below(8)) {
-    case 0:
-      return { type: 'ping' }
-    case 1:
-      return { type: 'ack', largest: last, delayUs: three, ranges: [{ first, last }] }
-    case 2:
-      return { type: 'credit', offset: one }
-    case 3:
-      return { type: 'confirm', sequence: one }
-    case 4:
-      return { ...openFrame, attempt: 1 + (one % 10), stream: wildId(random), confirmed: two }
-    case 5: {
-      const limits = { credit: one, datagramBytesMax: two, messageBytesMax: three }
-      const facts = { ...openedFacts, database: wildId(random), watermark: two, part: three }
-      return { type: 'opened', attempt: 1 + (one % 3), ...facts, ...limits }
-    }
-    case 6: {
-      const code = random.one(Object.values(closeCode))
-      const sequence = code === closeCode.refused ? Math.max(1, one) : 0
-      return { type: 'close', code, sequence, retryAfterMs: two, reason: 'x'.repeat(200) }
-    }
-    default: {
-      const bytes = new Uint8Array(1 + random.below(1_000)).fill(1)
-      return { type: 'stream', offset: Math.min(one, max - bytes.length), bytes }
-    }
-  }
-}
-
-/** Frames that are sound, or nearly: whoever has the keys can send them. */
-function wildPlain(random: SeededRandom): Frame[] {
-  return Array.from({ length: 1 + random.below(4) }, () => wildFrame(random))
-}
-
 test('a peer that has the keys of a session may say in it what it likes: nothing throws', () => {
   const random = new SeededRandom(4)
   const scenario = new Scenario({ parts: [delay(500)], commitUs: 1_000 })
@@ -126,7 +57,7 @@ test('a peer that has the keys of a session may say in it what it likes: nothing
     if (random.chance(0.7)) peer.sendFrames(to, keys, [openFrame])
     scenario.run(10_000)
     for (let packets = 0; packets < 10; packets++) {
-      sendWild(peer, keys, b, random)
+      sendWild(peer, keys, b.host.address, random)
       scenario.run(1_000)
     }
     peer.packets.length = 0
@@ -134,18 +65,6 @@ test('a peer that has the keys of a session may say in it what it likes: nothing
   scenario.run(100 * second)
   deepStrictEqual([b.store.sessionCount, b.host.node.deadlineUs()], [0, undefined])
 })
-
-function sendWild(peer: RawPeer, keys: SessionKeys, machine: Machine, random: SeededRandom): void {
-  const bytesMin = random.one([40, 128, 1200])
-  if (random.chance(0.8)) {
-    const frames = wildPlain(random)
-    peer.inject(machine.host.address, keys, frames, bytesMin)
-    return
-  }
-  const writer = new Writer(64)
-  writer.bytes(Uint8Array.from({ length: 1 + random.below(150) }, () => random.below(11)))
-  peer.injectPlain(machine.host.address, keys, writer.written)
-}
 
 test('a responder may answer a lane what it likes: nothing throws, and others are served', () => {
   const random = new SeededRandom(5)
@@ -167,7 +86,7 @@ test('a responder may answer a lane what it likes: nothing throws, and others ar
         scenario.run(5_000)
       }
       for (let packets = random.below(8); packets >= 0; packets--) {
-        sendWild(peer, keys, a, random)
+        sendWild(peer, keys, a.host.address, random)
         scenario.run(500)
       }
       peer.packets.length = 0
@@ -244,4 +163,42 @@ test('UNKNOWN for sessions that nobody has costs nothing, however many lanes the
   }
   scenario.run(20_000)
   deepStrictEqual(counts.hello1, before[0])
+})
+
+test('a session that moves to an address sends there at most thrice what came from there', () => {
+  const scenario = new Scenario({ parts: [delay(500)] })
+  scenario.network.checker.answersPerByteMax = 3
+  const b = scenario.add('b')
+  const peer = new RawPeer(scenario.network, at('10.0.0.50'))
+  const victim = new RawPeer(scenario.network, at('10.66.6.6'))
+  const keys = peer.open(b.host.address, () => scenario.run(second))
+  peer.sendFrames(b.host.address, keys, [openFrame])
+  scenario.run(second)
+  const late = Array.from({ length: 500 }, (_, index) =>
+    datagramOf([{ type: 'stream', offset: 10 * index, bytes: new Uint8Array(5) }], keys, 1_200),
+  )
+  // The newest number moves the session; what comes after it does not.
+  scenario.network.inject(victim.address, b.host.address, keys.seal(new Uint8Array(1)))
+  for (const packet of late) {
+    scenario.network.inject(peer.address, b.host.address, packet)
+    scenario.run(10_000)
+  }
+  ok(victim.bytesIn <= 3 * 32, `${victim.bytesIn} bytes for 32`)
+  scenario.network.inject(victim.address, b.host.address, datagramOf([{ type: 'ping' }], keys))
+  scenario.run(200 * second)
+  ok(victim.bytesIn > 0 && victim.bytesIn <= 3 * (32 + 128), `${victim.bytesIn} bytes for 160`)
+})
+
+test('a peer that answers a handshake from elsewhere makes nobody speak to that address', () => {
+  const scenario = new Scenario({ parts: [delay(500)] })
+  const a = scenario.add('a')
+  const peer = new RawPeer(scenario.network, at('10.0.0.50'))
+  const victim = new RawPeer(scenario.network, at('10.66.6.6'))
+  scenario.names.set('odd', [peer.address.ip])
+  scenario.insert(a, 'odd')
+  scenario.run(second / 5)
+  peer.answer(a.host.address, undefined, victim.address)
+  scenario.run(20 * second)
+  deepStrictEqual(victim.bytesIn, 0)
+  ok(peer.last('data') !== undefined, 'It speaks to where it has greeted.')
 })

@@ -103,6 +103,11 @@ export class Node {
     return this.#deadlines.earliestUs()
   }
 
+  /** What is held for others: sessions that they have opened here, and that they have begun to. */
+  get held(): { readonly sessions: number; readonly halfOpen: number } {
+    return { sessions: this.#inbound.size, halfOpen: this.#acceptor.size }
+  }
+
   /** The only way in, the only way out. `nowUs` never falls. */
   handle(input: Input, nowUs: number): Output[] {
     const out: Output[] = []

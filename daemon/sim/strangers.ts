@@ -25,8 +25,8 @@ export class Strangers {
     this.#random = world.random
     const { onSend } = world.network
     if (world.plan.faults.strangers === 0) return
-    world.network.onSend = (bytes, to) => {
-      onSend(bytes, to)
+    world.network.onSend = (bytes, to, from) => {
+      onSend(bytes, to, from)
       this.#listen({ bytes, to })
     }
   }

@@ -63,13 +63,14 @@ export class RawPeer {
   }
 
   /** Keys of a session as the responder to the last HELLO1 that came. */
-  answer(to: Address, key?: Key): SessionKeys {
+  answer(to: Address, key?: Key, from: Address = this.address): SessionKeys {
     const hello1: Hello1 | undefined = this.last('hello1')
     ok(hello1 !== undefined, 'A HELLO1 has come.')
     const localCid = toConnectionId(this.environment.randomBytes(8))
     const response = respond(this.environment, hello1, localCid, key)
     ok(response !== undefined, 'The key is the right one.')
-    this.send(to, response.hello2)
+    if (from === this.address) this.send(to, response.hello2)
+    else this.#network.inject(from, to, response.hello2)
     return response.keys
   }
 

@@ -14,8 +14,9 @@ type Receive = (from: Address, bytes: Uint8Array) => void
 export class VirtualNetwork {
   readonly time: VirtualTime
   readonly checker = new WireChecker()
-  /** Set by a scenario that wants to see what is sent. */
-  onSend: (bytes: Uint8Array, to: Address) => void = () => {}
+  /** Set by a scenario that wants to see what is sent, and what arrives. */
+  onSend: (bytes: Uint8Array, to: Address, from: Address) => void = () => {}
+  onArrive: (bytes: Uint8Array, to: Address, from: Address) => void = () => {}
   readonly #random: SeededRandom
   readonly #hosts = new Map<string, Receive>()
   readonly #paths = new Map<string, readonly WirePart[]>()
@@ -48,7 +49,7 @@ export class VirtualNetwork {
   /** `from` is what the receiver will see: the outside of a NAT. */
   send(from: Address, to: Address, bytes: Uint8Array): void {
     this.checker.onSent(from, to, bytes)
-    this.onSend(bytes, to)
+    this.onSend(bytes, to, from)
     this.#carry(from, to, bytes)
   }
 
@@ -73,6 +74,7 @@ export class VirtualNetwork {
     const receive = this.#hosts.get(addressKey(to))
     if (receive === undefined) return
     this.checker.onArrived(from, to, bytes)
+    this.onArrive(bytes, to, from)
     // A copy: nobody may count on what comes off the wire to stay as it is.
     const copy = Uint8Array.from(bytes)
     receive(from, copy)

@@ -28,6 +28,8 @@ export class WireChecker {
   }
   bytes = 0
   longestDatagram = 0
+  /** P11 allows three; between honest nodes one is enough. */
+  answersPerByteMax = 1
   readonly #newestNumbers = new Map<ConnectionId, number>()
   readonly #initiatorIds = new Set<ConnectionId>()
   /** What a host has got from an address, less what it has answered to it. */
@@ -54,7 +56,10 @@ export class WireChecker {
 
   onArrived(from: Address, to: Address, bytes: Uint8Array): void {
     const key = pairKey(to, from)
-    this.#allowances.set(key, (this.#allowances.get(key) ?? 0) + bytes.length)
+    this.#allowances.set(
+      key,
+      (this.#allowances.get(key) ?? 0) + this.answersPerByteMax * bytes.length,
+    )
   }
 
   /** The same host, under another address from now on. */
