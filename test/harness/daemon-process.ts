@@ -22,6 +22,8 @@ export type DaemonOptions = {
   readonly args?: readonly string[]
   /** What is run before it, for a namespace of its own. It must replace itself by the daemon. */
   readonly prefix?: readonly string[]
+  /** What it may end with by itself, when it is right to give up and be started again. */
+  readonly mayEndWith?: number
 }
 
 // What is published, and what people run; `npm run build` makes it of the tree as it stands.
@@ -42,9 +44,11 @@ export class DaemonProcess {
   startedAtMs = Number.NaN
   readonly #child: ChildProcess
   readonly #exited: Promise<string>
+  readonly #mayEndWith: number | undefined
   #isEndWanted = false
 
-  constructor({ port, database, args = [], prefix = [] }: DaemonOptions) {
+  constructor({ port, database, args = [], prefix = [], mayEndWith }: DaemonOptions) {
+    this.#mayEndWith = mayEndWith
     const daemon = [process.execPath, program, String(port), database, ...args]
     const [command = '', ...words] = [...leash, ...prefix, ...daemon]
     this.#child = spawn(command, words, {
@@ -70,6 +74,7 @@ export class DaemonProcess {
   /** Why it has ended without being asked to; undefined when it has not. */
   get accident(): string | undefined {
     if (!this.hasEnded || this.#isEndWanted) return undefined
+    if (this.#child.exitCode !== null && this.#child.exitCode === this.#mayEndWith) return undefined
     const end = String(this.#child.exitCode ?? this.#child.signalCode)
     return `A daemon ended by itself (${end}): ${this.complaints.join('\n')}`
   }

@@ -16,6 +16,8 @@ export type MachineOptions = {
   readonly prefix?: readonly string[]
   /** What `sqlite3` is run by then, for the process of the daemon. */
   readonly shellPrefix?: (pid: number) => readonly string[]
+  /** What its daemon may end with by itself. */
+  readonly mayEndWith?: number
 }
 
 /** A destination: a machine, or a relay in front of it. */
@@ -60,8 +62,14 @@ export class Machine implements AsyncDisposable {
     await this.launch(...args).started()
   }
 
-  async sql(statements: string): Promise<string> {
-    return sql(this.database, statements, this.#shellOptions())
+  /** What a supervisor does when the daemon has given up. */
+  async startAgainIfEnded(): Promise<void> {
+    this.#refuseAccidents()
+    if (this.daemon.hasEnded) await this.start()
+  }
+
+  async sql(statements: string, options: ShellOptions = {}): Promise<string> {
+    return sql(this.database, statements, { ...this.#shellOptions(), ...options })
   }
 
   async rows<Row>(select: string): Promise<Row[]> {
@@ -96,6 +104,11 @@ export class Machine implements AsyncDisposable {
     return this.#daemons
       .flatMap(({ records }) => records)
       .filter(({ event, ['code']: code }) => event === name || code === name)
+  }
+
+  /** What its daemons wrote to stderr beside their logs. */
+  complaints(): string[] {
+    return this.#daemons.flatMap(({ complaints }) => complaints)
   }
 
   /** Resolves with the first line whose event or code is this. */

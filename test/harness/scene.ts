@@ -5,20 +5,30 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { TestContext } from 'node:test'
 import { freePort } from './free-port.ts'
 import { LossyRelay, type Impairment } from './lossy-relay.ts'
 import { Machine, type Destination, type MachineOptions } from './machine.ts'
 import { SilentAddress } from './silent-address.ts'
 
+/** A test, or whoever else tells when it is over. */
+export type SceneOwner = { after(end: () => Promise<void>): void }
+
 export class Scene {
   readonly directory: string
   readonly #stack = new AsyncDisposableStack()
+  #keepsFiles = false
 
-  constructor(t: TestContext) {
-    t.after(async () => this.#stack.disposeAsync())
+  constructor(owner: SceneOwner) {
+    owner.after(async () => this.#stack.disposeAsync())
     this.directory = mkdtempSync(join(tmpdir(), 'tinymq-process-'))
-    this.#stack.defer(() => rmSync(this.directory, { recursive: true, force: true }))
+    this.#stack.defer(() => {
+      if (!this.#keepsFiles) rmSync(this.directory, { recursive: true, force: true })
+    })
+  }
+
+  /** For somebody who wants to see what went wrong. */
+  keepFiles(): void {
+    this.#keepsFiles = true
   }
 
   /** A machine whose daemon is not running yet. */
@@ -50,5 +60,12 @@ export class Scene {
     const silence = this.#stack.use(new SilentAddress())
     await silence.listen(destination)
     return silence
+  }
+
+  /** An address that swallows datagrams. */
+  async nowhere(): Promise<Destination> {
+    const destination = { host: '127.0.0.1', port: await freePort() }
+    await this.silence(destination)
+    return destination
   }
 }
