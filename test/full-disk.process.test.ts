@@ -1,11 +1,11 @@
-/** A receiver whose disk is full. */
-import { equal, ok } from 'node:assert/strict'
+/** A receiver and a sender whose disk is full. */
+import { equal, ok, rejects } from 'node:assert/strict'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { checkInbox, insertNumbered } from './harness/numbered.ts'
 import { Scene } from './harness/scene.ts'
-import { besideProcess, fillDisk, onSmallDisk } from './harness/small-disk.ts'
+import { besideProcess, fillDisk, fillDiskWhole, onSmallDisk } from './harness/small-disk.ts'
 import { until } from './harness/until.ts'
 
 const messages = 30_000
@@ -53,5 +53,42 @@ test(
     await b.sql(`VACUUM INTO '${copy}';`)
     checkInbox(copy, { a: messages })
     equal(await b.sql('PRAGMA integrity_check;'), 'ok')
+  },
+)
+
+test(
+  'P1, P5, P9: a full disk at the sender loses nothing, and it goes on by itself',
+  { skip },
+  async (t) => {
+    const scene = new Scene(t)
+    const directory = join(scene.directory, 'small')
+    mkdirSync(directory)
+    const a = await scene.running('a', {
+      database: join(directory, 'a.db'),
+      prefix: onSmallDisk(directory, diskMebibytes),
+      shellPrefix: besideProcess,
+    })
+    const b = await scene.machine('b')
+    await a.sql(insertNumbered({ sender: 'a', to: b, first: 1, last: messages, bytes: 500 }))
+    await a.shows('SELECT DISTINCT state FROM mqstatus LIMIT 1;', /^waiting$/)
+    // Without this, what must be written would find room in the WAL.
+    await a.shows('PRAGMA wal_checkpoint(TRUNCATE);', /^0\|0\|0$/)
+    const empty = fillDiskWhole(a.daemon.pid, directory)
+    await b.start()
+    const another = insertNumbered({ sender: 'late', to: b, first: 1, last: 1 })
+    await rejects(a.sql(another), /database or disk is full/)
+    const warning = await a.logs('TINYMQ_STORE', 60_000)
+    t.diagnostic(JSON.stringify(warning))
+    equal(await b.sql('SELECT count(*) FROM mqin;'), '0')
+
+    empty()
+    const start = performance.now()
+    await b.shows('SELECT count(*) > 0 FROM mqin;', /^1$/, resumeMsMax)
+    const wentOnMs = performance.now() - start
+    t.diagnostic(`It went on ${wentOnMs.toFixed(0)} ms after there was space`)
+    await a.sql(another)
+    await a.sentAll(60_000)
+    checkInbox(b.database, { a: messages, late: 1 })
+    equal(await a.sql('PRAGMA integrity_check;'), 'ok')
   },
 )

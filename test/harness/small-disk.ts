@@ -2,7 +2,7 @@
  * A small file system for one machine: a tmpfs in a mount namespace that the daemon has for itself,
  * so that it goes away with the daemon, however the test ends. It takes root and Linux.
  */
-import { rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, rmSync, writeFileSync } from 'node:fs'
 
 /** The words to run a program by, in a namespace where `directory` is a tmpfs of this size. */
 export function onSmallDisk(directory: string, mebibytes: number): string[] {
@@ -19,5 +19,18 @@ export function besideProcess(pid: number): string[] {
 export function fillDisk(pid: number, directory: string, mebibytes: number): () => void {
   const ballast = `/proc/${pid}/root${directory}/ballast`
   writeFileSync(ballast, Buffer.alloc(mebibytes * 1_048_576))
+  return () => rmSync(ballast)
+}
+
+/** The same, until nothing fits any more. */
+export function fillDiskWhole(pid: number, directory: string): () => void {
+  const ballast = `/proc/${pid}/root${directory}/ballast`
+  for (const bytes of [1_048_576, 4_096, 1]) {
+    try {
+      for (;;) appendFileSync(ballast, Buffer.alloc(bytes))
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error
+    }
+  }
   return () => rmSync(ballast)
 }
