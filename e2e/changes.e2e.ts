@@ -6,9 +6,9 @@ import Dockerode from 'dockerode'
 import { type Stage, stageFor } from './stage.ts'
 
 /** Slow enough for a change to come in between. */
-const slowLink = { lossPercent: 5, delayMs: 20, jitterMs: 5, rateKbit: 1_000 }
+const slowLink = { lossPercent: 5, delayMs: 20, jitterMs: 5, rateKbit: 500 }
 const messageBytes = 1_000
-const messages = 600
+const messages = 1_000
 
 const story = stageFor()
 
@@ -24,7 +24,7 @@ story('partition and heal', async (stage) => {
     }
   }
   toAll(1, messages)
-  await stage.received('MachineC', messages / 10)
+  await stage.received('MachineC', messages / 50)
   await stage.lab.partition('A', 'C')
   const atC = stage.count('MachineC', 'mqin')
   ok(atC < messages, `${atC} of ${messages} had arrived when the network parted`)
@@ -42,7 +42,7 @@ story('partition and heal', async (stage) => {
 story('an interface that goes down and comes up', async (stage) => {
   await stage.linkAll(slowLink)
   sendBothWays(stage)
-  await stage.received('MachineB', messages / 10)
+  await stage.received('MachineB', messages / 50)
   await stage.lab.linkDown('B')
   const arrived = stage.count('MachineB', 'mqin')
   ok(arrived < messages, `${arrived} of ${messages} had arrived when it went down`)
@@ -55,7 +55,7 @@ story('an interface that goes down and comes up', async (stage) => {
 story('another address under the running daemon', async (stage) => {
   await stage.linkAll(slowLink)
   sendBothWays(stage)
-  await stage.received('MachineB', messages / 10)
+  await stage.received('MachineB', messages / 50)
   const before = await stage.lab.machine('B').address()
   notEqual(await stage.lab.move('B'), before)
   const arrived = stage.count('MachineB', 'mqin')
@@ -66,7 +66,7 @@ story('another address under the running daemon', async (stage) => {
 story('another address after a restart', async (stage) => {
   await stage.linkAll(slowLink)
   sendBothWays(stage)
-  await stage.received('MachineB', messages / 10)
+  await stage.received('MachineB', messages / 50)
   const machine = stage.lab.machine('B')
   await machine.stop()
   ok(stage.count('MachineB', 'mqin') < messages, 'it was stopped in mid-flight')

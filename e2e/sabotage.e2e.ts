@@ -49,8 +49,9 @@ const faults: readonly Fault[] = [
 `,
       },
     ],
-    files: ['surroundings', 'crashes'],
-    stories: ['a full disk, and kill -9 on it', '5 times kill -9 of the receiver under load'],
+    // A kill alone finds it only now and then: the commit must fail for certain.
+    files: ['surroundings'],
+    stories: ['a full disk, and kill -9 on it'],
     symptom: /missing: /,
   },
   {

@@ -194,10 +194,15 @@ export class Stage {
     return { link: [...descriptions].join('; '), dropped, kernel: states[0]?.kernel ?? '' }
   }
 
-  /** Good links for whoever comes next. */
+  /** Good links and running daemons for whoever comes next. */
   async heal(): Promise<void> {
     this.#link = []
     await this.lab.heal()
+    for (const machine of this.lab.machines) {
+      const status = await machine.status()
+      if (status === 'paused') await machine.unpause()
+      else if (status !== 'running') await machine.start()
+    }
   }
 }
 

@@ -92,9 +92,9 @@ export class LabMachine {
     await startNode(this.#node, this.name)
   }
 
-  /** Asks the daemon to end (SIGTERM), and kills it when it has not after 10 s. */
+  /** Asks the daemon to end (SIGTERM) if it runs, and kills it when it has not after 10 s. */
   async stop(): Promise<void> {
-    await this.#node.stop({ t: stopSeconds })
+    if (await this.#holdsDatabase()) await this.#node.stop({ t: stopSeconds })
   }
 
   /** Ends the daemon at once, as kill -9 does. */

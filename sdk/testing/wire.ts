@@ -40,9 +40,12 @@ done`
 
 const dropQueue = 'tc qdisc del dev $dev root 2>/dev/null || true'
 
+// A machine that was moved meanwhile has a route of its own.
 const takeUp = `ip link set $dev up
 if [ -s /run/tinymq-default-route ]; then
-read -r route < /run/tinymq-default-route && ip route replace $route
+read -r route < /run/tinymq-default-route
+ip route replace $route 2>/dev/null || true
+rm /run/tinymq-default-route
 fi`
 
 // Of the two kinds of iptables a kernel may have either.
