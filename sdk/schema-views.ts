@@ -26,6 +26,7 @@ SELECT
   CASE
     WHEN p.id IS NOT NULL THEN 'parked'
     WHEN ${inFlightSql('o')} THEN 'in flight'
+    WHEN l.error_code = 'TINYMQ_NO_KEY' THEN 'parked' -- all of its lane: there is no such key
     ELSE 'waiting'
   END AS state,
   CASE
@@ -40,8 +41,10 @@ FROM mqout AS o
 LEFT JOIN mqparked AS p ON p.id = o.id AND p.uid = o.uid
 LEFT JOIN mqlane AS l ON l.id = coalesce(
   -- The lane of the key that the token names, else the lane without a key.
-  (SELECT id FROM mqlane WHERE host = o.host AND port = o.port AND key = o.token),
-  (SELECT id FROM mqlane WHERE host = o.host AND port = o.port AND key = '')
+  (SELECT id FROM mqlane WHERE host = o.host AND port = o.port AND state IS NOT 'unused'
+    AND key = CASE o.token WHEN '' THEN '(no token)' ELSE o.token END),
+  (SELECT id FROM mqlane WHERE host = o.host AND port = o.port AND key = ''
+    AND state IS NOT 'unused')
 );
 `
 

@@ -13,6 +13,7 @@ import {
 } from './limits.ts'
 import type { Output } from './node-io.ts'
 import type { OutboundSession } from './outbound-session.ts'
+import { tokenlessKey } from './store-port.ts'
 
 /** Why a lane waits: a code of `TinymqError`, and a sentence. */
 export type Trouble = { readonly code: string; readonly reason: string }
@@ -53,7 +54,11 @@ export function brokenRule(rule: string): AfterClose {
 }
 
 export function missingKey(name: string): AfterClose {
-  const reason = `the key ring has no key of the name ${name}`
+  const reason =
+    name === tokenlessKey
+      ? 'the row has no token, and this daemon has a key ring: UPDATE its token to the name of a ' +
+        'key, or let rows without a token go without a key (--keyless-tokens)'
+      : `the key ring has no key called ${name}: add it here and at the peer, or UPDATE the token`
   return { pauseUs: undefined, trouble: { code: 'TINYMQ_NO_KEY', reason } }
 }
 

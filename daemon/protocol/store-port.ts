@@ -12,6 +12,12 @@ export type LaneId = number
 /** Chosen by the core, counts up, never used twice by one process. */
 export type SessionId = number
 
+/**
+ * The key of rows without a token in a node that has keys: no ring has it, for names have no
+ * spaces.
+ */
+export const tokenlessKey = '(no token)'
+
 /** Who is written to where: the identity of a lane, as in `mqlane`. */
 export type LaneAddress = {
   readonly lane: LaneId

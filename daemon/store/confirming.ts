@@ -6,6 +6,7 @@
 import type BetterSqlite3 from 'better-sqlite3'
 import type { Connection } from './connection.ts'
 import { DatabaseChanged } from './faults.ts'
+import type { Keying } from './keying.ts'
 import type { Lane, Lanes } from './lanes.ts'
 import type { Run } from './run.ts'
 import type { Runs } from './runs.ts'
@@ -21,13 +22,13 @@ export class Confirming {
   readonly #deleteRange: BetterSqlite3.Statement<Range>
   readonly #deleteOne: BetterSqlite3.Statement<[number, Uint8Array]>
 
-  constructor(connection: Connection, lanes: Lanes, runs: Runs) {
+  constructor(connection: Connection, lanes: Lanes, runs: Runs, keying: Keying) {
     this.#connection = connection
     this.#lanes = lanes
     this.#runs = runs
-    this.#count = connection.prepareValue(countSql)
+    this.#count = connection.prepareValue(countSql(keying.isByToken))
     this.#isAnyOther = connection.prepareValue(isAnyOtherSql)
-    this.#deleteRange = connection.prepareChange(deleteRangeSql)
+    this.#deleteRange = connection.prepareChange(deleteRangeSql(keying.isByToken))
     this.#deleteOne = connection.prepareChange(deleteOneSql)
   }
 
@@ -78,9 +79,14 @@ export class Confirming {
   }
 }
 
-export const countSql =
-  'SELECT count(*) FROM mqout WHERE host = ? AND port = ? AND id BETWEEN ? AND ?'
+/** The index that has the token too would be walked through from the beginning of the lane. */
+const mqout = (isByToken: boolean): string => (isByToken ? 'mqout NOT INDEXED' : 'mqout')
+const rangeSql = 'host = ? AND port = ? AND id BETWEEN ? AND ?'
+
+export const countSql = (isByToken: boolean): string =>
+  `SELECT count(*) FROM ${mqout(isByToken)} WHERE ${rangeSql}`
 export const isAnyOtherSql = `SELECT 1 FROM mqlate WHERE id BETWEEN ? AND ?
   UNION ALL SELECT 1 FROM mqparked WHERE id BETWEEN ? AND ? LIMIT 1`
-export const deleteRangeSql = 'DELETE FROM mqout WHERE host = ? AND port = ? AND id BETWEEN ? AND ?'
+export const deleteRangeSql = (isByToken: boolean): string =>
+  `DELETE FROM ${mqout(isByToken)} WHERE ${rangeSql}`
 export const deleteOneSql = 'DELETE FROM mqout WHERE id = ? AND uid = ?'

@@ -15,6 +15,8 @@ type Value = string | number | null | Uint8Array
 
 export type Arrival = {
   readonly sender: SenderId
+  /** Name of the key that the session is under, '' without one. */
+  readonly key: string
   /** Where the sender can be answered. */
   readonly host: string
   readonly port: number

@@ -47,6 +47,7 @@ type Work<Type extends StoreWork['type']> = Extract<StoreWork, { type: Type }>
 type InboundSession = {
   readonly id: SessionId
   readonly sender: Sender
+  readonly key: string
   readonly host: string
   readonly port: number
   readonly parser: RecordParser
@@ -164,13 +165,14 @@ export class Inbox {
   #open(sender: Sender, family: readonly Sender[], work: Work<'accept'>, turn: Turn): void {
     const { emit, nowMs } = turn
     const { parts, origin } = this.#parts
-    const { session: id, host, port } = work
+    const { session: id, key, host, port } = work
     const limit = (this.#messageBytesMax.get() ?? bodyBytesMaxOfAll) + bodyExtraBytes
     const messageBytesMax = Math.max(0, Math.min(bodyBytesMaxOfAll, limit))
     const kept = parts.kept(sender.id)
     const session: InboundSession = {
       id,
       sender,
+      key,
       host,
       port,
       parser: new RecordParser(messageBytesMax),
@@ -284,14 +286,14 @@ export class Inbox {
 
   #storeMessages(session: InboundSession, isFamily: boolean, turn: Turn): boolean {
     const { storing, parts, sha256, connection } = this.#parts
-    const { sender, host, port } = session
+    const { sender, key, host, port } = session
     const countMax = storing.messagesMax(sender)
     const whole = (rest: Uint8Array): Uint8Array => parts.whole(sender.id, rest)
     const { messages, bytes, flaw } = takeMessages(session.events, countMax, whole, sha256)
     session.events = session.events.slice(messages.length)
     connection.spend(0, bytes)
     if (messages.length > 0) {
-      const arrival = { sender: sender.id, host, port }
+      const arrival = { sender: sender.id, key, host, port }
       const problem = storing.store(sender, messages, arrival, isFamily, turn.nowMs)
       session.hasNews = true
       this.#dropParts(session)

@@ -7,12 +7,13 @@ import type BetterSqlite3 from 'better-sqlite3'
 import { unreachable } from '../protocol/assert.ts'
 import { judge, type RenewEvent, type Verdict } from '../protocol/identity.ts'
 import type { LaneId, OpenedFacts } from '../protocol/store-port.ts'
-import { Chain, type Sha256 } from '../protocol/chain.ts'
+import type { Chain, Sha256 } from '../protocol/chain.ts'
 import type { Confirming } from './confirming.ts'
 import type { Connection } from './connection.ts'
 import type { Events } from './events.ts'
 import { showIds } from './id-ranges.ts'
 import type { Lane, Lanes } from './lanes.ts'
+import { beginStream } from './new-stream.ts'
 import type { Runs } from './runs.ts'
 
 export type Judgement =
@@ -125,22 +126,14 @@ export class Judging {
   }
 
   #renew(lane: Lane, peer: Uint8Array, event: RenewEvent, nowMs: number): Judgement {
-    const { connection, lanes, runs, events, sha256 } = this.#parts
+    const { connection, events } = this.#parts
     connection.begin()
     const { host, port } = lane.address
     const detail = this.#detail(lane, event)
     events.add({ code: event.code, host, port, detail }, nowMs)
     if (event.code.startsWith('SELF_')) this.#beginIncarnation()
-    runs.renew(lane, nowMs)
-    lane.stream = lanes.newStream()
     lane.peer = peer
-    lane.confirmed = 0
-    lane.numbered = 0
-    lane.numberedId = 0
-    lane.releasedAt = 0
-    lane.chain = new Chain(sha256)
-    lane.lateFrom = Infinity
-    lanes.onChanged(lane)
+    beginStream(this.#parts, lane, nowMs)
     return { type: 'again' }
   }
 

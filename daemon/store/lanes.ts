@@ -9,6 +9,7 @@ import type { LaneAddress, LaneId } from '../protocol/store-port.ts'
 import type { Connection } from './connection.ts'
 import type { StoreEnvironment } from './environment.ts'
 import { DatabaseChanged } from './faults.ts'
+import type { LanePlace } from './outbox-places.ts'
 
 const streamBytes = 16
 /** Rows of one read are guessed from this before the first read has told. */
@@ -69,6 +70,11 @@ export type Lane = {
   isChanged: boolean
 }
 
+/** One text for each place: hosts have no spaces. */
+export function laneName({ host, port, key }: LanePlace): string {
+  return `${port} ${host} ${key}`
+}
+
 export class Lanes {
   readonly #connection: Connection
   readonly #environment: StoreEnvironment
@@ -108,24 +114,24 @@ export class Lanes {
     )
   }
 
-  /** The lane of a row, undefined when it has none yet. A lane for each key has its seam here. */
-  find(host: string, port: number): LaneAddress | undefined {
-    const name = `${port} ${host}`
+  /** Undefined when there is none yet. */
+  find({ host, port, key }: LanePlace): LaneAddress | undefined {
+    const name = laneName({ host, port, key })
     const known = this.#ids.get(name)
     if (known !== undefined) return known
-    const lane = this.#find.get(host, port, '')
+    const lane = this.#find.get(host, port, key)
     if (lane === undefined) return undefined
-    const address = { lane, host, port, key: '' }
+    const address = { lane, host, port, key }
     this.#ids.set(name, address)
     return address
   }
 
-  findOrCreate(host: string, port: number): LaneAddress {
-    const known = this.find(host, port)
+  findOrCreate(place: LanePlace): LaneAddress {
+    const known = this.find(place)
     if (known !== undefined) return known
     this.#connection.begin()
-    this.#insert.run(host, port, '', this.newStream())
-    const created = this.find(host, port)
+    this.#insert.run(place.host, place.port, place.key, this.newStream())
+    const created = this.find(place)
     assert(created !== undefined, 'A lane that was inserted is there.')
     // Somebody has deleted a lane that had this id: its runs are not of this one.
     this.#dropRuns.run(created.lane)

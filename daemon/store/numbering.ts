@@ -55,8 +55,8 @@ export class Numbering {
 
   /** Whether `number` would look at any row. Cheap, and needs no transaction. */
   isAny(lane: Lane): boolean {
-    const { host, port } = lane.address
-    return lane.lateFrom <= lane.numberedId || this.#rows.isAnyFresh(host, port, lane.numberedId)
+    if (lane.lateFrom <= lane.numberedId) return true
+    return this.#rows.isAnyFresh(lane.address, lane.numberedId)
   }
 
   /**
@@ -110,8 +110,7 @@ export class Numbering {
     nowMs: number,
   ): Numbered | undefined {
     if (lane.lateFrom > lane.numberedId) return undefined
-    const { host, port } = lane.address
-    const found = this.#rows.late(host, port, lane.lateFrom, lane.numberedId, count)
+    const found = this.#rows.late(lane.address, lane.lateFrom, lane.numberedId, count)
     const unnumbered = found.filter((row) => !this.#isNumbered(lane, row))
     const { taken, looked, ambiguous } = this.#take(lane, unnumbered, limits, bytesMax, nowMs)
     const passed = looked < unnumbered.length ? unnumbered[looked]?.id : undefined
@@ -131,12 +130,11 @@ export class Numbering {
     count: number,
     nowMs: number,
   ): Numbered {
-    const { host, port } = lane.address
-    const found = this.#rows.fresh(host, port, lane.numberedId, count)
+    const found = this.#rows.fresh(lane.address, lane.numberedId, count)
     const { taken, looked, ambiguous } = this.#take(lane, found, limits, bytesMax, nowMs)
     const last = found[looked - 1]
     if (last !== undefined) {
-      this.#late.onRangeNumbered(lane.numberedId + 1, last.id, host, port)
+      this.#late.onRangeNumbered(lane.numberedId + 1, last.id, lane.address)
       lane.numberedId = last.id
       this.#lanes.onChanged(lane)
     }

@@ -13,6 +13,8 @@ import {
 } from '../protocol/record.ts'
 import { utf8Length } from '../protocol/wire.ts'
 import type { Connection } from './connection.ts'
+import type { Keying } from './keying.ts'
+import type { LanePlace } from './outbox-places.ts'
 import { uidBytes } from './run.ts'
 
 /** Larger data is not read with its row, and leaves in slices of this size. */
@@ -48,26 +50,38 @@ const columns = `o.id, o.created_at, typeof(o.data) <> 'blob', o.token, o.header
 
 const isNotParked = 'NOT EXISTS (SELECT 1 FROM mqparked AS p WHERE p.id = o.id AND p.uid = o.uid)'
 
+type ByPlace<Row> = BetterSqlite3.Statement<(string | number)[], Row>
+
 export class OutboxRows {
-  readonly #fresh: BetterSqlite3.Statement<[string, number, number, number], RawRow>
-  readonly #late: BetterSqlite3.Statement<[string, number, number, number, number], RawRow>
+  readonly #keying: Keying
+  readonly #fresh: ByPlace<RawRow>
+  readonly #late: ByPlace<RawRow>
+  readonly #freshIds: ByPlace<number>
+  readonly #lateIds: ByPlace<number>
+  readonly #isAnyFresh: ByPlace<number>
+  readonly #isAny: ByPlace<number>
+  readonly #byId: BetterSqlite3.Statement<[number], RawRow>
   readonly #one: BetterSqlite3.Statement<[number, Uint8Array, string, number], RawRow>
-  readonly #isAnyFresh: BetterSqlite3.Statement<[string, number, number], number>
-  readonly #isAny: BetterSqlite3.Statement<[string, number], number>
   readonly #data: BetterSqlite3.Statement<[number, Uint8Array], Buffer>
   readonly #dataWindow: BetterSqlite3.Statement<[number, number, number, Uint8Array], Buffer>
 
-  constructor(connection: Connection) {
-    this.#fresh = connection.prepare(freshSql)
-    this.#late = connection.prepare(lateSql)
+  constructor(connection: Connection, keying: Keying) {
+    this.#keying = keying
+    const { isByToken } = keying
+    this.#fresh = connection.prepare(freshSql(isByToken))
+    this.#late = connection.prepare(lateSql(isByToken))
+    this.#freshIds = connection.prepareValue(freshSql(isByToken, 'o.id'))
+    this.#lateIds = connection.prepareValue(lateSql(isByToken, 'o.id'))
+    this.#byId = connection.prepare(`SELECT ${columns} FROM mqout AS o WHERE id = ?`)
     this.#one = connection.prepare(
       `SELECT ${columns} FROM mqout AS o WHERE id = ? AND uid = ? AND host = ? AND port = ?`,
     )
+    const place = placeSql(isByToken)
     this.#isAnyFresh = connection.prepareValue(
-      'SELECT 1 FROM mqout WHERE host = ? AND port = ? AND id > ? LIMIT 1',
+      `SELECT 1 FROM mqout WHERE ${place} AND id > ? LIMIT 1`,
     )
     this.#isAny = connection.prepareValue(
-      `SELECT 1 FROM mqout AS o WHERE host = ? AND port = ? AND ${isNotParked} LIMIT 1`,
+      `SELECT 1 FROM mqout AS o WHERE ${place} AND ${isNotParked} LIMIT 1`,
     )
     this.#data = connection.prepareValue(
       'SELECT CAST(data AS BLOB) FROM mqout WHERE id = ? AND uid = ?',
@@ -78,13 +92,13 @@ export class OutboxRows {
   }
 
   /** Rows of a lane from the id after `afterId` on that are not parked, by id. */
-  fresh(host: string, port: number, afterId: number, count: number): OutboxRow[] {
-    return this.#fresh.all(host, port, afterId, count).map(rowOf)
+  fresh(lane: LanePlace, afterId: number, count: number): OutboxRow[] {
+    return this.#ofLane(lane, this.#fresh, this.#freshIds, [afterId], count)
   }
 
   /** Late rows of a lane with ids from `fromId` to `toId` that are not parked, by id. */
-  late(host: string, port: number, fromId: number, toId: number, count: number): OutboxRow[] {
-    return this.#late.all(host, port, fromId, toId, count).map(rowOf)
+  late(lane: LanePlace, fromId: number, toId: number, count: number): OutboxRow[] {
+    return this.#ofLane(lane, this.#late, this.#lateIds, [fromId, toId], count)
   }
 
   /** The row with this identity, as long as it is there. */
@@ -94,13 +108,32 @@ export class OutboxRows {
   }
 
   /** Cheap; parked rows count. */
-  isAnyFresh(host: string, port: number, afterId: number): boolean {
-    return this.#isAnyFresh.get(host, port, afterId) !== undefined
+  isAnyFresh(lane: LanePlace, afterId: number): boolean {
+    const places = this.#keying.placesOf(lane)
+    return places.some((place) => this.#isAnyFresh.get(...place, afterId) !== undefined)
   }
 
   /** Whether the lane has a row, numbered or not, that is not parked. */
-  isAny(host: string, port: number): boolean {
-    return this.#isAny.get(host, port) !== undefined
+  isAny(lane: LanePlace): boolean {
+    const places = this.#keying.placesOf(lane)
+    return places.some((place) => this.#isAny.get(...place) !== undefined)
+  }
+
+  /** Rows of several tokens go in the order of their ids too: the ids are merged first. */
+  #ofLane(
+    lane: LanePlace,
+    rows: ByPlace<RawRow>,
+    ids: ByPlace<number>,
+    bounds: readonly number[],
+    count: number,
+  ): OutboxRow[] {
+    const places = this.#keying.placesOf(lane)
+    const [only] = places
+    if (only === undefined) return []
+    if (places.length === 1) return rows.all(...only, ...bounds, count).map(rowOf)
+    const found = places.flatMap((place) => ids.all(...place, ...bounds, count))
+    const first = found.toSorted((one, other) => one - other).slice(0, count)
+    return first.flatMap((id) => this.#byId.all(id).map(rowOf))
   }
 
   /** All of the row's data; undefined when the row is gone. */
@@ -114,13 +147,18 @@ export class OutboxRows {
   }
 }
 
+const placeSql = (isByToken: boolean): string =>
+  isByToken ? 'host = ? AND port = ? AND token = ?' : 'host = ? AND port = ?'
+
 // Without the hint the planner would go through all of mqlate for each lane.
-export const freshSql = `SELECT ${columns} FROM mqout AS o INDEXED BY mqout_lane
-  WHERE host = ? AND port = ? AND id > ? AND ${isNotParked} ORDER BY id LIMIT ?`
-export const lateSql = `SELECT ${columns} FROM mqout AS o INDEXED BY mqout_lane
-  WHERE host = ? AND port = ? AND id BETWEEN ? AND ?
-    AND EXISTS (SELECT 1 FROM mqlate AS l WHERE l.id = o.id) AND ${isNotParked}
-  ORDER BY id LIMIT ?`
+export const freshSql = (isByToken: boolean, what = columns): string =>
+  `SELECT ${what} FROM mqout AS o INDEXED BY mqout_lane
+   WHERE ${placeSql(isByToken)} AND id > ? AND ${isNotParked} ORDER BY id LIMIT ?`
+export const lateSql = (isByToken: boolean, what = columns): string =>
+  `SELECT ${what} FROM mqout AS o INDEXED BY mqout_lane
+   WHERE ${placeSql(isByToken)} AND id BETWEEN ? AND ?
+     AND EXISTS (SELECT 1 FROM mqlate AS l WHERE l.id = o.id) AND ${isNotParked}
+   ORDER BY id LIMIT ?`
 
 function rowOf(raw: RawRow): OutboxRow {
   const [id, createdAt, isText, token, headers, bytes, uidAndData] = raw

@@ -7,6 +7,8 @@
 import type BetterSqlite3 from 'better-sqlite3'
 import type { LaneId } from '../protocol/store-port.ts'
 import type { Connection } from './connection.ts'
+import type { Keying } from './keying.ts'
+import type { LanePlace } from './outbox-places.ts'
 
 /** Rows that one look may free or pass: bounds the transaction. */
 const rowsPerLook = 512
@@ -29,7 +31,7 @@ export type Refusal = {
 }
 
 /** A late row that is still there, with the lane that it belongs to. */
-export type LateRow = [id: number, host: string, port: number]
+export type LateRow = [id: number, host: string, port: number, token: string]
 
 export type LateLook = {
   readonly rows: readonly LateRow[]
@@ -104,17 +106,19 @@ export class ParkedRows {
 export class LateRows {
   readonly #select: BetterSqlite3.Statement<
     [number, number],
-    [number, string | null, number | null]
+    [number, string | null, number | null, string | null]
   >
   readonly #delete: BetterSqlite3.Statement<[number]>
   readonly #deleteGone: BetterSqlite3.Statement<[number]>
-  readonly #deleteRange: BetterSqlite3.Statement<[number, number, string, number]>
+  readonly #deleteRange: BetterSqlite3.Statement<(string | number)[]>
+  readonly #keying: Keying
   readonly #any: BetterSqlite3.Statement<[], number>
   #passedId = 0
 
-  constructor(connection: Connection) {
+  constructor(connection: Connection, keying: Keying) {
+    this.#keying = keying
     this.#select = connection.prepare(
-      `SELECT l.id, o.host, o.port FROM mqlate AS l LEFT JOIN mqout AS o ON o.id = l.id
+      `SELECT l.id, o.host, o.port, coalesce(o.token, '') FROM mqlate AS l LEFT JOIN mqout AS o ON o.id = l.id
        WHERE l.id > ? ORDER BY l.id LIMIT ?`,
     )
     this.#delete = connection.prepareChange('DELETE FROM mqlate WHERE id = ?')
@@ -123,8 +127,9 @@ export class LateRows {
       'DELETE FROM mqlate WHERE id = ? AND id NOT IN (SELECT id FROM mqout)',
     )
     this.#deleteRange = connection.prepareChange(
-      `DELETE FROM mqlate WHERE id BETWEEN ? AND ?
-       AND id IN (SELECT id FROM mqout WHERE host = ? AND port = ?)`,
+      `DELETE FROM mqlate WHERE id BETWEEN ? AND ? AND EXISTS (
+         SELECT 1 FROM mqout AS o WHERE o.id = mqlate.id AND host = ? AND port = ?
+           ${keying.isByToken ? 'AND token = ?' : ''})`,
     )
     this.#any = connection.prepareValue('SELECT 1 FROM mqlate LIMIT 1')
   }
@@ -154,7 +159,10 @@ export class LateRows {
   }
 
   /** All rows of a lane with these ids have been numbered. */
-  onRangeNumbered(idFirst: number, idLast: number, host: string, port: number): void {
-    if (!this.isEmpty) this.#deleteRange.run(idFirst, idLast, host, port)
+  onRangeNumbered(idFirst: number, idLast: number, lane: LanePlace): void {
+    if (this.isEmpty) return
+    for (const place of this.#keying.placesOf(lane)) {
+      this.#deleteRange.run(idFirst, idLast, ...place)
+    }
   }
 }

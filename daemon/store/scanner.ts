@@ -6,23 +6,22 @@
 import type BetterSqlite3 from 'better-sqlite3'
 import type { LaneAddress, LaneId, StoreResult } from '../protocol/store-port.ts'
 import type { Connection } from './connection.ts'
-import type { Lanes } from './lanes.ts'
+import { laneName, type Lanes } from './lanes.ts'
+import type { LanePlace, OutboxPlaces } from './outbox-places.ts'
 import type { OutboxRows } from './outbox-rows.ts'
 import type { LateLook, LateRows, ParkedRows } from './parked.ts'
 
-/** New rows that are looked at one by one; beyond that leaping is cheaper. */
-const newRowsMax = 256
 /** What nothing announces (rows that are deleted, ids by hand, wishes) is seen this late. */
 const tourPauseMs = 1_000
 /** A tour costs some 10 µs for each lane: with this pause for each it takes 4 % of the time. */
 const tourPausePerLaneMs = 0.25
 
-type Place = readonly [host: string, port: number]
 type Wish = readonly [lane: LaneId, wish: string]
 
 export type ScanParts = {
   readonly connection: Connection
   readonly lanes: Lanes
+  readonly places: OutboxPlaces
   readonly rows: OutboxRows
   readonly parked: ParkedRows
   readonly late: LateRows
@@ -37,20 +36,16 @@ export type Scan = { readonly results: readonly StoreResult[]; readonly found: r
 /** What was read before anything is changed. */
 type Sight = {
   readonly newestId: number
-  readonly places: readonly Place[]
+  readonly places: readonly LanePlace[]
   readonly late: LateLook | undefined
   readonly due: readonly number[]
   /** All places with rows that may go; undefined without a tour. */
-  readonly tour: readonly Place[] | undefined
+  readonly tour: readonly LanePlace[] | undefined
   readonly wishes: readonly Wish[]
 }
 
 export class Scanner {
   readonly #parts: ScanParts
-  readonly #newRows: BetterSqlite3.Statement<[number], [number, string, number]>
-  readonly #newestId: BetterSqlite3.Statement<[], number | null>
-  readonly #nextPort: BetterSqlite3.Statement<[string, number], [string, number]>
-  readonly #nextHost: BetterSqlite3.Statement<[string], [string, number]>
   readonly #wishes: BetterSqlite3.Statement<[], [LaneId, string]>
   readonly #clearRetry: BetterSqlite3.Statement<[LaneId]>
   readonly #unsettled: BetterSqlite3.Statement<[], LaneId>
@@ -70,10 +65,6 @@ export class Scanner {
   constructor(parts: ScanParts) {
     this.#parts = parts
     const { connection } = parts
-    this.#newRows = connection.prepare(newRowsSql)
-    this.#newestId = connection.prepareValue('SELECT max(id) FROM mqout')
-    this.#nextPort = connection.prepare(nextPortSql)
-    this.#nextHost = connection.prepare(nextHostSql)
     this.#wishes = connection.prepare('SELECT id, wish FROM mqlane WHERE wish IS NOT NULL')
     this.#unsettled = connection.prepareValue(
       'SELECT id FROM mqlane WHERE numbered > confirmed ORDER BY id',
@@ -134,18 +125,16 @@ export class Scanner {
   }
 
   #look(isChanged: boolean, due: readonly number[], nowMs: number): Sight {
-    const newRows = isChanged ? this.#newRows.all(this.#newestSeen) : []
-    const isCrowded = newRows.length > newRowsMax
-    if (isCrowded) this.#tour = 'urgent'
+    const news = isChanged ? this.#parts.places.newRows(this.#newestSeen) : undefined
+    if (news?.isCrowded === true) this.#tour = 'urgent'
     else if (isChanged && this.#tour === 'no') this.#tour = 'due'
     const isTour = this.#isTourTime(nowMs)
-    const newestId = isCrowded ? this.#newestId.get() : newRows.at(-1)?.[0]
     return {
-      newestId: newestId ?? this.#newestSeen,
-      places: this.#sendable(newRows.map(([, host, port]) => [host, port] as const)),
+      newestId: news?.newestId ?? this.#newestSeen,
+      places: this.#sendable(news?.places ?? []),
       late: isChanged || this.#hasLate ? this.#parts.late.look() : undefined,
       due,
-      tour: isTour ? this.#walk() : undefined,
+      tour: isTour ? this.#sendable(this.#parts.places.all()) : undefined,
       wishes: isTour ? this.#wishes.all() : [],
     }
   }
@@ -154,9 +143,9 @@ export class Scanner {
   #write({ places, late, due, tour, wishes }: Sight, nowMs: number): Map<LaneId, LaneAddress> {
     const { connection, lanes, parked } = this.#parts
     const found = new Map<LaneId, LaneAddress>()
-    const latePlaces = (late?.rows ?? []).map(([, host, port]) => [host, port] as const)
-    for (const [host, port] of [...places, ...latePlaces, ...(tour ?? [])]) {
-      const address = lanes.findOrCreate(host, port)
+    const latePlaces = (late?.rows ?? []).map(([, ...row]) => this.#parts.places.placeOf(row))
+    for (const place of [...places, ...latePlaces, ...(tour ?? [])]) {
+      const address = lanes.findOrCreate(place)
       found.set(address.lane, address)
     }
     const isRetry = wishes.some(([, wish]) => wish === 'retry')
@@ -206,11 +195,11 @@ export class Scanner {
   }
 
   #concludeLate({ late, due }: Sight): void {
-    const { lanes } = this.#parts
+    const { lanes, places } = this.#parts
     if (late !== undefined) {
       this.#parts.late.onLooked(late)
-      for (const [id, host, port] of late.rows) {
-        const address = lanes.find(host, port)
+      for (const [id, ...row] of late.rows) {
+        const address = lanes.find(places.placeOf(row))
         if (address !== undefined) lanes.onLate(address.lane, id)
       }
       this.#hasLate = late.isMore
@@ -223,17 +212,17 @@ export class Scanner {
     const { rows, hasSession } = this.#parts
     const forgotten = Array.from(this.#forgotten.values())
     this.#forgotten.clear()
-    const again = forgotten.filter(({ host, port }) => rows.isAny(host, port))
+    const again = forgotten.filter((lane) => rows.isAny(lane))
     const over = forgotten.filter((lane) => !again.includes(lane) && !hasSession(lane.lane))
     return { again, over }
   }
 
   /** Lanes that have new rows and no session: who waits for an attempt shall try now (P12). */
-  #fresh(places: readonly Place[]): ReadonlySet<LaneId> {
+  #fresh(places: readonly LanePlace[]): ReadonlySet<LaneId> {
     const { lanes, hasSession } = this.#parts
     const fresh = new Set<LaneId>()
-    for (const [host, port] of places) {
-      const lane = lanes.find(host, port)?.lane
+    for (const place of places) {
+      const lane = lanes.find(place)?.lane
       if (lane !== undefined && !hasSession(lane)) fresh.add(lane)
     }
     return fresh
@@ -261,30 +250,10 @@ export class Scanner {
     return gone.map((lane) => ({ type: 'emptied', lane }))
   }
 
-  #walk(): Place[] {
-    const places: Place[] = []
-    let place = this.#nextHost.get('')
-    while (place !== undefined) {
-      places.push(place)
-      place = this.#nextPort.get(...place) ?? this.#nextHost.get(place[0])
-    }
-    return this.#sendable(places)
-  }
-
   /** Each place once, and without those whose rows are all parked. */
-  #sendable(places: readonly Place[]): Place[] {
+  #sendable(places: readonly LanePlace[]): LanePlace[] {
     const { rows, parked } = this.#parts
-    const different = Array.from(
-      new Map(places.map((place) => [`${place[1]} ${place[0]}`, place])).values(),
-    )
-    return parked.isEmpty ? different : different.filter((place) => rows.isAny(...place))
+    const different = Array.from(new Map(places.map((place) => [laneName(place), place])).values())
+    return parked.isEmpty ? different : different.filter((place) => rows.isAny(place))
   }
 }
-
-export const newRowsSql = `SELECT id, host, port FROM mqout WHERE id > ?
-  ORDER BY id LIMIT ${newRowsMax + 1}`
-// Two leaps: with (host, port) > (?, ?) SQLite walks through all rows of the lane that it leaves.
-export const nextPortSql = `SELECT host, port FROM mqout WHERE host = ? AND port > ?
-  ORDER BY port LIMIT 1`
-export const nextHostSql = `SELECT host, port FROM mqout WHERE host > ?
-  ORDER BY host, port LIMIT 1`

@@ -9,7 +9,14 @@ import { countSql, deleteOneSql, deleteRangeSql, isAnyOtherSql } from './confirm
 import { Connection } from './connection.ts'
 import { faultOf } from './faults.ts'
 import { freshSql, lateSql } from './outbox-rows.ts'
-import { newRowsSql, nextHostSql, nextPortSql } from './scanner.ts'
+import {
+  newRowsSql,
+  nextHostByTokenSql,
+  nextHostSql,
+  nextPortByTokenSql,
+  nextPortSql,
+  nextTokenSql,
+} from './outbox-places.ts'
 import { openStore } from './store.ts'
 import type { Machine } from './testing/machine.ts'
 import { deliver, inboxOf, laneTo, linkOf, pairOf, ReaderAlone, show } from './testing/pair.ts'
@@ -427,12 +434,20 @@ test('a transaction that took ten seconds is not followed by a pause of seconds'
 // ---- plans
 
 const plans: readonly (readonly [string, string, RegExp])[] = [
-  ['fresh rows', freshSql, /^SEARCH o USING INDEX mqout_lane \(host=\? AND port=\? AND rowid>\?\)/],
-  ['late rows', lateSql, /^SEARCH o USING INDEX mqout_lane .* rowid>\? AND rowid<\?\)/],
-  ['counting a run', countSql, /^SEARCH mqout USING COVERING INDEX mqout_lane .* rowid<\?\)$/],
+  [
+    'fresh rows',
+    freshSql(false),
+    /^SEARCH o USING INDEX mqout_lane \(host=\? AND port=\? AND rowid>\?\)/,
+  ],
+  ['late rows', lateSql(false), /^SEARCH o USING INDEX mqout_lane .* rowid>\? AND rowid<\?\)/],
+  [
+    'counting a run',
+    countSql(false),
+    /^SEARCH mqout USING COVERING INDEX mqout_lane .* rowid<\?\)$/,
+  ],
   [
     'deleting a run',
-    deleteRangeSql,
+    deleteRangeSql(false),
     /^SEARCH mqout USING (?:COVERING )?INDEX mqout_lane .* rowid<\?\)/,
   ],
   ['deleting a row', deleteOneSql, /^SEARCH mqout USING INTEGER PRIMARY KEY \(rowid=\?\)$/],
@@ -441,14 +456,39 @@ const plans: readonly (readonly [string, string, RegExp])[] = [
   ['the next host', nextHostSql, /^SEARCH mqout USING COVERING INDEX mqout_lane \(host>\?\)$/],
 ]
 
+const byToken = /^SEARCH o USING INDEX mqout_lane \(host=\? AND port=\? AND token=\? AND rowid>\?/
+const byKey = /^SEARCH mqout USING INTEGER PRIMARY KEY \(rowid>\? AND rowid<\?\)$/
+
+const plansByToken: typeof plans = [
+  ['fresh rows', freshSql(true), byToken],
+  ['late rows', lateSql(true), byToken],
+  ['counting a run', countSql(true), byKey],
+  ['deleting a run', deleteRangeSql(true), byKey],
+  ['the next token', nextTokenSql, /COVERING INDEX .* \(host=\? AND port=\? AND token>\?\)$/],
+  ['the next port', nextPortByTokenSql, /COVERING INDEX .* \(host=\? AND port>\?\)$/],
+  ['the next host', nextHostByTokenSql, /COVERING INDEX mqout_lane \(host>\?\)$/],
+]
+
+function expectPlan(machine: Machine, sql: string, expected: RegExp): void {
+  const values = Array.from(sql.matchAll(/\?/g), () => 1)
+  const steps = machine.user.prepare(`EXPLAIN QUERY PLAN ${sql}`).all(...values)
+  const details = steps.map((step) => (step as { detail: string }).detail)
+  match(details[0] ?? '', expected)
+  ok(!details.some((detail) => /TEMP B-TREE/.test(detail)), details.join('\n'))
+}
+
 for (const [name, sql, expected] of plans) {
   test(`no plan walks through the outbox: ${name}`, (t) => {
+    expectPlan(machineOf(t), sql, expected)
+  })
+}
+
+for (const [name, sql, expected] of plansByToken) {
+  test(`no plan walks through the outbox with a key ring: ${name}`, (t) => {
     const machine = machineOf(t)
-    const values = Array.from(sql.matchAll(/\?/g), () => 1)
-    const steps = machine.user.prepare(`EXPLAIN QUERY PLAN ${sql}`).all(...values)
-    const details = steps.map((step) => (step as { detail: string }).detail)
-    match(details[0] ?? '', expected)
-    ok(!details.some((detail) => /TEMP B-TREE/.test(detail)), details.join('\n'))
+    machine.restartWith({ type: 'keys', keylessTokens: [] })
+    machine.run()
+    expectPlan(machine, sql, expected)
   })
 }
 

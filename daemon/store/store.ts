@@ -14,12 +14,15 @@ import { Inbox } from './inbox.ts'
 import { InboxRows } from './inbox-rows.ts'
 import { Judging } from './judging.ts'
 import { LaneStatuses } from './lane-statuses.ts'
+import { Keying, type KeyingChoice } from './keying.ts'
 import { Lanes } from './lanes.ts'
 import { Numbering } from './numbering.ts'
+import { OutboxPlaces } from './outbox-places.ts'
 import { OutboxRows } from './outbox-rows.ts'
 import { Outbox, type Turn } from './outbox.ts'
 import { LateRows, ParkedRows } from './parked.ts'
 import { Parts } from './parts.ts'
+import { Rekeying } from './rekeying.ts'
 import { Runs } from './runs.ts'
 import { Scanner } from './scanner.ts'
 import { Seen } from './seen.ts'
@@ -38,7 +41,11 @@ export type StoreTask =
 /** Where a peer can be reached, as far as is known. */
 export type Peer = { readonly host: string; readonly port: number }
 
-export type StoreOptions = ConnectionOptions & { readonly environment?: StoreEnvironment }
+export type StoreOptions = ConnectionOptions & {
+  readonly environment?: StoreEnvironment
+  /** What tokens mean; labels if left out. */
+  readonly keying?: KeyingChoice
+}
 
 /** Another program holds the lock for seconds: it gets some more before it is asked again. */
 const busyPauseUs = 20_000
@@ -65,6 +72,7 @@ export class Store {
   readonly #statuses: LaneStatuses
   readonly #events: Events
   readonly #parked: ParkedRows
+  readonly #rekeying: Rekeying
   readonly #scanner: Scanner
   readonly #senders: Senders
   readonly #outbox: Outbox
@@ -83,18 +91,19 @@ export class Store {
     const origin = readOrigin(connection)
     const lanes = new Lanes(connection, environment)
     const runs = new Runs(connection)
-    const rows = new OutboxRows(connection)
+    const keying = new Keying(options.keying ?? { type: 'labels' })
+    const rows = new OutboxRows(connection, keying)
     const parked = new ParkedRows(connection)
-    const late = new LateRows(connection)
+    const late = new LateRows(connection, keying)
     const events = new Events(connection)
-    const confirming = new Confirming(connection, lanes, runs)
+    const confirming = new Confirming(connection, lanes, runs, keying)
     const numbering = new Numbering(connection, lanes, runs, rows, parked, late)
     const shared = { connection, lanes, runs, confirming, events, randomBytes, sha256, origin }
     const judging = new Judging(shared)
     const seen = new Seen(connection)
     const log = new SenderLog(connection, seen)
     const senders = new Senders(connection, log, sha256)
-    const storing = new Storing(connection, senders, seen, new InboxRows(connection))
+    const storing = new Storing(connection, keying, senders, seen, new InboxRows(connection))
     const parts = new Parts(connection)
     this.origin = origin
     this.#connection = connection
@@ -108,7 +117,10 @@ export class Store {
     this.#inbox = new Inbox({ ...shared, senders, log, seen, parts, storing })
     const hasSession = (lane: LaneId): boolean => this.#outbox.hasSession(lane)
     const settle = (lane: LaneId): void => this.#outbox.settle(lane)
-    this.#scanner = new Scanner({ connection, lanes, rows, parked, late, hasSession, settle })
+    const places = new OutboxPlaces(connection, keying)
+    const scanned = { connection, lanes, places, rows, parked, late }
+    this.#scanner = new Scanner({ ...scanned, hasSession, settle })
+    this.#rekeying = new Rekeying({ ...shared, keying })
   }
 
   /** There is work left that did not fit into the last transaction: call `run` again. */
@@ -134,6 +146,7 @@ export class Store {
     const done: StoreTask[] = []
     try {
       this.#look(nowMs)
+      this.#rekeying.apply(nowMs)
       this.#workThrough(turn, done)
       this.#commit(nowMs)
       return results
@@ -244,6 +257,7 @@ export class Store {
       this.#scanner.onCommitted()
       this.#duty.onCommit(heldUs, nowMs)
     } else this.#duty.onIdle()
+    this.#rekeying.onCommitted()
     this.#outbox.onCommitted()
     this.#inbox.onCommitted()
   }

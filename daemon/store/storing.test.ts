@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { Connection } from './connection.ts'
 import { InboxRows } from './inbox-rows.ts'
+import { Keying } from './keying.ts'
 import { Seen } from './seen.ts'
 import { SenderLog } from './sender-log.ts'
 import { Senders } from './senders.ts'
@@ -13,9 +14,10 @@ test('a message that finds the disk full is not refused when there is room again
   const world = World.of(t)
   const { sha256 } = environmentOf(world.chance)
   const connection = new Connection(join(world.directory, 'template'), () => 0)
+  const labels = new Keying({ type: 'labels' })
   const seen = new Seen(connection)
   const senders = new Senders(connection, new SenderLog(connection, seen), sha256)
-  const storing = new Storing(connection, senders, seen, new InboxRows(connection))
+  const storing = new Storing(connection, labels, senders, seen, new InboxRows(connection))
   const message = {
     uid: world.chance.bytes(16),
     isText: false,
@@ -30,7 +32,13 @@ test('a message that finds the disk full is not refused when there is room again
     connection.prepareValue(`PRAGMA max_page_count = ${pagesMax}`).get()
     connection.begin()
     const sender = senders.findOrCreate('', Buffer.alloc(16, 1), Buffer.alloc(16, 2))
-    return storing.store(sender, [message], { sender: sender.id, host: 'a', port: 1 }, false, 0)
+    return storing.store(
+      sender,
+      [message],
+      { sender: sender.id, key: '', host: 'a', port: 1 },
+      false,
+      0,
+    )
   }
   for (const _ of ['once', 'twice']) {
     throws(() => store(1), /full/)

@@ -6,6 +6,7 @@
 import type { Message } from '../protocol/record.ts'
 import type { Connection } from './connection.ts'
 import { isRefusal } from './faults.ts'
+import type { Keying } from './keying.ts'
 import type { Arrival, InboxRows } from './inbox-rows.ts'
 import { uidBytes } from './run.ts'
 import type { Seen } from './seen.ts'
@@ -16,6 +17,7 @@ export type Refused = { readonly type: 'refused' | 'broken'; readonly reason: st
 
 export class Storing {
   readonly #connection: Connection
+  readonly #keying: Keying
   readonly #senders: Senders
   readonly #seen: Seen
   readonly #rows: InboxRows
@@ -25,8 +27,15 @@ export class Storing {
    */
   readonly #suspects = new Map<SenderId, { sequence: number | undefined; reason: string }>()
 
-  constructor(connection: Connection, senders: Senders, seen: Seen, rows: InboxRows) {
+  constructor(
+    connection: Connection,
+    keying: Keying,
+    senders: Senders,
+    seen: Seen,
+    rows: InboxRows,
+  ) {
     this.#connection = connection
+    this.#keying = keying
     this.#senders = senders
     this.#seen = seen
     this.#rows = rows
@@ -42,6 +51,23 @@ export class Storing {
    * @param isFamily the origin has other streams: each uid is looked up, and `Seen` is complete.
    */
   store(
+    sender: Sender,
+    messages: readonly Message[],
+    arrival: Arrival,
+    isFamily: boolean,
+    nowMs: number,
+  ): Refused | undefined {
+    const { key } = arrival
+    const stranger = this.#keying.stranger(key, messages)
+    if (stranger === undefined) return this.#storeTaken(sender, messages, arrival, isFamily, nowMs)
+    const { index, reason } = stranger
+    const taken = messages.slice(0, index)
+    const problem = this.#storeTaken(sender, taken, arrival, isFamily, nowMs)
+    // All rows of a lane under a key have one token; without a key each has its own.
+    return problem ?? { type: key === '' ? 'refused' : 'broken', reason }
+  }
+
+  #storeTaken(
     sender: Sender,
     messages: readonly Message[],
     arrival: Arrival,

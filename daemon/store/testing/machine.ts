@@ -6,6 +6,7 @@ import { copyFileSync, rmSync } from 'node:fs'
 import BetterSqlite3 from 'better-sqlite3'
 import type { SessionId, StoreResult } from '../../protocol/store-port.ts'
 import type { StoreEnvironment } from '../environment.ts'
+import type { KeyingChoice } from '../keying.ts'
 import { openStore, type Store, type StoreTask } from '../store.ts'
 
 export type MachineOptions = {
@@ -22,6 +23,7 @@ export class Machine {
   /** Results that belong to no session. */
   readonly news: StoreResult[] = []
   nowMs = 1_800_000_000_000
+  #keying: KeyingChoice = { type: 'labels' }
 
   constructor({ path, environment }: MachineOptions) {
     this.path = path
@@ -68,6 +70,12 @@ export class Machine {
     this.#store = this.#open()
   }
 
+  /** The daemon is started anew with, or without, a key ring. */
+  restartWith(keying: KeyingChoice): void {
+    this.#keying = keying
+    this.crash()
+  }
+
   backup(path: string): void {
     rmSync(path, { force: true })
     this.#user.prepare('VACUUM INTO ?').run(path)
@@ -99,6 +107,7 @@ export class Machine {
       environment: this.#environment,
       isDurable: false,
       busyTimeoutMs: 0,
+      keying: this.#keying,
     })
   }
 

@@ -1,0 +1,128 @@
+/**
+ * What has to be done once when tokens mean something else than before: when a daemon is started
+ * with a key ring for the first time, without one for the first time, or with another list of
+ * tokens that need no key. Rows then belong to other lanes; those that had a number lose it, and
+ * go again by the lane that they belong to now. The peer may have them already: it knows them by
+ * their uids, whatever lane brings them. Must never leave a row with a number in a lane that is not
+ * its own any more.
+ */
+import type BetterSqlite3 from 'better-sqlite3'
+import type { Sha256 } from '../protocol/chain.ts'
+import type { LaneId } from '../protocol/store-port.ts'
+import type { Connection } from './connection.ts'
+import type { Events } from './events.ts'
+import type { Keying } from './keying.ts'
+import type { Lanes } from './lanes.ts'
+import { beginStream } from './new-stream.ts'
+import type { Runs } from './runs.ts'
+
+export type RekeyingParts = {
+  readonly connection: Connection
+  readonly keying: Keying
+  readonly lanes: Lanes
+  readonly runs: Runs
+  readonly events: Events
+  readonly sha256: Sha256
+}
+
+export class Rekeying {
+  readonly #parts: RekeyingParts
+  readonly #wanted: string
+  readonly #read: BetterSqlite3.Statement<[], string>
+  readonly #indexed: BetterSqlite3.Statement<[], number>
+  #isDone = false
+
+  constructor(parts: RekeyingParts) {
+    this.#parts = parts
+    const { choice } = parts.keying
+    this.#wanted =
+      choice.type === 'keys'
+        ? JSON.stringify({ keyless: choice.keylessTokens.toSorted() })
+        : JSON.stringify({})
+    this.#read = parts.connection.prepareValue("SELECT value FROM mqmeta WHERE key = 'keying'")
+    this.#indexed = parts.connection.prepareValue(
+      "SELECT count(*) FROM pragma_index_info('mqout_lane')",
+    )
+  }
+
+  /**
+   * Does it, inside a transaction of its own, if it has to be done. `onCommitted` must follow.
+   * @throws DatabaseBusy
+   */
+  apply(nowMs: number): void {
+    if (this.#isDone) return
+    if (this.#indexed.get() !== this.#columns) this.#rebuildIndex()
+    const before = this.#read.get() ?? '{}'
+    if (before === this.#wanted) return
+    this.#parts.connection.begin()
+    this.#change(
+      `INSERT INTO mqmeta (key, value) VALUES ('keying', ?)
+       ON CONFLICT (key) DO UPDATE SET value = excluded.value`,
+      this.#wanted,
+    )
+    this.#renewStreams(nowMs)
+    // A row may have come into a lane that has passed it.
+    this.#change('UPDATE mqlane SET numbered_id = 0')
+    this.#change('UPDATE mqparked SET retry_at = 0')
+    this.#markUnused()
+  }
+
+  onCommitted(): void {
+    this.#isDone = true
+  }
+
+  get #columns(): number {
+    return this.#parts.keying.isByToken ? 3 : 2
+  }
+
+  /**
+   * One index, not two: each would cost a tenth of the speed. It takes a second for a million rows
+   * that wait.
+   */
+  #rebuildIndex(): void {
+    this.#parts.connection.begin()
+    this.#change('DROP INDEX IF EXISTS mqout_lane')
+    const columns = ['host', 'port', 'token'].slice(0, this.#columns).join(', ')
+    this.#change(`CREATE INDEX mqout_lane ON mqout (${columns})`)
+  }
+
+  #renewStreams(nowMs: number): void {
+    const { connection, lanes, runs, events } = this.#parts
+    const open = connection
+      .prepareValue<[], LaneId>('SELECT id FROM mqlane WHERE numbered > confirmed ORDER BY id')
+      .all()
+    for (const id of open) {
+      const lane = lanes.load(id)
+      if (lane !== undefined) beginStream(this.#parts, lane, nowMs)
+    }
+    for (const lane of lanes.changed) runs.write(lane)
+    lanes.write()
+    lanes.reset()
+    runs.reset()
+    if (open.length === 0) return
+    const detail =
+      'This daemon was started with another use of keys than before: rows of ' +
+      `${open.length} lanes were on their way, and are sent again under new streams. What a peer ` +
+      'has already, it takes only once.'
+    events.add({ code: 'KEYS_CHANGED', detail }, nowMs)
+  }
+
+  /** So that people are not told of a lane that no row goes by. */
+  #markUnused(): void {
+    const { connection, keying } = this.#parts
+    const keys = connection.prepareValue<[], string>('SELECT DISTINCT key FROM mqlane').all()
+    for (const key of keys) {
+      const state = keying.isUsed(key) ? 'idle' : 'unused'
+      this.#change(
+        `UPDATE mqlane SET state = ?, error_code = NULL, error = NULL, retry_at = NULL
+         WHERE key = ?`,
+        state,
+        key,
+      )
+    }
+  }
+
+  #change(sql: string, ...values: readonly string[]): void {
+    this.#parts.connection.prepareChange<string[]>(sql).run(...values)
+  }
+}
