@@ -17,6 +17,7 @@ const usage = `Usage: tinymq [port] [database]  run the daemon: tinymq 9000 /var
   dead list|redrive  messages that no consumer could process
   backup FILE        copy the database while everything goes on
   check              whether the daemon answers right now
+  keys               make, list, check and renew the keys of a ring
   doctor             look for what keeps messages from moving, and say what to do
   completion SHELL   print completions for bash, zsh or fish
 
@@ -47,6 +48,7 @@ function run(args) {
   if (first === 'daemon') return daemon(args.slice(1))
   if (first === 'check') return check(args.slice(1))
   if (first === 'doctor') return doctor(args.slice(1))
+  if (first === 'keys') return keys(args.slice(1))
   if (first !== undefined && /^\d/.test(first)) return daemon(args)
   if (first === '--help' || first === '-h') return print(usage)
   if (first === '--version') {
@@ -85,6 +87,16 @@ async function command(args) {
   const { runCommand } = await import('../sdk/cli/main.ts')
   const { terminalOf } = await import('../sdk/cli/process-terminal.ts')
   process.exitCode = await runCommand(args, terminalOf(process))
+}
+
+/** @param {string[]} args */
+function keys(args) {
+  return import('../daemon/keys-command.ts').then(async ({ keysCommand }) => {
+    const err = /** @param {string} text */ (text) => process.stderr.write(text)
+    const readInput = () => import('node:stream/consumers').then(({ text }) => text(process.stdin))
+    const io = { environment: process.env, out: print, err, readInput }
+    process.exitCode = await keysCommand(args, io)
+  })
 }
 
 /** @param {string} text */

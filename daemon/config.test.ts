@@ -29,6 +29,8 @@ test('without a word every option has its default', () => {
     bind: undefined,
     advertise: undefined,
     keylessFrom: 'private',
+    keys: undefined,
+    keylessTokens: [],
     maxRate: 0,
     logLevel: 'info',
     logFormat: 'auto',
@@ -48,6 +50,7 @@ test('the command line counts before the environment, the environment before the
 
 test('every option is taken from its flag and from its variable', () => {
   const args = ['1', 'x', '--bind=[::1]', '--advertise', 'MachineA:9', '--keyless-from', 'anywhere']
+  args.push('--keys', '/run/ring', '--keyless-tokens', 'a, "",b,a')
   args.push('--max-rate', '1000', '--log-level=warn', '--log-format', 'json')
   const environment = {
     TINYMQ_UDP_PORT: '1',
@@ -55,6 +58,8 @@ test('every option is taken from its flag and from its variable', () => {
     TINYMQ_BIND: '::1',
     TINYMQ_ADVERTISE: 'MachineA:9',
     TINYMQ_KEYLESS_FROM: 'anywhere',
+    TINYMQ_KEYS_FILE: '/run/ring',
+    TINYMQ_KEYLESS_TOKENS: 'a,"",b',
     TINYMQ_MAX_RATE: '1000',
     TINYMQ_LOG_LEVEL: 'warn',
     TINYMQ_LOG_FORMAT: 'json',
@@ -62,6 +67,7 @@ test('every option is taken from its flag and from its variable', () => {
   deepEqual(Object.keys(environment).length, optionEntries().length)
   deepEqual(configOf(args), configOf([], environment))
   deepEqual(configOf(args).advertise, { host: 'MachineA', port: 9 })
+  deepEqual(configOf(args).keylessTokens, ['a', '', 'b'])
 })
 
 test('an advertised address may be a name, IPv4 or IPv6, with or without a port', () => {

@@ -5,10 +5,14 @@
 import { resolve } from 'node:path'
 import { createCounters, type Counters } from './counters.ts'
 import { realPath, settled, surroundings } from './database-file.ts'
+import { changeLine, keylessSentences, ringLine, ringPath } from './key-choice.ts'
+import type { RingKey } from './keys-file.ts'
+import { KeysWatch } from './keys-watch.ts'
 import { Life } from './life.ts'
 import type { Log } from './log.ts'
 import { volatilityOf } from './mounts.ts'
 import { defaultConfig, type Config } from './options.ts'
+import type { Environment } from './protocol/environment.ts'
 import type { Address } from './protocol/node-io.ts'
 import { showAddress } from './protocol/address.ts'
 import { readVersion } from './version.ts'
@@ -18,6 +22,8 @@ export type DaemonOptions = Partial<Config> & {
   readonly log?: Log
   /** The daemon has ended because it cannot go on. If left out, the error is thrown. */
   readonly onFatal?: (error: unknown) => void
+  /** For benchmarks alone: what protection costs is seen where there is none. */
+  readonly environment?: Environment
 }
 
 /**
@@ -35,6 +41,9 @@ export class Daemon {
   readonly #path: string
   readonly #log: Log
   readonly #onFatal: (error: unknown) => void
+  readonly #environment: Environment | undefined
+  #ring: readonly RingKey[] | undefined
+  #watch: KeysWatch | undefined
   #life: Life | undefined
   #address: Address | undefined
   /** A life that is ending or beginning: one change at a time. */
@@ -42,7 +51,8 @@ export class Daemon {
   #isStopping = false
 
   /** `start` must follow. */
-  constructor({ log, onFatal, ...chosen }: DaemonOptions) {
+  constructor({ log, onFatal, environment, ...chosen }: DaemonOptions) {
+    this.#environment = environment
     this.#config = { ...defaultConfig(), ...chosen }
     this.#path = resolve(this.#config.database)
     this.#log = log ?? (() => {})
@@ -56,10 +66,48 @@ export class Daemon {
   }
 
   async start(): Promise<void> {
-    await this.#begin(this.#config.port, 'started', 'The daemon is running.')
+    const ring = ringPath(this.#config)
+    if (ring !== undefined) this.#ring = await this.#watchRing(resolve(ring))
+    try {
+      await this.#begin(this.#config.port, 'started', 'The daemon is running.')
+    } catch (error) {
+      this.#watch?.stop()
+      throw error
+    }
+    this.#sayWhoMaySend(ring)
+    this.#warnIfVolatile()
+  }
+
+  /** Reads the key ring again, whether its file has changed or not. */
+  async reloadKeys(): Promise<void> {
+    if (this.#watch !== undefined) return this.#watch.reload()
+    const sentence = 'There is no key ring to be read again; --keys names one.'
+    this.#log({ level: 'info', event: 'keys-none', sentence })
+  }
+
+  async #watchRing(path: string): Promise<readonly RingKey[]> {
+    this.#watch = new KeysWatch({
+      path,
+      keylessTokens: this.#config.keylessTokens,
+      onRing: (keys) => {
+        this.#log(changeLine(this.#ring ?? [], keys))
+        this.#ring = keys
+        this.#life?.setRing(keys)
+      },
+      onRefused: (error) => {
+        const said = error instanceof Error ? error.message : String(error)
+        const sentence = `${said.trim()} The ring that was read before stays in force.`
+        this.#life?.note('KEYS_REFUSED', sentence)
+        this.#log({ level: 'error', event: 'keys-refused', sentence })
+      },
+    })
+    return this.#watch.start()
+  }
+
+  #sayWhoMaySend(path: string | undefined): void {
+    if (path !== undefined) return this.#log(ringLine(this.#config, path, this.#ring ?? []))
     const sentence = keylessSentences[this.#config.keylessFrom]
     this.#log({ level: 'info', event: 'keyless', sentence })
-    this.#warnIfVolatile()
   }
 
   #warnIfVolatile(): void {
@@ -71,14 +119,18 @@ export class Daemon {
   /** Closes every session and hands over to the disk what has come; resolves when all is closed. */
   async stop(): Promise<void> {
     this.#isStopping = true
+    this.#watch?.stop()
     await this.#change
     await this.#end()
   }
 
   async #begin(port: number, event: string, sentence: string): Promise<void> {
+    const ring = this.#ring
     this.#life = await Life.begin({
       config: { ...this.#config, port },
       path: this.#path,
+      ring,
+      ...(this.#environment && { environment: this.#environment }),
       log: this.#log,
       counters: this.counters,
       onFatal: (error) => this.#fail(error),
@@ -86,6 +138,8 @@ export class Daemon {
         this.#change = this.#beginAnew(wal)
       },
     })
+    // It may have been read again meanwhile.
+    if (this.#ring !== undefined && this.#ring !== ring) this.#life.setRing(this.#ring)
     this.#address = this.#life.address
     const [address, version] = [showAddress(this.#address), readVersion()]
     const fields = { address, database: this.#path, version, pid: process.pid }
@@ -122,13 +176,6 @@ export class Daemon {
     this.#isStopping = true
     this.#onFatal(error)
   }
-}
-
-const keylessSentences: { readonly [From in Config['keylessFrom']]: string } = {
-  private:
-    'No key ring: messages are taken from loopback, private, link-local and carrier-grade ' +
-    'addresses only. --keyless-from anywhere takes them from everybody.',
-  anywhere: 'No key ring: messages are taken from everybody who reaches this port.',
 }
 
 function rethrow(error: unknown): never {

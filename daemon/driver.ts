@@ -3,6 +3,7 @@
  * one timer. Must never decide anything itself; what the network, the names and the disk do to it
  * is counted or handed to the core as a fact.
  */
+import { ClockWatch } from './clock-watch.ts'
 import { countKind, type Counters } from './counters.ts'
 import type { Address, Input, NodeEvent, Output } from './protocol/node-io.ts'
 import type { StoreResult } from './protocol/store-port.ts'
@@ -27,6 +28,7 @@ export type DriverParts = {
   readonly onEvent: (event: NodeEvent) => void
   /** The core has thrown: a bug of ours, and the end. */
   readonly onBug: (error: unknown) => void
+  readonly clock?: ClockWatch
 }
 
 /** Monotonic microseconds: the only clock of the protocol. */
@@ -47,6 +49,7 @@ export class Driver {
   readonly #greetings: Resolver
   readonly #portsToGreet = new Map<string, number[]>()
   readonly #inputs: Input[] = []
+  readonly #clock: ClockWatch
   #isFeeding = false
   #hasTurnEnd = false
   #isOver = false
@@ -56,6 +59,7 @@ export class Driver {
 
   constructor(parts: DriverParts) {
     this.#parts = parts
+    this.#clock = parts.clock ?? new ClockWatch()
     this.#resolver = new Resolver((resolved) => this.#onResolved(resolved), lookupsForLanes)
     this.#greetings = new Resolver((resolved) => this.#onGreeted(resolved), lookupsForGreetings)
   }
@@ -83,6 +87,8 @@ export class Driver {
   /** An input that comes up while another is handled waits for its turn. */
   feed(input: Input): void {
     if (this.#isOver) return
+    // Before anything is sealed: it could be what another copy of this machine seals too.
+    if (this.#clock.hasJumped()) this.#inputs.push({ type: 'clock-jumped' })
     this.#inputs.push(input)
     if (this.#isFeeding) return
     this.#isFeeding = true

@@ -26,6 +26,10 @@ export function eventLine(event: NodeEvent): LogLine {
         sentence: 'Receiving from a peer.',
         fields: { from: showAddress(event.from), ...keyField(event.key) },
       }
+    case 'clock-jumped': {
+      const sentence = 'The clock has jumped, or this machine has slept: all sessions begin anew.'
+      return { level: 'warn', event: event.type, sentence }
+    }
     case 'stranger':
       return { level: 'warn', event: event.type, ...strangerLine(event) }
     case 'peer-closed':

@@ -8,9 +8,12 @@ import { checkPlace, realPath } from './database-file.ts'
 import { Driver, monotonicUs } from './driver.ts'
 import { eventLine, notedLine } from './event-lines.ts'
 import { lockInstance, type InstanceLock } from './instance-lock.ts'
+import { keyingOf, keylessFromOf } from './key-choice.ts'
 import type { Log } from './log.ts'
 import { NetworkWatch } from './network.ts'
 import type { Config } from './options.ts'
+import type { Environment } from './protocol/environment.ts'
+import type { Key } from './protocol/handshake.ts'
 import type { Address } from './protocol/node-io.ts'
 import { Node, type NodeOptions } from './protocol/node.ts'
 import { openStoreThread, type StorePort, type StorePortEvents } from './store-thread.ts'
@@ -20,6 +23,10 @@ export type LifeOptions = {
   readonly config: Config
   /** With the path that `config` has as it is from the root. */
   readonly path: string
+  /** The key ring; undefined: there is none. */
+  readonly ring: readonly Key[] | undefined
+  /** For benchmarks alone; the real thing if left out. */
+  readonly environment?: Environment
   readonly log: Log
   readonly counters: Counters
   /** The daemon cannot go on. */
@@ -34,6 +41,7 @@ const datagramsPerBuffer = 8
 
 export class Life {
   readonly address: Address
+  readonly #config: Config
   readonly #lock: InstanceLock
   readonly #socket: UdpSocket
   readonly #driver: Driver
@@ -43,11 +51,13 @@ export class Life {
     options: LifeOptions,
     { lock, socket, store }: { lock: InstanceLock; socket: UdpSocket; store: StorePort },
   ) {
-    const { config, log, counters, onFatal } = options
+    const { log, counters, onFatal } = options
     this.address = socket.address
+    this.#config = options.config
     this.#lock = lock
     this.#socket = socket
-    const core = new Node(nodeOptions(config, socket), nodeEnvironment(), monotonicUs())
+    const environment = options.environment ?? nodeEnvironment()
+    const core = new Node(nodeOptions(options, socket), environment, monotonicUs())
     counters.core = core.counters
     const onEvent = (event: Parameters<typeof eventLine>[0]): void => log(eventLine(event))
     this.#driver = new Driver({ core, socket, store, counters, onEvent, onBug: onFatal })
@@ -65,13 +75,20 @@ export class Life {
       const { bind: ip, port } = options.config
       socket = await openUdpSocket({ ip, port })
       lock.announce(socket.address)
-      const store = await openStoreThread(options.path, storeEvents(options))
+      const keying = keyingOf(options.config, options.ring !== undefined)
+      const store = await openStoreThread(options.path, storeEvents(options), keying)
       return new Life(options, { lock, socket, store })
     } catch (error) {
       await socket?.close()
       lock.release()
       throw error
     }
+  }
+
+  /** Another key ring counts from now on. */
+  setRing(keys: readonly Key[]): void {
+    const keylessFrom = keylessFromOf(this.#config, true)
+    this.#driver.feed({ type: 'keys', keys, keylessFrom })
   }
 
   /** For `mqevent`, and so for the log. */
@@ -88,14 +105,15 @@ export class Life {
   }
 }
 
-function nodeOptions({ advertise, keylessFrom, maxRate }: Config, socket: UdpSocket): NodeOptions {
+function nodeOptions({ config, ring }: LifeOptions, socket: UdpSocket): NodeOptions {
+  const { advertise, maxRate } = config
   const { port } = socket.address
   return {
     port,
     advertisedHost: advertise?.host ?? '',
     advertisedPort: advertise === undefined ? 0 : (advertise.port ?? port),
-    keylessFrom,
-    keys: [],
+    keylessFrom: keylessFromOf(config, ring !== undefined),
+    keys: ring ?? [],
     datagramBytesMax: Math.min(
       datagramBytesMax,
       Math.floor(socket.receiveBufferBytes / datagramsPerBuffer),

@@ -60,8 +60,7 @@ function stopOnSignal(started: Promise<Daemon>, log: Log): void {
   process.on('SIGTERM', onSignal)
   process.on('SIGINT', onSignal)
   process.on('SIGHUP', () => {
-    const sentence = 'SIGHUP reads the key ring again; there is none.'
-    log({ level: 'info', event: 'reload', sentence })
+    void started.then(async (daemon) => daemon.reloadKeys())
   })
 }
 

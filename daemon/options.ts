@@ -52,6 +52,17 @@ const path: Kind<string> = {
   parse: (text) => (text === '' ? { problem: 'must be the path of a file' } : { value: text }),
 }
 
+const tokens: Kind<readonly string[]> = {
+  placeholder: 'token,…',
+  parse: (text) => {
+    const value = text.split(',').map((token) => (token.trim() === '""' ? '' : token.trim()))
+    const isList = text.split(',').every((token) => token.trim() !== '')
+    return isList && value.every((token) => Buffer.byteLength(token) <= 255)
+      ? { value: Array.from(new Set(value)) }
+      : { problem: 'must be a list of tokens with commas between them, "" for the empty token' }
+  },
+}
+
 const ipAddress: Kind<string> = {
   placeholder: 'address',
   parse: (text) => {
@@ -129,6 +140,20 @@ export const options = {
     sentence:
       'Who may send without a key: loopback, private, link-local and carrier-grade addresses ' +
       'only, or anybody.',
+  }),
+  keys: option({
+    kind: path,
+    default: undefined,
+    defaultText: '/run/secrets/tinymq-keys if it is there',
+    variable: 'TINYMQ_KEYS_FILE',
+    sentence: 'File with the key ring: lines of name = key (tinymq keys --help).',
+  }),
+  keylessTokens: option({
+    kind: tokens,
+    default: [],
+    defaultText: 'none',
+    variable: 'TINYMQ_KEYLESS_TOKENS',
+    sentence: 'With a key ring: tokens that are sent and taken without a key; "" is the empty one.',
   }),
   maxRate: option({
     kind: integer('bytes/s', 0, 1e12),

@@ -10,6 +10,7 @@ import { exitBug, exitCodeOfTinymq, exitUsage } from '../sdk/exit-code.ts'
  */
 export type StartErrorCode =
   | 'TINYMQ_BAD_OPTION'
+  | 'TINYMQ_BAD_KEYS'
   | 'TINYMQ_NO_DIRECTORY'
   | 'TINYMQ_FILE_MOUNT'
   | 'TINYMQ_PORT_TAKEN'
@@ -35,6 +36,7 @@ export class StartError extends Error {
  *   64  the command line or the environment is wrong
  *   65  the file is not a database, is damaged, or its tables are somebody else's
  *   66  the directory of the database does not exist
+ *   67  the key ring cannot be read, others can read it, or a line of it is wrong
  *   69  the UDP port is taken, or the address is not one of this machine
  *   70  our own bug
  *   72  the file system, or a mount of the file alone, would damage the database
@@ -47,6 +49,7 @@ export class StartError extends Error {
  */
 const exitCodes: { readonly [Code in StartErrorCode]: number } = {
   TINYMQ_BAD_OPTION: exitUsage,
+  TINYMQ_BAD_KEYS: 67,
   TINYMQ_NO_DIRECTORY: 66,
   TINYMQ_PORT_TAKEN: 69,
   TINYMQ_BAD_ADDRESS: 69,

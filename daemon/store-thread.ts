@@ -7,9 +7,10 @@ import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { TinymqError } from '../sdk/errors.ts'
 import type { StoreResult } from './protocol/store-port.ts'
+import type { KeyingChoice } from './store/keying.ts'
 import type { Peer, StoreTask } from './store/store.ts'
 import type { StoreEffort, StoreHostEvents } from './store-host.ts'
-import type { ThreadMessage, ThreadRequest } from './store-worker.ts'
+import type { StoreThreadData, ThreadMessage, ThreadRequest } from './store-worker.ts'
 import { movable } from './transfer.ts'
 
 /** Whom the store tells. */
@@ -41,9 +42,14 @@ export type StorePortEvents = Omit<StoreHostEvents, 'onResults'>
 const youngMebibytes = 16
 
 /** @throws TinymqError when the database cannot be opened. */
-export async function openStoreThread(path: string, events: StorePortEvents): Promise<StorePort> {
+export async function openStoreThread(
+  path: string,
+  events: StorePortEvents,
+  keying: KeyingChoice = { type: 'labels' },
+): Promise<StorePort> {
+  const workerData: StoreThreadData = { path, keying }
   const resourceLimits = { maxYoungGenerationSizeMb: youngMebibytes }
-  const worker = new Worker(workerUrl(), { workerData: path, name: 'tinymq store', resourceLimits })
+  const worker = new Worker(workerUrl(), { workerData, name: 'tinymq store', resourceLimits })
   const [first] = (await once(worker, 'message')) as [ThreadMessage]
   if (first.type === 'failed') throw errorOf(path, first)
   return new StoreThread(worker, path, events)

@@ -6,10 +6,13 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { fromSqlite, TinymqError, type TinymqErrorCode } from '../sdk/errors.ts'
 import { unreachable } from './protocol/assert.ts'
 import type { StoreResult } from './protocol/store-port.ts'
+import type { KeyingChoice } from './store/keying.ts'
 import { openStore, type Peer, type StoreTask } from './store/store.ts'
 import type { NotedEvent } from './side-connection.ts'
 import { StoreHost, type StoreEffort } from './store-host.ts'
 import { movable } from './transfer.ts'
+
+export type StoreThreadData = { readonly path: string; readonly keying: KeyingChoice }
 
 export type ThreadRequest =
   | { readonly type: 'start' }
@@ -52,8 +55,8 @@ function fail(error: unknown): void {
   post({ type: 'failed', code: translated.code, sentence: translated.message })
 }
 
-function serve(path: string): void {
-  const host = new StoreHost(openStore(path), path, {
+function serve({ path, keying }: StoreThreadData): void {
+  const host = new StoreHost(openStore(path, { keying }), path, {
     onResults: (results, effort) => {
       const { items, buffers } = movable(results)
       post({ type: 'results', results: items, effort }, buffers)
@@ -83,4 +86,4 @@ function perform(request: ThreadRequest, host: StoreHost): void {
   }
 }
 
-attempt(() => serve(workerData as string))
+attempt(() => serve(workerData as StoreThreadData))

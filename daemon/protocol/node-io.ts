@@ -62,6 +62,8 @@ export type NodeEvent =
       readonly code: string
       readonly reason: string
     }
+  /** All sessions begin anew (PROTOCOL §4.5). */
+  | { readonly type: 'clock-jumped' }
   | { readonly type: 'peer-opened'; readonly from: Address; readonly key: string }
   /** A HELLO1 under a key that is not in the ring, or without one: it got no answer. */
   | { readonly type: 'stranger'; readonly from: Address; readonly hasKey: boolean }

@@ -140,6 +140,7 @@ export class Node {
       case 'keys':
         return this.#onRing(input, nowUs, out)
       case 'clock-jumped':
+        out.push({ type: 'event', event: { type: 'clock-jumped' } })
         this.#acceptor.onClockJump()
         this.#inbound.onClockJump(out)
         return this.#forLanes(nowUs, (lane) => lane.onClockJump(nowUs, out))

@@ -100,7 +100,7 @@ export class DaemonProcess {
     return this.#exited
   }
 
-  signal(signal: 'SIGKILL' | 'SIGTERM' | 'SIGSTOP' | 'SIGCONT'): void {
+  signal(signal: 'SIGKILL' | 'SIGTERM' | 'SIGSTOP' | 'SIGCONT' | 'SIGHUP'): void {
     if (signal === 'SIGKILL' || signal === 'SIGTERM') this.#isEndWanted = true
     this.#child.kill(signal)
   }
