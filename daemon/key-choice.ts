@@ -18,8 +18,8 @@ export function ringPath({ keys, keylessTokens }: Config): string | undefined {
   const path = keys ?? (existsSync(dockerSecret) ? dockerSecret : undefined)
   if (path !== undefined || keylessTokens.length === 0) return path
   const sentence =
-    'Without a key ring no token needs a key, so --keyless-tokens means nothing: leave it out, or ' +
-    'name the ring with --keys.'
+    'Without a key ring no token needs a key, so --keyless-tokens means nothing: leave it out, ' +
+    'or name the ring with --keys.'
   throw new StartError('TINYMQ_BAD_OPTION', sentence)
 }
 

@@ -145,7 +145,8 @@ function makeKey(name: string, path: string | undefined, { out, err }: KeysIo): 
   }
   const text = checkedText(path)
   if (linesOf(text, name).length > 0) {
-    const sentence = `${path} has a key ${name} already: tinymq keys rotate ${name} --add renews it.`
+    const renewal = `tinymq keys rotate ${name} --add renews it`
+    const sentence = `${path} has a key ${name} already: ${renewal}.`
     throw new StartError('TINYMQ_BAD_KEYS', sentence)
   }
   writeRing(path, withKey(text, name, line))

@@ -34,9 +34,7 @@ export async function readRing(
   const { lines, problems } = parseRing(readText(path))
   const conflicts = lines.flatMap(({ line, name }) =>
     keylessTokens.includes(name)
-      ? [
-          `line ${line}: the token ${name} is one of --keyless-tokens: take it out of one of the two`,
-        ]
+      ? [`line ${line}: the token ${name} is one of --keyless-tokens too: choose one of the two`]
       : [],
   )
   const found = [...problems, ...conflicts]

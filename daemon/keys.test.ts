@@ -139,7 +139,7 @@ test('what cannot be a ring is refused with a reason', async (t) => {
   const twice = `a = ${base64Key(1)}\nb = ${hexKey(1)}\n`
   match(await problemOf(fileOf(t, twice)), /line 2: this is the key of line 1 \(a\) once more/)
   const listed = fileOf(t, `a = ${base64Key(1)}\n`)
-  match(await problemOf(listed, ['b', 'a']), /line 1: the token a is one of --keyless-tokens/)
+  match(await problemOf(listed, ['b', 'a']), /line 1: the token a is one of --keyless-tokens too/)
 })
 
 /** Says what a watch has told. */
@@ -193,7 +193,7 @@ async function run(
   return { code, out, err }
 }
 
-test('keys new begins a ring that nobody else can read, and prints the line for the other', async (t) => {
+test('keys new begins a ring that nobody else can read, and prints its line', async (t) => {
   const path = join(fileOf(t, ''), '..', 'fresh')
   const { code, out } = await run(['new', 'orders', '--keys', path])
   equal(code, 0)
@@ -208,7 +208,7 @@ test('keys new begins a ring that nobody else can read, and prints the line for 
   ok(one.out !== another.out)
 })
 
-test('rotate goes through its three steps on two machines, and keeps the rest of the file', async (t) => {
+test('rotate goes through its three steps on two machines, and keeps the rest', async (t) => {
   const before = `# ours\nx = ${base64Key(1)}\n\n# theirs\ny = ${base64Key(2)}`
   const [a, b] = [fileOf(t, before), fileOf(t, before, 0o640)]
   const step = async (path: string, ...args: string[]): Promise<string[]> => {

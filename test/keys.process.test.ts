@@ -10,6 +10,10 @@ import { scaled } from './harness/scale.ts'
 import { Scene } from './harness/scene.ts'
 import { until } from './harness/until.ts'
 
+/** An INSERT of one row. */
+const rowTo = ({ port }: { readonly port: number }, token: string): string =>
+  `INSERT INTO mqout (host, port, token, data) VALUES ('127.0.0.1', ${port}, '${token}', 'x');`
+
 const secretOf = (line: string): string => line.split(' = ')[1] ?? ''
 
 test('P11: of a whole delivery under a key nothing can be read, not even its name', async (t) => {
@@ -42,7 +46,7 @@ test('P11: of a whole delivery under a key nothing can be read, not even its nam
   }
 })
 
-test('P11: who has no key, or another one of that name, gets nothing in and no answer', async (t) => {
+test('P11: who has no key, or another of that name, gets nothing in and no answer', async (t) => {
   const scene = new Scene(t)
   const ring = writeRing(join(scene.directory, 'ring'), newKey('k'))
   const wrong = writeRing(join(scene.directory, 'wrong'), newKey('k'))
@@ -55,7 +59,7 @@ test('P11: who has no key, or another one of that name, gets nothing in and no a
   await using capture = await Capture.of(join(scene.directory, 'pcap'), [b.port])
   await without.start()
   await other.start('--keys', wrong)
-  const row = `INSERT INTO mqout (host, port, token, data) VALUES ('127.0.0.1', ${b.port}, 'k', 'x');`
+  const row = rowTo(b, 'k')
   await Promise.all([without.sql(row), other.sql(row)])
   await without.shows('SELECT reason FROM mqstatus;', /no answer from 127\.0\.0\.1/)
   await other.shows('SELECT reason FROM mqstatus;', /under the key k: .* Has it this key\?/)
@@ -77,8 +81,7 @@ test('P8: rows whose token has no key are set aside, and go when the ring has it
   const [a, b] = [await scene.machine('a'), await scene.machine('b')]
   await a.start('--keys', ofA)
   await b.start('--keys', ofB)
-  const row = (token: string): string =>
-    `INSERT INTO mqout (host, port, token, data) VALUES ('127.0.0.1', ${b.port}, '${token}', 'x');`
+  const row = (token: string): string => rowTo(b, token)
   await a.sql(row('events') + row('') + row('orders'))
   await b.shows('SELECT token FROM mqin;', /^orders$/)
   await a.shows(
@@ -111,9 +114,7 @@ test('a ring that is not right: no start with it, and no change by it', async (t
   const said = await a.logs('keys-refused')
   deepEqual([said.level, /line 1: .*stays in force/s.test(said.message)], ['error', true])
   await a.shows("SELECT detail FROM mqevent WHERE code = 'KEYS_REFUSED';", /line 1/)
-  await a.sql(
-    `INSERT INTO mqout (host, port, token, data) VALUES ('127.0.0.1', ${b.port}, 'k', 'x');`,
-  )
+  await a.sql(rowTo(b, 'k'))
   await b.shows('SELECT count(*) FROM mqin;', /^1$/)
 })
 
@@ -135,9 +136,9 @@ test('a key is renewed under load and loss, and traffic never stops', async (t) 
   const rows = scaled(40_000)
   let sent = 0
   let longestMs = 0
-  let steps = true
+  const steps = { areLeft: true }
   const load = (async () => {
-    while (steps || sent < rows) {
+    while (steps.areLeft || sent < rows) {
       await a.sql(insertNumbered({ sender: 'a', to: relay, first: sent + 1, last: sent + 500 }))
       sent += 500
       const beganMs = performance.now()
@@ -167,7 +168,7 @@ test('a key is renewed under load and loss, and traffic never stops', async (t) 
     await keys('rotate', 'token', step, '--keys', count === 2 ? ofA : ofB)
     await readAgain(count)
   }
-  steps = false
+  steps.areLeft = false
   await load
   await a.sentAll(60_000)
   checkInbox(b.database, { a: sent })
@@ -208,8 +209,7 @@ test('tokens that are listed go without a key beside those that have one', async
   const args = ['--keys', ring, '--keyless-tokens', 'free,""']
   await a.start(...args)
   await b.start(...args)
-  const row = (token: string): string =>
-    `INSERT INTO mqout (host, port, token, data) VALUES ('127.0.0.1', ${b.port}, '${token}', 'x');`
+  const row = (token: string): string => rowTo(b, token)
   await a.sql(row('k') + row('free') + row(''))
   await b.shows('SELECT count(*) FROM mqin;', /^3$/)
   await plain.sql(row('free') + row('k') + row('free'))
@@ -217,22 +217,21 @@ test('tokens that are listed go without a key beside those that have one', async
   await plain.shows('SELECT state, reason FROM mqstatus;', /^parked\|.*under its key only/)
   equal(
     await b.sql(
-      "SELECT group_concat(DISTINCT s.key) FROM mqin AS i JOIN mqsender AS s ON s.id = i.sender WHERE i.token = 'k';",
+      `SELECT group_concat(DISTINCT s.key) FROM mqin AS i JOIN mqsender AS s ON s.id = i.sender
+       WHERE i.token = 'k';`,
     ),
     'k',
   )
 })
 
-test('P11: no secret is in the database, the log, the process list or the environment', async (t) => {
+test('P11: no secret is in the database, the log, the arguments or the environment', async (t) => {
   const scene = new Scene(t)
   const line = newKey('k')
   const ring = writeRing(join(scene.directory, 'ring'), line)
   const [a, b] = [await scene.machine('a'), await scene.machine('b')]
   await a.start('--keys', ring, '--log-level', 'debug')
   await b.start('--keys', ring)
-  await a.sql(
-    `INSERT INTO mqout (host, port, token, data) VALUES ('127.0.0.1', ${b.port}, 'k', 'x');`,
-  )
+  await a.sql(rowTo(b, 'k'))
   await a.sentAll(10_000)
   a.daemon.signal('SIGHUP')
   await a.logs('keys-changed')

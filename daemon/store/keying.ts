@@ -60,7 +60,7 @@ export class Keying {
     const reason =
       key === ''
         ? `the token "${token}" is taken here under its key only, and this came without one`
-        : `the key is called ${key} here, and the token is "${token}": give it one name at both ends`
+        : `the key is called ${key} here, and the token is "${token}": one name is needed`
     return { index, reason }
   }
 

@@ -118,7 +118,8 @@ export class LateRows {
   constructor(connection: Connection, keying: Keying) {
     this.#keying = keying
     this.#select = connection.prepare(
-      `SELECT l.id, o.host, o.port, coalesce(o.token, '') FROM mqlate AS l LEFT JOIN mqout AS o ON o.id = l.id
+      `SELECT l.id, o.host, o.port, coalesce(o.token, '')
+       FROM mqlate AS l LEFT JOIN mqout AS o ON o.id = l.id
        WHERE l.id > ? ORDER BY l.id LIMIT ?`,
     )
     this.#delete = connection.prepareChange('DELETE FROM mqlate WHERE id = ?')
