@@ -79,9 +79,10 @@ test('P11: a million junk datagrams cost no memory and no log; rows cross', asyn
   const growth = residentMebibytes(b.daemon.pid) - before
   const seen = sent - (droppedAt(b.port) - dropped)
   const said = b.daemon.records.slice(lines)
+  const mebibytes = (bytesSent / mebibyte).toFixed(0)
   t.diagnostic(
-    `${sent} junk datagrams (${(bytesSent / mebibyte).toFixed(0)} MiB) in ${seconds.toFixed(1)} s, ` +
-      `of which the daemon read ${seen}; it grew by ${growth.toFixed(1)} MiB, said ${said.length} lines, gave ` +
+    `${sent} junk datagrams (${mebibytes} MiB) in ${seconds.toFixed(1)} s, of which the daemon ` +
+      `read ${seen}; it grew by ${growth.toFixed(1)} MiB, said ${said.length} lines, and gave ` +
       `${answers} answers of ${bytesAnswered} bytes; ${rows - 1_000} rows crossed beside them`,
   )
   checkInbox(b.database, { a: rows })
