@@ -199,8 +199,10 @@ function prepareAll(db: SqliteHandle): Readonly<Record<StatementName, SqliteStat
     remove: prepare(db, 'DELETE FROM mqin WHERE id = ?'),
     bury: prepare(
       db,
-      `INSERT OR REPLACE INTO mqdead (id, ${kept}, died_at, error, headers, data)
-      SELECT id, ${kept}, ?, ?, headers, data FROM mqin WHERE id = ?`,
+      // Another one has the id already where somebody made the ids begin anew.
+      `INSERT INTO mqdead (id, ${kept}, died_at, error, headers, data)
+      SELECT iif(EXISTS (SELECT 1 FROM mqdead AS d WHERE d.id = mqin.id), NULL, id),
+        ${kept}, ?, ?, headers, data FROM mqin WHERE id = ?`,
     ),
   }
 }

@@ -4,6 +4,7 @@
  * never write.
  */
 
+import { existsSync } from 'node:fs'
 import { fromSqlite, TinymqError } from './errors.ts'
 import { filePath, isOpen, prepare, type SqliteHandle, type SqliteStatement } from './handle.ts'
 import { Wake } from './wake.ts'
@@ -27,6 +28,7 @@ export class CommitWatch {
   #wake: Wake | undefined
   #memoryTimer: NodeJS.Timeout | undefined
   #seen = ''
+  #ended: { readonly reason: unknown } | undefined
 
   constructor(db: SqliteHandle) {
     this.#db = db
@@ -34,10 +36,17 @@ export class CommitWatch {
     this.#ownChanges = prepare(db, 'SELECT total_changes() AS own_changes')
   }
 
-  /** From now on, until `remove`. What was committed before is not told. */
+  /**
+   * From now on, until `remove`. What was committed before is not told; that it is over, is.
+   * @throws TinymqError TINYMQ_CLOSED when the file is no longer there.
+   */
   add(listener: CommitListener): void {
+    if (this.#ended !== undefined) {
+      const { reason } = this.#ended
+      return queueMicrotask(() => listener.onEnd(reason))
+    }
+    if (this.#listeners.size === 0) this.#start()
     this.#listeners.add(listener)
-    if (this.#listeners.size === 1) this.#start()
   }
 
   remove(listener: CommitListener): void {
@@ -47,6 +56,7 @@ export class CommitWatch {
   /** Tells all that wait why it is over. */
   end(reason: unknown): void {
     const listeners = [...this.#listeners]
+    this.#ended ??= { reason }
     this.#listeners.clear()
     this.#stop()
     for (const listener of listeners) listener.onEnd(reason)
@@ -59,11 +69,12 @@ export class CommitWatch {
       this.#memoryTimer = setInterval(() => this.#look(), memoryLookMs)
       return
     }
+    if (!existsSync(path)) throw replaced(path)
     this.#wake = new Wake({
       databasePath: path,
       look: () => this.#look(),
       isQuiet: () => false,
-      onReplaced: () => this.#onReplaced(path),
+      onReplaced: () => this.end(replaced(path)),
       // The polls go on, and are quick enough.
       onDeaf: () => undefined,
     })
@@ -98,12 +109,10 @@ export class CommitWatch {
     if (reason instanceof TinymqError && reason.retryable) return
     this.end(reason)
   }
-
-  #onReplaced(path: string): void {
-    const sentence = `another file is at ${path} now, or none: open the database again`
-    this.end(new TinymqError('TINYMQ_CLOSED', sentence))
-  }
 }
+
+const replaced = (path: string): TinymqError =>
+  new TinymqError('TINYMQ_CLOSED', `another file is at ${path} now, or none: open it again`)
 
 /** What those get who wait while the connection is closed. */
 export const closedWhileWaiting = (): TinymqError =>

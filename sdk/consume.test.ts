@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { tracingChannel } from 'node:diagnostics_channel'
+import { rmSync } from 'node:fs'
 import { test, type TestContext } from 'node:test'
 import type { ConsumeTrace } from './consumer.ts'
 import type { SqliteHandle } from './handle.ts'
@@ -175,6 +176,26 @@ test('a handler may settle the message itself, or delete the row', async (t) => 
   assert.deepEqual(rows(db, 'SELECT id, attempts FROM mqlease'), [{ id: 3, attempts: 0 }])
 })
 
+test('a handler that has settled its message and works on is waited for', async (t) => {
+  const { db, mq } = opened(t)
+  arrive(db, ...numbered(2))
+  const gate = Promise.withResolvers<void>()
+  let ended = 0
+  let isOver = false
+  const consumed = mq
+    .consume(async (message) => {
+      message.complete()
+      await gate.promise
+      if (++ended === 2) void mq.drain()
+    })
+    .then(() => (isOver = true))
+  for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate)
+  assert.deepEqual([isOver, rows(db, 'SELECT id FROM mqin')], [false, [{ id: 2 }]])
+  gate.resolve()
+  await consumed
+  isEmpty(db)
+})
+
 test('abort ends a waiting consumer at once, and tells a running handler', async (t) => {
   const { db, mq } = opened(t)
   const waiting = new AbortController()
@@ -238,6 +259,69 @@ test('await using drains and closes', async (t) => {
   assert.equal(handled, 1)
   assert.throws(() => mq.send('b', 9000, '', ''), { code: 'TINYMQ_CLOSED' })
   assert.equal(shell(path, 'SELECT count(*) FROM mqin;').output, '0')
+})
+
+test('who has lost the lease is told, and spoils nothing', async (t) => {
+  const { db, mq } = opened(t)
+  arrive(db, ...numbered(1))
+  await consumeSome(
+    mq,
+    1,
+    async (message) => {
+      // What another consumer does when the lease has run out.
+      db.exec("UPDATE mqlease SET owner = 'another', attempts = attempts + 1")
+      await new Promise((resolve) => message.signal.addEventListener('abort', resolve))
+      assert.equal((message.signal.reason as { code: string }).code, 'TINYMQ_LEASE_LOST')
+      assert.throws(() => message.complete(), { code: 'TINYMQ_LEASE_LOST' })
+    },
+    { leaseMs: 1_000 },
+  )
+  assert.deepEqual(rows(db, 'SELECT owner, attempts FROM mqlease'), [
+    { owner: 'another', attempts: 2 },
+  ])
+  assert.equal(rows(db, 'SELECT id FROM mqin').length, 1)
+})
+
+test('a lease is renewed for as long as the handler runs', async (t) => {
+  const { db, mq } = opened(t)
+  arrive(db, ...numbered(1))
+  const untilOf = (): number =>
+    (rows(db, 'SELECT until FROM mqlease')[0] as { until: number }).until
+  await consumeSome(
+    mq,
+    1,
+    async () => {
+      const first = untilOf()
+      while (untilOf() < first + 1_000) await new Promise(setImmediate)
+    },
+    { leaseMs: 1_000 },
+  )
+  isEmpty(db)
+})
+
+test('another file at the path ends what waits', async (t) => {
+  const path = scratchPath(t)
+  using mq = open(path)
+  const isClosed = { code: 'TINYMQ_CLOSED' }
+  const waiting = [mq.consume(() => undefined), mq.request('b', 9000, '', ''), mq.inbox().next()]
+  const ended = waiting.map(async (promise) => assert.rejects(promise, isClosed))
+  rmSync(path)
+  await Promise.all(ended)
+  await assert.rejects(
+    mq.consume(() => undefined),
+    isClosed,
+  )
+})
+
+test('a dead letter takes no other one from its place', async (t) => {
+  const { db, mq } = opened(t)
+  db.exec("INSERT INTO mqdead (id, error) VALUES (1, 'long ago')")
+  arrive(db, ...numbered(1))
+  await consumeSome(mq, 1, (message) => message.dead('today'))
+  assert.deepEqual(rows(db, 'SELECT id, error FROM mqdead'), [
+    { id: 1, error: 'long ago' },
+    { id: 2, error: 'today' },
+  ])
 })
 
 test('close ends consumers and iterators with an error', async (t) => {

@@ -68,6 +68,8 @@ export class HandlerConsumer<T> implements Consumer {
       },
       onLost: (claim) => this.#inHand.get(claim)?.abort(leaseLost(claim)),
       onIdle: () => {
+        // A handler may have settled its message and still be at work.
+        if (!this.#isStopping || this.#inHand.size > 0) return
         this.#intake.close()
         resolve()
       },
@@ -109,7 +111,8 @@ export class HandlerConsumer<T> implements Consumer {
     }
     this.#inHand.delete(claim)
     if (!message.isSettled) this.#intake.settle(claim, outcome)
-    if (!this.#isStopping) this.#intake.want(1)
+    if (this.#isStopping) this.#intake.wantNothing()
+    else this.#intake.want(1)
   }
 
   #withPayload(claim: Claim, before: InboxMessage<T>, value: T): InboxMessage<T> {
@@ -147,6 +150,7 @@ export class TransactionConsumer<T, Db extends SqliteHandle> implements Consumer
       onClaims: ([claim]) => this.#onClaim(claim),
       onLost: () => undefined,
       onIdle: () => {
+        if (!this.#isStopping) return
         this.#intake.close()
         resolve()
       },

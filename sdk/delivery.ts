@@ -52,8 +52,8 @@ export class Deliveries {
     const abort = (): void => reject(signal?.reason)
     signal?.addEventListener('abort', abort, { once: true })
     this.#waiters.add(waiter)
-    if (this.#waiters.size === 1) this.#start()
     try {
+      if (this.#waiters.size === 1) this.#start()
       await promise
     } finally {
       signal?.removeEventListener('abort', abort)

@@ -41,6 +41,8 @@ export class WorkFailure extends Error {
 type Ending = { readonly claim: Claim; readonly outcome: Outcome; readonly work?: Work | undefined }
 
 const inTransactionMs = 1
+// Longer, and the application's own events wait; shorter, and the loop costs more than the turns.
+const chainMs = 2
 // After a failure that may pass: the database is locked, or the disk is full.
 const pauseMsMin = 5
 const pauseMsMax = 1_000
@@ -60,7 +62,10 @@ export class Intake {
   #wanted = 0
   #failures = 0
   #isOpen = true
-  #turn: NodeJS.Immediate | undefined
+  #isWatching = false
+  #isTurnDue = false
+  /** Up to then turns may follow each other before the event loop goes on. */
+  #chainUntilMs = 0
   #timer: NodeJS.Timeout | undefined
   #renewTimer: NodeJS.Timeout | undefined
 
@@ -79,12 +84,12 @@ export class Intake {
       onCommit: () => this.#onChange(),
       onEnd: (reason) => this.#fail(reason),
     }
-    watch.add(this.#listener)
   }
 
   /** Takes so many more. */
   want(count: number): void {
     this.#wanted += count
+    if (!this.#isWatching) this.#startWatching()
     this.#schedule()
   }
 
@@ -126,9 +131,18 @@ export class Intake {
   close(): void {
     this.#isOpen = false
     this.#watch.remove(this.#listener)
-    clearImmediate(this.#turn)
     clearTimeout(this.#timer)
     clearTimeout(this.#renewTimer)
+  }
+
+  /** Not before something is wanted: what is never used must not keep the process alive. */
+  #startWatching(): void {
+    this.#isWatching = true
+    try {
+      this.#watch.add(this.#listener)
+    } catch (error) {
+      queueMicrotask(() => this.#fail(fromSqlite(error)))
+    }
   }
 
   #onChange(): void {
@@ -137,13 +151,20 @@ export class Intake {
   }
 
   #schedule(): void {
-    if (!this.#isOpen || this.#turn !== undefined) return
+    if (!this.#isOpen || this.#isTurnDue) return
     clearTimeout(this.#timer)
-    this.#turn = setImmediate(() => this.#takeTurn())
+    this.#isTurnDue = true
+    // A handler that has returned at once, or all of those that have, need not wait for the loop.
+    if (performance.now() < this.#chainUntilMs) return process.nextTick(() => this.#takeTurn())
+    setImmediate(() => {
+      this.#chainUntilMs = performance.now() + chainMs
+      this.#takeTurn()
+    })
   }
 
   #takeTurn(): void {
-    this.#turn = undefined
+    this.#isTurnDue = false
+    if (!this.#isOpen) return undefined
     if (inTransaction(this.#db)) return this.#scheduleIn(inTransactionMs)
     try {
       const { claims, lost } = this.#transact()
@@ -195,7 +216,7 @@ export class Intake {
 
   /** After a turn: at once, when something becomes due, or when something is committed. */
   #goOn(): void {
-    if (!this.#isOpen || this.#turn !== undefined) return this.#keepLeases()
+    if (!this.#isOpen || this.#isTurnDue) return this.#keepLeases()
     if (this.#held.size === 0 && this.#wanted === 0 && this.#endings.length === 0) {
       this.#keepLeases()
       return this.#events.onIdle()

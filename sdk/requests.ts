@@ -61,8 +61,8 @@ export class Requests {
     const abort = (): void => reject(signal?.reason)
     signal?.addEventListener('abort', abort, { once: true })
     this.#waiters.set(id, { resolve, reject })
-    if (this.#waiters.size === 1) this.#watch.add(this.#listener)
     try {
+      if (this.#waiters.size === 1) this.#start()
       return await promise
     } finally {
       signal?.removeEventListener('abort', abort)
@@ -74,6 +74,12 @@ export class Requests {
   close(): void {
     this.#rejectAll(closedWhileWaiting())
     this.#stop()
+  }
+
+  #start(): void {
+    this.#watch.add(this.#listener)
+    // What was committed since the request is not told.
+    this.#lookLater(0)
   }
 
   #stop(): void {
@@ -97,6 +103,7 @@ export class Requests {
   }
 
   #lookLater(ms: number): void {
+    clearTimeout(this.#timer)
     this.#timer = setTimeout(() => this.#look(), ms)
   }
 
