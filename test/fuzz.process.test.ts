@@ -1,5 +1,8 @@
 /** A share of `npm run fuzz -- --datagrams 10000000`. */
 import { ok } from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { fuzz } from './fuzz/fuzz.ts'
 import { scaled } from './harness/scale.ts'
@@ -7,10 +10,14 @@ import { scaled } from './harness/scale.ts'
 const datagrams = scaled(200_000)
 
 test('P11: hostile datagrams do not throw, loop, leak, amplify or hold rows up', (t) => {
-  const { nodes, decoders } = fuzz({ seed: 1, datagrams, perRound: 20_000, onProgress: () => {} })
+  const directory = mkdtempSync(join(tmpdir(), 'tinymq-fuzz-'))
+  t.after(() => rmSync(directory, { recursive: true, force: true }))
+  const options = { seed: 1, directory, datagrams, perRound: 20_000, onProgress: () => {} }
+  const { nodes, decoders, store } = fuzz(options)
   t.diagnostic(
     `${nodes.datagrams} datagrams for nodes in ${nodes.rounds} rounds, ${decoders.inputs} for ` +
-      `decoders; ${JSON.stringify(Object.fromEntries(nodes.taken))}`,
+      `decoders, ${store.records} records for a store; ` +
+      `${JSON.stringify(Object.fromEntries(nodes.taken))}`,
   )
   ok(nodes.datagrams + decoders.inputs >= datagrams)
 })

@@ -7,7 +7,6 @@ import { unreachable } from '../../daemon/protocol/assert.ts'
 import { encodeFrame, type Frame } from '../../daemon/protocol/frame.ts'
 import type { Key } from '../../daemon/protocol/handshake.ts'
 import type { Address } from '../../daemon/protocol/node-io.ts'
-import { encodeMessage, encodeSkip } from '../../daemon/protocol/record.ts'
 import type { SessionKeys } from '../../daemon/protocol/session-keys.ts'
 import { mutated, sendWild, wildFrame } from '../../daemon/protocol/testing/hostile.ts'
 import { RawPeer } from '../../daemon/protocol/testing/raw-peer.ts'
@@ -16,6 +15,7 @@ import type { SeededRandom } from '../../daemon/protocol/testing/seeded-random.t
 import { datagramOf, openedFacts, openFrame } from '../../daemon/protocol/testing/session-pair.ts'
 import { Writer } from '../../daemon/protocol/wire.ts'
 import { type Arena, count, type Tally } from './arena.ts'
+import { hostileRecord } from './hostile-record.ts'
 
 type Session = {
   readonly keys: SessionKeys
@@ -28,7 +28,6 @@ type Session = {
 const sessionsMax = 16
 const packetsPerSession = 150
 const victims = 65_536
-const encoder = new TextEncoder()
 
 const deeds = [
   { weight: 30, kind: 'records' },
@@ -177,25 +176,7 @@ export class Insiders {
   }
 
   #record(): Uint8Array {
-    const random = this.#random
-    const writer = new Writer(64)
-    if (random.chance(0.1)) {
-      encodeSkip(writer, new Uint8Array(16 * (1 + random.below(20))).fill(random.below(256)))
-      return writer.written
-    }
-    const uid = new Uint8Array(16)
-    new DataView(uid.buffer).setUint32(4, random.chance(0.9) ? ++this.#ids : 1)
-    encodeMessage(writer, {
-      uid,
-      isText: random.chance(0.5),
-      row: random.one([0, 1, 2 ** 31, Number.MAX_SAFE_INTEGER]),
-      timeMs: random.one([0, 1_700_000_000_000, Number.MAX_SAFE_INTEGER]),
-      token: random.one(['', 'token', "'; DROP TABLE mqin; --", '\0', 'ü'.repeat(100)]),
-      headers: random.one([{ text: undefined }, { text: '{}' }, { text: 'no JSON\0' }]).text,
-      digest: undefined,
-      data: encoder.encode(`stranger ${this.#ids} `.padEnd(random.below(300), '.')),
-    })
-    return writer.written
+    return hostileRecord(this.#random, ++this.#ids)
   }
 
   #victim(): Address {

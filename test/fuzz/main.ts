@@ -1,7 +1,10 @@
 /**
- * `npm run fuzz`: hostile bytes for every decoder and for whole nodes. Options: `--datagrams N`,
- * `--seed S`. A run that fails says how to have its last round again.
+ * `npm run fuzz`: hostile bytes for every decoder, whole nodes and a real store. Options:
+ * `--datagrams N`, `--seed S`. A run that fails says how to have its last round again.
  */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import type { Tally } from './arena.ts'
 import { fuzz } from './fuzz.ts'
@@ -34,7 +37,12 @@ function show(title: string, tally: Tally): void {
   }
 }
 
-const { nodes, decoders, grownBytes } = fuzz({
+using ends = new DisposableStack()
+const directory = mkdtempSync(join(tmpdir(), 'tinymq-fuzz-'))
+ends.defer(() => rmSync(directory, { recursive: true, force: true }))
+
+const { nodes, decoders, store, grownBytes } = fuzz({
+  directory,
   seed,
   datagrams,
   perRound,
@@ -49,6 +57,7 @@ show('What nodes took them for:', nodes.taken)
 show('What strangers were answered:', nodes.answered)
 show('What nodes told their operators:', nodes.events)
 show('What decoders said:', decoders.tally)
+show(`What the store said to ${store.records} records:`, store.tally)
 const grown = Number.isNaN(grownBytes) ? '' : `, heap grown by ${(grownBytes / 1e6).toFixed(1)} MB`
 const all = nodes.datagrams + decoders.inputs
 const rate = Math.round(all / seconds())
