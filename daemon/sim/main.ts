@@ -11,6 +11,7 @@ const usage = `Usage: npm run sim -- [--seed N [--trace]] [--seeds N] [--minutes
   --seeds N    runs so many seeds (200)
   --minutes M  runs seeds for so long, instead of so many
   --from N     the first of them (1)
+  --until-failure  ends with the first seed that fails
 `
 
 type Request = {
@@ -18,6 +19,7 @@ type Request = {
   readonly count: number
   readonly untilMs: number
   readonly trace: boolean
+  readonly untilFailure: boolean
 }
 
 function parse(values: readonly string[]): Request | string {
@@ -30,9 +32,10 @@ function parse(values: readonly string[]): Request | string {
         minutes: { type: 'string' },
         from: { type: 'string' },
         trace: { type: 'boolean', default: false },
+        'until-failure': { type: 'boolean', default: false },
       },
     })
-    const { seed, seeds, minutes, from, trace } = given
+    const { seed, seeds, minutes, from, trace, 'until-failure': untilFailure } = given
     if (minutes !== undefined && !(Number(minutes) > 0)) return '--minutes must be above 0.'
     const first = whole(seed ?? from ?? '1')
     const count = whole(seeds ?? '200')
@@ -40,8 +43,9 @@ function parse(values: readonly string[]): Request | string {
       return 'Seeds and their number must be whole numbers above 0.'
     }
     const untilMs = minutes === undefined ? Infinity : Number(minutes) * 60_000
-    if (seed !== undefined) return { first, count: 1, untilMs, trace }
-    return { first, count: minutes === undefined ? count : Infinity, untilMs, trace }
+    if (seed !== undefined) return { first, count: 1, untilMs, trace, untilFailure }
+    const most = minutes === undefined ? count : Infinity
+    return { first, count: most, untilMs, trace, untilFailure }
   } catch (error) {
     return error instanceof Error ? error.message : String(error)
   }
@@ -52,15 +56,17 @@ function whole(text: string): number | undefined {
   return Number.isSafeInteger(value) && value > 0 ? value : undefined
 }
 
-function run({ first, count, untilMs, trace }: Request): number {
+function run({ first, count, untilMs, trace, untilFailure }: Request): number {
   const sums = new Sums()
   using seeds = new Seeds()
   const onLine = trace ? (line: string) => void process.stdout.write(`${line}\n`) : undefined
   for (let seed = first; sums.seeds < count && sums.elapsedMs < untilMs; seed++) {
     const result = seeds.run(seed, { onLine })
     sums.add(result)
-    if (result.failure !== undefined) process.stdout.write(failureText(result))
-    else if (count === 1) process.stdout.write(`trace: ${result.hash}\n`)
+    if (result.failure !== undefined) {
+      process.stdout.write(failureText(result))
+      if (untilFailure) break
+    } else if (count === 1) process.stdout.write(`trace: ${result.hash}\n`)
   }
   process.stdout.write(sums.text())
   return sums.failed === 0 ? 0 : 1

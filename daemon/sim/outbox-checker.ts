@@ -121,19 +121,23 @@ export class OutboxChecker {
     this.onSynced()
   }
 
-  #present(): Set<number> {
-    const rows = this.#parts.disk.read<{ headers: string }>('SELECT headers FROM mqout')
-    return new Set(rows.map(({ headers }) => numberOf(headers)))
+  /** Where each message that is there goes. */
+  #present(): Map<number, string> {
+    type Row = { readonly headers: string; readonly host: string }
+    const rows = this.#parts.disk.read<Row>('SELECT headers, host FROM mqout')
+    return new Map(rows.map(({ headers, host }) => [numberOf(headers), host]))
   }
 
   /** These are in the file from its start: no power cut takes them back. */
-  #onPresent(present: ReadonlySet<number>): void {
-    const { ledger } = this.#parts
+  #onPresent(present: ReadonlyMap<number, string>): void {
+    const { ledger, name } = this.#parts
     this.#waiting.clear()
-    for (const number of present) {
+    for (const [number, host] of present) {
       this.#waiting.set(number, 0)
-      // What its owner had deleted is back, and is delivered like any other row.
-      ledger.get(number).stopped = undefined
+      const entry = ledger.get(number)
+      // What its owner had deleted or rerouted is back, and is delivered like any other row.
+      entry.stopped = undefined
+      if (entry.sender === name) entry.host = host
     }
   }
 
@@ -157,7 +161,7 @@ export class OutboxChecker {
       )
       this.#waiting.delete(number)
     }
-    for (const number of present) {
+    for (const number of present.keys()) {
       expect(this.#waiting.has(number), 'books', () => this.#say(`has message ${number} again`))
     }
   }

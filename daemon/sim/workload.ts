@@ -59,6 +59,18 @@ export class Workload {
     ok(durationUs > 0)
   }
 
+  /** Rows of one kind, at once: for scenarios. @returns what became part of the books. */
+  send(from: string, host: string, count = 1, chosen: Partial<Draft> = {}): Entry[] {
+    const sender = this.#world.machine(from)
+    const drafts = Array.from({ length: count }, () => ({
+      ...this.#draft(host),
+      token: 'good',
+      bytes: 100,
+      ...chosen,
+    }))
+    return this.#put(sender, drafts)
+  }
+
   /** One more row for each way that there ever was: whoever has lost something notices. */
   sendFarewells(): void {
     for (const machine of this.#world.machines) {

@@ -1,0 +1,93 @@
+/**
+ * `npm run sim:mutants`: applies one defect after the other to a copy of the tree, and runs seeds
+ * it until one fails. A checker that never fires proves nothing. Must never touch the working tree,
+ * nor end with 0 when a defect got through.
+ */
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { applyMutant, readMutants, type Mutant } from './mutant.ts'
+
+const root = join(import.meta.dirname, '../../..')
+const folders = ['daemon', 'sdk', 'package.json', 'tsconfig.json']
+
+type Found = {
+  readonly mutant: Mutant
+  /** Undefined: it got through. */
+  readonly checker: string | undefined
+  readonly seeds: number
+  readonly seconds: number
+}
+
+const { values } = parseArgs({
+  options: {
+    /** Seeds for each mutant, at most. */
+    seeds: { type: 'string', default: '400' },
+    /** Only mutants whose name has this in it. */
+    only: { type: 'string', default: '' },
+    jobs: { type: 'string', default: '2' },
+  },
+})
+
+/** A copy of the sources, without what Git does not know. */
+function copyTree(to: string): void {
+  const listed = execFileSync(
+    'git',
+    ['ls-files', '-z', '--cached', '--others', '--exclude-standard', '--', ...folders],
+    { cwd: root, encoding: 'utf8' },
+  )
+  for (const path of new Set(listed.split('\0').filter((name) => name !== ''))) {
+    mkdirSync(dirname(join(to, path)), { recursive: true })
+    cpSync(join(root, path), join(to, path))
+  }
+  symlinkSync(join(root, 'node_modules'), join(to, 'node_modules'))
+}
+
+async function hunt(mutant: Mutant): Promise<Found> {
+  const tree = mkdtempSync(join(tmpdir(), 'tinymq-mutant-'))
+  const startMs = performance.now()
+  try {
+    copyTree(tree)
+    applyMutant(mutant, tree)
+    const args = ['daemon/sim/main.ts', '--seeds', values.seeds, '--until-failure']
+    const child = spawn(process.execPath, args, { cwd: tree, stdio: ['ignore', 'pipe', 'inherit'] })
+    let said = ''
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (said += text))
+    await once(child, 'close')
+    const seconds = (performance.now() - startMs) / 1_000
+    const [, seeds] = /^seeds: (\d+) run/m.exec(said) ?? []
+    if (seeds === undefined) throw new Error(`Mutant "${mutant.name}" does not run at all.`)
+    const [, checker] = /^seed \d+ has failed \(([^)]+)\)/m.exec(said) ?? []
+    return { mutant, checker, seeds: Number(seeds), seconds }
+  } finally {
+    rmSync(tree, { recursive: true, force: true })
+  }
+}
+
+function show({ mutant, checker, seeds, seconds }: Found): string {
+  const { name, breaks } = mutant
+  const by = checker ?? 'NOT CAUGHT'
+  return `| ${name} | ${breaks} | ${by} | ${seeds} | ${seconds.toFixed(0)} |\n`
+}
+
+async function main(): Promise<void> {
+  const waiting = readMutants().filter(({ name }) => name.includes(values.only))
+  const total = waiting.length
+  let missed = 0
+  process.stdout.write('| defect | breaks | caught by | seeds | seconds |\n|---|---|---|---|---|\n')
+  const work = async (): Promise<void> => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      const found = await hunt(next)
+      if (found.checker === undefined) missed++
+      process.stdout.write(show(found))
+    }
+  }
+  await Promise.all(Array.from({ length: Number(values.jobs) }, work))
+  process.stdout.write(`mutants: ${total - missed} of ${total} caught\n`)
+  process.exitCode = missed === 0 && total > 0 ? 0 : 1
+}
+
+await main()

@@ -1,0 +1,40 @@
+/**
+ * A deliberate defect: a patch beside this file, with a head that says what it is. Must never apply
+ * by guess: a mutant that changes nothing, or something else, proves nothing.
+ */
+import { execFileSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+export type Mutant = {
+  readonly name: string
+  /** The promises that it breaks. */
+  readonly breaks: string
+  readonly path: string
+}
+
+/** All that lie in this folder, by name. @throws when one does not say what it is. */
+export function readMutants(folder: string = import.meta.dirname): Mutant[] {
+  return readdirSync(folder)
+    .filter((file) => file.endsWith('.patch'))
+    .toSorted()
+    .map((file) => {
+      const path = join(folder, file)
+      const text = readFileSync(path, 'utf8')
+      const [, name, breaks] = /^Defect: (.+)\nBreaks: (.+)\n/.exec(text) ?? []
+      if (name === undefined || breaks === undefined) {
+        throw new Error(`${path} must begin with "Defect: …" and "Breaks: …".`)
+      }
+      return { name, breaks, path }
+    })
+}
+
+/** Applies it to the tree at `root`. @throws when the sources have changed under the mutant. */
+export function applyMutant({ name, path }: Mutant, root: string): void {
+  try {
+    execFileSync('git', ['apply', path], { cwd: root, stdio: 'pipe' })
+  } catch (cause) {
+    const sentence = `The defect "${name}" does not apply any more: mend ${path}.`
+    throw new Error(sentence, { cause })
+  }
+}

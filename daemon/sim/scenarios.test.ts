@@ -1,0 +1,313 @@
+/**
+ * Each fault by itself, at the moment where it hurts. The verdict is the simulation's own: every
+ * checker at every step, then peace, then everything delivered and everybody at rest.
+ */
+import { equal, ok } from 'node:assert/strict'
+import { test, type TestContext } from 'node:test'
+import type { Faults } from './faults.ts'
+import { cleanLink, noFaults, planOf, type Plan } from './plan.ts'
+import { Seeds } from './seeds.ts'
+import type { RunResult } from './simulation.ts'
+import type { SimMachine } from './sim-machine.ts'
+import type { SimWorld } from './sim-world.ts'
+import { refusedToken, type Workload } from './workload.ts'
+
+const second = 1_000_000
+const dayMs = 24 * 3_600_000
+
+const calm: Plan = {
+  ...planOf(1),
+  machines: 3,
+  durationUs: 10 * second,
+  link: cleanLink,
+  faults: noFaults,
+  commitUs: 3_000,
+  clientSync: 'normal',
+  checkpointPages: 100,
+  deathPerOutput: 0,
+  deathPerCommit: 0,
+}
+
+type Stage = {
+  readonly world: SimWorld
+  readonly faults: Faults
+  readonly work: Workload
+  readonly a: SimMachine
+  readonly b: SimMachine
+  run: (us: number) => void
+}
+
+function play(
+  t: TestContext,
+  script: (stage: Stage) => void,
+  chosen: Partial<Plan> = {},
+): RunResult {
+  const seeds = new Seeds()
+  t.after(() => seeds[Symbol.dispose]())
+  const result = seeds.runPlan(
+    { ...calm, ...chosen },
+    {
+      script: (world, faults, work) => {
+        const [a, b] = [world.machine('a'), world.machine('b')]
+        const run = (us: number): void => world.time.runUntil(world.time.nowUs + us)
+        script({ world, faults, work, a, b, run })
+      },
+    },
+  )
+  const { failure, lastLines } = result
+  equal(failure, undefined, `${failure?.checker}: ${failure?.message}\n${lastLines.join('\n')}`)
+  return result
+}
+
+/** Traffic in both directions, with `fault` in the middle of it, again and again. */
+function amid(
+  t: TestContext,
+  fault: (stage: Stage) => void,
+  chosen: Partial<Plan> = {},
+): RunResult {
+  return play(
+    t,
+    (stage) => {
+      for (let round = 0; round < 6; round++) {
+        stage.work.send('a', 'b', 20, { bytes: round * 700 })
+        stage.work.send('b', 'a', 5)
+        stage.run(3_000 + 7_000 * round)
+        fault(stage)
+        stage.run(second)
+      }
+    },
+    chosen,
+  )
+}
+
+test('the sender is killed', (t) => void amid(t, ({ a }) => a.die('kill')))
+test('the receiver is killed', (t) => void amid(t, ({ b }) => b.die('kill')))
+test('the power of the sender fails', (t) => void amid(t, ({ a }) => a.die('power')))
+test('the power of the receiver fails', (t) => void amid(t, ({ b }) => b.die('power')))
+
+test('the power of the whole house fails', (t) => {
+  amid(t, ({ world }) => {
+    for (const machine of world.machines) machine.die('power')
+  })
+})
+
+test('what an application had not synced is lost with the power, and never left', (t) => {
+  const { counts } = amid(t, ({ work, a }) => {
+    const rows = work.send('a', 'b', 3)
+    a.die('power')
+    for (const { seenAt } of rows) equal(seenAt.size, 0)
+  })
+  ok([...counts.keys()].some((kind) => kind.startsWith('power-cut, unsynced part')))
+})
+
+test('machines die before any output and inside any commit', (t) => {
+  const deaths = { deathPerOutput: 0.005, deathPerCommit: 0.05, powerCutPart: 0.5 }
+  const { counts } = amid(t, () => {}, deaths)
+  ok([...counts.keys()].some((kind) => kind.endsWith('inside a commit')))
+})
+
+test('a process is stopped in good order', (t) => void amid(t, ({ b }) => b.stop()))
+
+test('the receiver gets an old backup back, and says what it has lost', (t) => {
+  play(t, ({ work, faults, b, run }) => {
+    work.send('a', 'b', 10)
+    run(2 * second)
+    faults.inject('backup', b)
+    work.send('a', 'b', 10)
+    run(2 * second)
+    equal(b.inbox.numbers.size, 20)
+    faults.inject('restore', b)
+    equal(b.inbox.numbers.size, 10)
+    run(5 * second)
+  })
+})
+
+test('the sender gets an old backup back, with rows that are long delivered', (t) => {
+  play(t, ({ work, faults, a, b, run }) => {
+    b.die('kill', false)
+    work.send('a', 'b', 10)
+    faults.inject('backup', a)
+    b.start()
+    run(5 * second)
+    equal(b.inbox.numbers.size, 10)
+    faults.inject('restore', a)
+    work.send('a', 'b', 10)
+    run(5 * second)
+  })
+})
+
+test('a copy of the sender goes on beside it', (t) => {
+  play(t, ({ world, work, faults, a, b, run }) => {
+    b.die('kill', false)
+    work.send('a', 'b', 10)
+    faults.inject('clone', a)
+    b.start()
+    for (let round = 0; round < 4; round++) {
+      work.send('a', 'b', 5)
+      work.send('copy-of-a', 'b', 5)
+      run(2 * second)
+    }
+    equal(world.machines.length, 4)
+  })
+})
+
+test('the database of the receiver is removed', (t) => {
+  play(t, ({ work, faults, b, run }) => {
+    work.send('a', 'b', 10)
+    run(2 * second)
+    faults.inject('remove', b)
+    work.send('a', 'b', 10)
+    run(5 * second)
+  })
+})
+
+test('the disk of the receiver is full for a while', (t) => {
+  play(t, ({ work, b, run }) => {
+    work.send('a', 'b', 5)
+    run(second)
+    b.disk.setFull(true)
+    work.send('a', 'b', 40, { bytes: 20_000 })
+    run(30 * second)
+    ok(b.inbox.numbers.size < 45, 'Not all of them fit.')
+    b.disk.setFull(false)
+  })
+})
+
+test('the disk of the sender is full while it has rows', (t) => {
+  play(t, ({ work, a, run }) => {
+    work.send('a', 'b', 40, { bytes: 20_000 })
+    a.disk.setFull(true)
+    run(30 * second)
+    a.disk.setFull(false)
+  })
+})
+
+test('a disk takes seconds for a sync', (t) => {
+  amid(t, ({ b }) => {
+    b.isDiskSlow = true
+  })
+})
+
+test('another program holds the lock for seconds', (t) => {
+  amid(t, ({ faults, a, b }) => {
+    faults.inject('lockHeld', a)
+    faults.inject('lockHeld', b)
+  })
+})
+
+test('another program reads for long, and the log grows', (t) => {
+  amid(t, ({ faults, a, b }) => {
+    faults.inject('longRead', a)
+    faults.inject('longRead', b)
+  })
+})
+
+for (const days of [30, -30]) {
+  test(`the wall clock is set by ${days} days`, (t) => {
+    amid(t, ({ a, b }) => {
+      a.clock.setWallOffset(days * dayMs)
+      b.clock.setWallOffset(-days * dayMs)
+    })
+  })
+}
+
+test('a refused row does not wait a month because the wall clock was a month ahead', (t) => {
+  play(t, ({ work, faults, a, b, run }) => {
+    faults.inject('refusal', b)
+    a.clock.setWallOffset(30 * dayMs)
+    work.send('a', 'b', 1, { token: refusedToken })
+    run(5 * second)
+    equal(a.disk.read('SELECT 1 FROM mqparked').length, 1)
+    a.clock.setWallOffset(0)
+  })
+})
+
+test('clocks run at different rates', (t) => {
+  amid(t, ({ faults, a, b }) => {
+    faults.inject('drift', a)
+    faults.inject('drift', b)
+  })
+})
+
+test('a process stands still for seconds', (t) => {
+  amid(t, ({ faults, b }) => faults.inject('freeze', b))
+})
+
+test('a machine sleeps', (t) => void amid(t, ({ faults, a }) => faults.inject('sleep', a)))
+
+test('only one direction works', (t) => {
+  amid(t, ({ faults, a, b }) => {
+    faults.inject('oneWay', a)
+    faults.inject('oneWay', b)
+  })
+})
+
+test('the network falls apart', (t) =>
+  void amid(t, ({ faults, b }) => faults.inject('partition', b)))
+
+test('long datagrams begin to vanish', (t) => {
+  amid(t, ({ faults, work, a }) => {
+    work.send('a', 'b', 1, { bytes: 200_000 })
+    faults.inject('narrow', a)
+  })
+})
+
+test('the address changes', (t) => {
+  amid(t, ({ faults, a, b }) => {
+    faults.inject('move', a)
+    faults.inject('move', b)
+  })
+})
+
+test('no name server answers', (t) => {
+  amid(t, ({ faults, b }) => {
+    faults.inject('nameServer')
+    faults.inject('move', b)
+  })
+})
+
+test('strangers repeat, cut and bend what they hear', (t) => {
+  const faults = { ...noFaults, strangers: 1 }
+  const { counts } = amid(
+    t,
+    (stage) => {
+      stage.faults.inject('strangers', stage.a)
+      stage.faults.inject('strangers', stage.b)
+    },
+    { faults },
+  )
+  equal(counts.get('strangers'), 12)
+})
+
+test('rows are refused for a while', (t) => {
+  amid(t, ({ faults, work, b }) => {
+    faults.inject('refusal', b)
+    work.send('a', 'b', 2, { token: refusedToken })
+  })
+})
+
+test('messages from nothing to megabytes', (t) => {
+  play(t, ({ work, run }) => {
+    for (const bytes of [0, 1, 1_161, 1_200, 65_535, 262_144, 1_048_577, 3_000_000]) {
+      work.send('a', 'b', 1, { bytes })
+      work.send('b', 'a', 1, { bytes, isText: false })
+    }
+    run(second)
+  })
+})
+
+test('a bad path in every respect', (t) => {
+  const link = {
+    delayUs: 40_000,
+    jitterUs: 20_000,
+    loss: 0.3,
+    burst: 0.01,
+    burstUs: 300_000,
+    duplication: 0.3,
+    detour: 0.1,
+    detourUs: 500_000,
+    corruption: 0.05,
+    bytesPerSecond: 100_000,
+  }
+  amid(t, () => {}, { link })
+})
