@@ -67,6 +67,8 @@ export type Plan = {
   readonly machines: number
   /** Of trouble; then there is peace. */
   readonly durationUs: number
+  /** In peace, before each way is used once more: idle sessions are closed after a minute. */
+  readonly pauseUs: number
   readonly link: LinkPlan
   readonly faults: FaultPlan
   readonly work: WorkPlan
@@ -126,6 +128,7 @@ export function planOf(seed: number): Plan {
     seed,
     machines: 2 + random.below(3),
     durationUs: random.one([3, 8, 20, 45]) * second,
+    pauseUs: random.one([0, Math.floor((58 + 3 * random.next()) * second), 120 * second]),
     link: drawLink(random),
     faults: drawFaults(random),
     work: drawWork(random),

@@ -47,7 +47,9 @@ export function runPlan(plan: Plan, options: RunOptions): RunResult {
   try {
     play(world, options.script)
   } catch (error) {
-    const checker = error instanceof Violation ? error.checker : 'exception'
+    const isAssertion = error instanceof Error && error.name.startsWith('Assertion')
+    const other = isAssertion ? 'assertion' : 'exception'
+    const checker = error instanceof Violation ? error.checker : other
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
     failure = { checker, message: error instanceof Violation ? error.message : text }
   }
@@ -75,6 +77,7 @@ function play(world: SimWorld, script: RunOptions['script']): void {
   } else script(world, faults, work)
   faults.makePeace()
   expectDelivery(world)
+  run(world, world.plan.pauseUs)
   work.sendFarewells()
   expectDelivery(world)
   for (const machine of world.machines) machine.checkAll()

@@ -5,7 +5,7 @@
  */
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -40,19 +40,22 @@ function copyTree(to: string): void {
     { cwd: root, encoding: 'utf8' },
   )
   for (const path of new Set(listed.split('\0').filter((name) => name !== ''))) {
+    // Deleted, and Git has not been told yet.
+    if (!existsSync(join(root, path))) continue
     mkdirSync(dirname(join(to, path)), { recursive: true })
     cpSync(join(root, path), join(to, path))
   }
   symlinkSync(join(root, 'node_modules'), join(to, 'node_modules'))
 }
 
-async function hunt(mutant: Mutant): Promise<Found> {
-  const tree = mkdtempSync(join(tmpdir(), 'tinymq-mutant-'))
+async function hunt(mutant: Mutant, trees: string): Promise<Found> {
+  const tree = mkdtempSync(join(trees, 'tree-'))
   const startMs = performance.now()
   try {
     copyTree(tree)
     applyMutant(mutant, tree)
     const args = ['daemon/sim/main.ts', '--seeds', values.seeds, '--until-failure']
+    // It ends with us, for then nobody reads what it says.
     const child = spawn(process.execPath, args, { cwd: tree, stdio: ['ignore', 'pipe', 'inherit'] })
     let said = ''
     child.stdout.setEncoding('utf8').on('data', (text: string) => (said += text))
@@ -78,14 +81,19 @@ async function main(): Promise<void> {
   const total = waiting.length
   let missed = 0
   process.stdout.write('| defect | breaks | caught by | seeds | seconds |\n|---|---|---|---|---|\n')
+  const trees = mkdtempSync(join(tmpdir(), 'tinymq-mutants-'))
   const work = async (): Promise<void> => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-      const found = await hunt(next)
+      const found = await hunt(next, trees)
       if (found.checker === undefined) missed++
       process.stdout.write(show(found))
     }
   }
-  await Promise.all(Array.from({ length: Number(values.jobs) }, work))
+  try {
+    await Promise.all(Array.from({ length: Number(values.jobs) }, work))
+  } finally {
+    rmSync(trees, { recursive: true, force: true })
+  }
   process.stdout.write(`mutants: ${total - missed} of ${total} caught\n`)
   process.exitCode = missed === 0 && total > 0 ? 0 : 1
 }
