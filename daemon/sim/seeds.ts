@@ -9,15 +9,20 @@ import { openStore } from '../store/store.ts'
 import { planOf, type Plan } from './plan.ts'
 import { runPlan, type RunOptions, type RunResult } from './simulation.ts'
 
-/** What Linux keeps in memory: nothing here has to outlive the process. */
+/** What Linux keeps in memory. */
 const memory = '/dev/shm'
+
+/** Where nothing has to outlive the process, and a sync costs nothing if possible. */
+export function scratchParent(): string {
+  return existsSync(memory) ? memory : tmpdir()
+}
 
 export class Seeds implements Disposable {
   readonly #directory: string
   readonly #template: string
 
   constructor() {
-    this.#directory = mkdtempSync(join(existsSync(memory) ? memory : tmpdir(), 'tinymq-sim-'))
+    this.#directory = mkdtempSync(join(scratchParent(), 'tinymq-sim-'))
     this.#template = join(this.#directory, 'template')
     // To make the tables takes longer than many runs: it is done once.
     openStore(this.#template, { isDurable: false }).close()
