@@ -122,14 +122,14 @@ export class SimHost {
     disk.closeStore()
   }
 
-  /** As SIGTERM does it. */
+  /** As SIGTERM does it. The process may die on the way. */
   stop(): void {
     if (this.#isFrozen) this.thaw()
     this.feed({ type: 'stop' })
     if (this.#node === undefined) return
     this.#flush()
     this.#store.close()
-    this.kill()
+    if (this.#node !== undefined) this.kill()
   }
 
   /** It stands still. @param bufferedMax datagrams wait for it. */

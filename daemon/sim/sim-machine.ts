@@ -85,7 +85,9 @@ export class SimMachine {
   stop(): void {
     if (!this.host.isRunning) return
     this.note('stop')
+    const restart = this.#restarts
     this.host.stop()
+    if (restart !== this.#restarts) return
     this.inbox.onKilled()
     this.outbox.onKilled()
     this.startLater()

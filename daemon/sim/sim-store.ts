@@ -81,11 +81,13 @@ export class SimStore {
   /** As `StoreHost.close`: does what was asked. */
   close(): void {
     const { disk, clock } = this.#parts
+    const life = this.#life
     for (let runs = 0; runs < 1_000; runs++) {
       const tasks = this.#tasks.splice(0)
       disk.store.run(tasks, clock.nowMs())
       disk.onSynced(disk.onStoreRan())
       this.#parts.onRan(tasks)
+      if (life !== this.#life) return
       if (!disk.store.hasWork) break
     }
     this.kill()

@@ -1,16 +1,11 @@
 /**
  * Datagrams of somebody who has no part in it: junk, and what was heard on the path, again, cut
- * short, bent, from another address or to another machine. Must never know a key, nor carry a
- * handshake to another machine: without keys, whoever answers it is the peer.
+ * short, bent, from another address or to another machine. Must never know a key.
  */
-import { addressKey } from '../protocol/address.ts'
-import type { Address } from '../protocol/node-io.ts'
 import { decodePacket } from '../protocol/packet.ts'
 import type { SeededRandom } from '../protocol/testing/seeded-random.ts'
 import type { SimMachine } from './sim-machine.ts'
 import type { SimWorld } from './sim-world.ts'
-
-type Heard = { readonly bytes: Uint8Array; readonly to: Address }
 
 const heardMax = 64
 const datagramsMax = 40
@@ -18,7 +13,7 @@ const datagramsMax = 40
 export class Strangers {
   readonly #world: SimWorld
   readonly #random: SeededRandom
-  readonly #heard: Heard[] = []
+  readonly #heard: Uint8Array[] = []
 
   constructor(world: SimWorld) {
     this.#world = world
@@ -27,7 +22,7 @@ export class Strangers {
     if (world.plan.faults.strangers === 0) return
     world.network.onSend = (bytes, to, from) => {
       onSend(bytes, to, from)
-      this.#listen({ bytes, to })
+      this.#listen(bytes)
     }
   }
 
@@ -37,23 +32,23 @@ export class Strangers {
     for (let left = this.#random.below(datagramsMax); left > 0; left--) {
       const liar = this.#random.one(machines).host.address
       const from = this.#random.chance(0.5) ? own : liar
-      network.inject(from, to.host.address, this.#words(to.host.address))
+      network.inject(from, to.host.address, this.#words())
     }
   }
 
-  #listen({ bytes, to }: Heard): void {
-    const heard = { bytes: Uint8Array.from(bytes), to }
+  #listen(bytes: Uint8Array): void {
+    const heard = Uint8Array.from(bytes)
     if (this.#heard.length < heardMax) this.#heard.push(heard)
     else if (this.#random.chance(0.02)) this.#heard[this.#random.below(heardMax)] = heard
   }
 
-  #words(to: Address): Uint8Array {
+  #words(): Uint8Array {
     const junk = Uint8Array.from({ length: this.#random.below(200) }, () => this.#random.below(256))
     if (this.#heard.length === 0 || this.#random.chance(0.2)) return junk
     const heard = this.#random.one(this.#heard)
-    const isHello = decodePacket(heard.bytes)?.type === 'hello1'
-    if (isHello && addressKey(heard.to) !== addressKey(to)) return junk
-    const bytes = Uint8Array.from(heard.bytes)
+    // A handshake that is bent is another one, and without keys anyone may begin one.
+    const isHello = decodePacket(heard)?.type === 'hello1'
+    const bytes = Uint8Array.from(heard)
     const how = this.#random.next()
     if (how < 0.4) return bytes
     if (how < 0.7) return bytes.subarray(0, this.#random.below(bytes.length))

@@ -228,12 +228,17 @@ export class Workload {
     if (sender === undefined) return
     const sql = "SELECT seq FROM sqlite_sequence WHERE name = 'mqout'"
     const last = sender.disk.read<{ seq: number }>(sql)[0]?.seq ?? 1
-    const id = 1 + this.#random.below(last)
+    const waiting = Array.from(sender.outbox.waiting.keys(), (one) => this.#world.ledger.get(one))
+    const own = waiting.filter(({ sender: name }) => name === sender.name)
+    // A row that is there is replaced half of the time, and then in its own lane.
+    const replaced = own.length > 0 && this.#random.chance(0.5) ? this.#random.one(own) : undefined
+    const id = replaced?.id ?? 1 + this.#random.below(last)
+    const host = replaced?.host ?? this.#host(sender)
     const [row] = sender.disk.read<{ headers: string }>(
       'SELECT headers FROM mqout WHERE id = ?',
       id,
     )
-    const [entry] = this.#put(sender, [this.#draft(this.#host(sender))], id)
+    const [entry] = this.#put(sender, [this.#draft(host)], id)
     if (entry === undefined) return
     if (row !== undefined) sender.outbox.onDeleted(numberOf(row.headers))
     sender.note('id-by-hand', `${id} is message ${entry.number}`)
