@@ -56,7 +56,7 @@ const reader = asProgram(`
 `)
 
 story('an application in a fourth container on the volume', async (stage) => {
-  await stage.linkAll({ lossPercent: 10, delayMs: 20 })
+  await stage.linkAll({ lossPercent: 10, delayMs: 20, corruptPercent: 5 })
   const [a, b] = [stage.lab.machine('MachineA'), stage.lab.machine('MachineB')]
   const sending = await a.run(sender)
   equal(sending.exitCode, 0, sending.stderr)
