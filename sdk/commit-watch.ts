@@ -22,6 +22,8 @@ export type CommitListener = {
 /** The commits that one connection can see, its own among them. */
 export class CommitWatch {
   readonly #db: SqliteHandle
+  /** As of now: a relative path means another file once the process has changed its directory. */
+  readonly #path: string | undefined
   readonly #dataVersion: SqliteStatement
   readonly #ownChanges: SqliteStatement
   readonly #listeners = new Set<CommitListener>()
@@ -32,6 +34,7 @@ export class CommitWatch {
 
   constructor(db: SqliteHandle) {
     this.#db = db
+    this.#path = filePath(db)
     this.#dataVersion = prepare(db, 'PRAGMA data_version')
     this.#ownChanges = prepare(db, 'SELECT total_changes() AS own_changes')
   }
@@ -64,7 +67,7 @@ export class CommitWatch {
 
   #start(): void {
     this.#seen = this.#version()
-    const path = filePath(this.#db)
+    const path = this.#path
     if (path === undefined) {
       this.#memoryTimer = setInterval(() => this.#look(), memoryLookMs)
       return

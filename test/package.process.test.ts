@@ -21,6 +21,9 @@ const system = `${process.platform}-${process.arch}`
 const olders = ['linux-x64', 'linux-arm64'].includes(system) ? ['22.14.0', '20.19.0', '18.9.1'] : []
 const versions = [...olders, process.versions.node]
 
+/** Through which sending is tried too. */
+const queryBuilders = ['kysely@0.28', 'knex@3']
+
 const node = (version: string): string =>
   version === process.versions.node
     ? process.execPath
@@ -37,7 +40,8 @@ before(
     writeFileSync(join(project, 'package.json'), '{"name":"fresh","private":true}')
     const nodes = olders.map((older) => `node-${older}@npm:node-${system}@${older}`)
     const options = ['install', '--no-audit', '--no-fund', '--prefer-offline', '--no-package-lock']
-    await run('npm', [...options, `./tinymq-${version}.tgz`, ...nodes], {
+    const packages = [`./tinymq-${version}.tgz`, ...nodes, ...queryBuilders]
+    await run('npm', [...options, ...packages], {
       cwd: project,
       timeout: installMs,
     })
@@ -123,6 +127,46 @@ test('importing the SDK loads better-sqlite3 only when a path is opened', async 
     console.log(JSON.stringify([before, [...new Set(after)]]))`,
   )
   deepEqual(JSON.parse(stdout), [[], ['better-sqlite3']])
+})
+
+test('Kysely and Knex send by the statement, in their own transactions', async () => {
+  const { code, stdout, stderr } = await execute(
+    process.versions.node,
+    'builders.mjs',
+    `import Database from 'better-sqlite3'
+    import knexOf from 'knex'
+    import { CompiledQuery, Kysely, SqliteDialect } from 'kysely'
+    import { open, sendStatement } from 'tinymq'
+    const filename = 'builders.db'
+    using mq = open(filename)
+    const statement = (data) => sendStatement({ host: 'b', data, headers: { a: 1 } })
+    const kysely = new Kysely({ dialect: new SqliteDialect({ database: new Database(filename) }) })
+    const connection = { filename }
+    const knex = knexOf({ client: 'better-sqlite3', connection, useNullAsDefault: true })
+    for (const end of ['kept', 'taken back']) {
+      const finish = () => { if (end !== 'kept') throw new Error(end) }
+      await kysely.transaction().execute(async (trx) => {
+        const { sql, parameters } = statement(new Uint8Array([1]))
+        await trx.executeQuery(CompiledQuery.raw(sql, parameters))
+        finish()
+      }).catch(() => undefined)
+      await knex.transaction(async (trx) => {
+        const { sql, parameters } = statement(end)
+        await trx.raw(sql, parameters)
+        finish()
+      }).catch(() => undefined)
+    }
+    const rows = await knex.raw('SELECT typeof(data) AS type, headers FROM mqout ORDER BY id')
+    console.log(JSON.stringify(rows))
+    await kysely.destroy()
+    await knex.destroy()`,
+  )
+  equal(code, 0, stderr)
+  const headers = '{"a":1}'
+  deepEqual(JSON.parse(stdout), [
+    { type: 'blob', headers },
+    { type: 'text', headers },
+  ])
 })
 
 test('the types are those of the documentation, also without skipLibCheck', async () => {
