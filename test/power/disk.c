@@ -108,17 +108,17 @@ static int copy_blocks(int from, int to) {
   }
 }
 
-/* Brings the platter up to date. Other processes may sync the same file at the same time. */
-static int sync_file(int kind) {
+/*
+ * Brings the platter up to date; other processes may sync the same file at the same time. It reads
+ * by the descriptor that is there: to open the database and close it again would drop the locks
+ * that SQLite holds on it.
+ */
+static int sync_file(int fd, int kind) {
   char path[path_max];
-  path_of(path, database, kind);
-  int from = real_open(path, O_RDONLY | O_CLOEXEC);
-  if (from < 0) return errno == ENOENT ? 0 : -1;
   path_of(path, platter, kind);
   int to = real_open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  int result = to < 0 || flock(to, LOCK_EX) != 0 ? -1 : copy_blocks(from, to);
+  int result = to < 0 || flock(to, LOCK_EX) != 0 ? -1 : copy_blocks(fd, to);
   if (to >= 0) real_close(to);
-  real_close(from);
   return result;
 }
 
@@ -130,7 +130,7 @@ static int on_sync(int fd, int (*real)(int)) {
     errno = EIO;
     return -1;
   }
-  return sync_file(kind);
+  return sync_file(fd, kind);
 }
 
 int fsync(int fd) { return on_sync(fd, real_fsync); }
