@@ -9,7 +9,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { applyMutant, readMutants, type Mutant } from './mutant.ts'
+import { applyMutant, checkMutant, readMutants, type Mutant } from './mutant.ts'
 
 const root = join(import.meta.dirname, '../../..')
 const folders = ['daemon', 'sdk', 'package.json', 'tsconfig.json']
@@ -79,6 +79,7 @@ function show({ mutant, checker, seeds, seconds }: Found): string {
 async function main(): Promise<void> {
   const waiting = readMutants().filter(({ name }) => name.includes(values.only))
   const total = waiting.length
+  for (const mutant of waiting) checkMutant(mutant, root)
   let missed = 0
   process.stdout.write('| defect | breaks | caught by | seeds | seconds |\n|---|---|---|---|---|\n')
   const trees = mkdtempSync(join(tmpdir(), 'tinymq-mutants-'))

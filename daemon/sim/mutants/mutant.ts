@@ -30,9 +30,18 @@ export function readMutants(folder: string = import.meta.dirname): Mutant[] {
 }
 
 /** Applies it to the tree at `root`. @throws when the sources have changed under the mutant. */
-export function applyMutant({ name, path }: Mutant, root: string): void {
+export function applyMutant(mutant: Mutant, root: string): void {
+  gitApply(mutant, root, [])
+}
+
+/** Only looks whether it does. @throws when the sources have changed under the mutant. */
+export function checkMutant(mutant: Mutant, root: string): void {
+  gitApply(mutant, root, ['--check'])
+}
+
+function gitApply({ name, path }: Mutant, root: string, options: readonly string[]): void {
   try {
-    execFileSync('git', ['apply', path], { cwd: root, stdio: 'pipe' })
+    execFileSync('git', ['apply', ...options, path], { cwd: root, stdio: 'pipe' })
   } catch (cause) {
     const sentence = `The defect "${name}" does not apply any more: mend ${path}.`
     throw new Error(sentence, { cause })
