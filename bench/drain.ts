@@ -17,6 +17,20 @@ export type DrainOptions = {
   readonly repeats: number
 }
 
+/** A daemon in a process of its own, whatever it is. */
+export type Drainer = Pick<DaemonProcess, 'pid' | 'started'> & { stop(): Promise<unknown> }
+
+export type DrainSettings = {
+  readonly launch?: (port: number, database: string) => Drainer
+  readonly onBegin?: () => void
+  readonly onEnd?: () => void
+  readonly token?: (row: number) => string
+}
+
+function launchDaemon(port: number, database: string): Drainer {
+  return new DaemonProcess({ port, database })
+}
+
 const data = 'x'.repeat(100)
 const deadlineMs = 600_000
 
@@ -42,25 +56,27 @@ export async function measureDrain({ scratch, rows, repeats }: DrainOptions): Pr
 }
 
 /** Rows per second, from the commit that brings the backlog to the last row in the other file. */
-async function drain(directory: string, rows: number): Promise<number> {
+export async function drain(
+  directory: string,
+  rows: number,
+  { launch = launchDaemon, onBegin, onEnd, token = () => 'bench' }: DrainSettings = {},
+): Promise<number> {
   const [a, b] = [join(directory, 'a.db'), join(directory, 'b.db')]
   const [portA, portB] = [await freePort(), await freePort()]
-  const daemons = [
-    new DaemonProcess({ port: portA, database: a }),
-    new DaemonProcess({ port: portB, database: b }),
-  ]
+  const daemons = [launch(portA, a), launch(portB, b)]
   try {
     for (const daemon of daemons) await daemon.started()
     using mq = open(a)
     mq.sendMany(
-      Array.from({ length: rows }, () => ({
+      Array.from({ length: rows }, (_, row) => ({
         host: '127.0.0.1',
         port: portB,
-        token: 'bench',
+        token: token(row),
         data,
       })),
     )
     const started = performance.now()
+    onBegin?.()
     const inbox = new Database(b, { readonly: true })
     const newest = inbox.prepare('SELECT coalesce(max(id), 0) FROM mqin').pluck()
     while (newest.get() !== rows) {
@@ -68,6 +84,7 @@ async function drain(directory: string, rows: number): Promise<number> {
       await sleep(5)
     }
     const seconds = (performance.now() - started) / 1_000
+    onEnd?.()
     inbox.close()
     return rows / seconds
   } finally {

@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util'
 import { measureConsume } from './consume.ts'
 import { measureDrain } from './drain.ts'
 import { measureGoodput } from './goodput.ts'
+import { measureKeys } from './keys.ts'
 import { measureLatency } from './latency.ts'
 import { type Row, showTable } from './table.ts'
 
@@ -29,6 +30,7 @@ const scratch = mkdtempSync(join(tmpdir(), 'tinymq-bench-'))
 
 const benchmarks: Readonly<Record<string, () => Promise<Row[]>>> = {
   drain: () => measureDrain({ scratch, rows, repeats }),
+  keys: () => measureKeys({ scratch, rows: Math.min(rows, 100_000), repeats }),
   latency: () => measureLatency({ scratch, messages: values.quick ? 200 : 1_000 }),
   consume: () =>
     measureConsume({

@@ -1,0 +1,201 @@
+/**
+ * What keys cost: a drain under a key against one without, and against a build whose packets are
+ * not protected at all; the processor's time for a message, a packet and a handshake.
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { nodeEnvironment } from '../daemon/crypto.ts'
+import type { Environment } from '../daemon/protocol/environment.ts'
+import { InitiatorHandshake, respond, type Key } from '../daemon/protocol/handshake.ts'
+import { decodePacket, toConnectionId } from '../daemon/protocol/packet.ts'
+import type { SessionKeys } from '../daemon/protocol/session-keys.ts'
+import { DaemonProcess } from '../test/harness/daemon-process.ts'
+import { newKey, writeRing } from '../test/harness/key-ring.ts'
+import { drain, type Drainer } from './drain.ts'
+import { median, perSecond, type Row } from './table.ts'
+import { unprotectedEnvironment } from './unprotected-daemon.ts'
+
+export type KeysOptions = {
+  readonly scratch: string
+  readonly rows: number
+  readonly repeats: number
+}
+
+type Kind = 'keys' | 'keyless' | 'unprotected'
+type Run = { readonly rate: number; readonly cpuUs: number }
+
+/** Of Linux, whatever the kernel's own ticks are. */
+const ticksPerSecond = 100
+
+export async function measureKeys({ scratch, rows, repeats }: KeysOptions): Promise<Row[]> {
+  const runs: Record<Kind, Run[]> = { keys: [], keyless: [], unprotected: [] }
+  const kinds: readonly Kind[] = ['keys', 'keyless', 'unprotected']
+  for (let repeat = 0; repeat < repeats; repeat++) {
+    // Each kind is first as often as the others, as far as the repeats go.
+    for (let turn = 0; turn < kinds.length; turn++) {
+      const kind = kinds[(turn + repeat) % kinds.length] ?? 'keys'
+      const directory = join(scratch, `keys-${repeat}-${kind}`)
+      mkdirSync(directory)
+      runs[kind].push(await drainOf(kind, directory, rows))
+    }
+  }
+  return [...drainRows(runs, rows), ...packetRows(), handshakeRow()]
+}
+
+async function drainOf(kind: Kind, directory: string, rows: number): Promise<Run> {
+  const ring = writeRing(join(directory, 'ring'), newKey('bench'))
+  const pids: number[] = []
+  const launch = (port: number, database: string): Drainer => {
+    const drainer =
+      kind === 'unprotected'
+        ? unprotected(port, database)
+        : new DaemonProcess({ port, database, args: kind === 'keys' ? ['--keys', ring] : [] })
+    pids.push(drainer.pid)
+    return drainer
+  }
+  const cpu = (): number => pids.reduce((sum, pid) => sum + cpuUsOf(pid), 0)
+  let [beforeUs, afterUs] = [0, 0]
+  const rate = await drain(directory, rows, {
+    launch,
+    onBegin: () => void (beforeUs = cpu()),
+    onEnd: () => void (afterUs = cpu()),
+  })
+  return { rate, cpuUs: (afterUs - beforeUs) / rows }
+}
+
+function unprotected(port: number, database: string): Drainer {
+  const program = join(import.meta.dirname, 'unprotected-daemon.ts')
+  const child = spawn(process.execPath, [program, String(port), database], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const said = once(createInterface(child.stdout), 'line')
+  return {
+    pid: child.pid ?? 0,
+    started: async () => void (await said),
+    stop: async () => {
+      const ended = once(child, 'exit')
+      child.kill('SIGTERM')
+      return ended
+    },
+  }
+}
+
+/** In user and kernel mode so far, all threads. */
+function cpuUsOf(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
+  return ((Number(fields[11]) + Number(fields[12])) / ticksPerSecond) * 1e6
+}
+
+function drainRows(runs: Record<Kind, readonly Run[]>, rows: number): Row[] {
+  const { keys, keyless, unprotected: bare } = runs
+  const rate = (of: readonly Run[]): string => perSecond(median(of.map((run) => run.rate)))
+  const cpu = (of: readonly Run[]): number => median(of.map(({ cpuUs }) => cpuUs))
+  const ratio = (other: readonly Run[], of: 'rate' | 'cpuUs'): string =>
+    median(keys.map((run, index) => run[of] / (other[index]?.[of] ?? Infinity))).toFixed(2)
+  const measure = `drain ${rows.toLocaleString('en-GB')} rows under a key`
+  const micro = (value: number): string => `${value.toFixed(1)} µs`
+  const both = 'CPU of both daemons for a message, under a key'
+  return [
+    {
+      measure,
+      figure: rate(keys),
+      yardstick: `without a key ${rate(keyless)}`,
+      ratio: ratio(keyless, 'rate'),
+      goal: '≥ 0.97',
+    },
+    {
+      measure,
+      figure: rate(keys),
+      yardstick: `unprotected ${rate(bare)}`,
+      ratio: ratio(bare, 'rate'),
+      goal: '≥ 0.75',
+    },
+    {
+      measure: both,
+      figure: micro(cpu(keys)),
+      yardstick: `without a key ${micro(cpu(keyless))}`,
+      ratio: ratio(keyless, 'cpuUs'),
+      goal: '',
+    },
+    {
+      measure: both,
+      figure: micro(cpu(keys)),
+      yardstick: `unprotected ${micro(cpu(bare))}`,
+      ratio: ratio(bare, 'cpuUs'),
+      goal: '',
+    },
+  ]
+}
+
+// ---- in this process
+
+const key: Key = { name: 'bench', secret: Uint8Array.from({ length: 32 }, (_, index) => index) }
+const packetsPerRun = 20_000
+const handshakesPerRun = 500
+const runsOfEach = 7
+
+/** The best of several: what else the machine does must not count. */
+function bestUs(count: number, work: () => void): number {
+  const times = Array.from({ length: runsOfEach }, () => {
+    const beganMs = performance.now()
+    for (let index = 0; index < count; index++) work()
+    return ((performance.now() - beganMs) * 1_000) / count
+  })
+  return Math.min(...times)
+}
+
+function shakeHands(environment: Environment): readonly [SessionKeys, SessionKeys] {
+  const scid = toConnectionId(environment.randomBytes(8))
+  const handshake = new InitiatorHandshake(environment, scid, key)
+  const hello1 = decodePacket(handshake.hello1())
+  if (hello1?.type !== 'hello1') throw new Error('A HELLO1 is one.')
+  const answer = respond(environment, hello1, toConnectionId(environment.randomBytes(8)), key)
+  const hello2 = answer && decodePacket(answer.hello2)
+  const keys = hello2?.type === 'hello2' ? handshake.finish(hello2) : undefined
+  if (answer === undefined || keys === undefined) throw new Error('The handshake succeeds.')
+  return [keys, answer.keys]
+}
+
+function packetUs(environment: Environment, bytes: number): number {
+  const frames = new Uint8Array(bytes)
+  const [sender, receiver] = shakeHands(environment)
+  return bestUs(packetsPerRun, () => {
+    const packet = decodePacket(sender.seal(frames))
+    if (packet?.type !== 'data' || receiver.open(packet) === undefined) throw new Error('It opens.')
+  })
+}
+
+function packetRows(): Row[] {
+  return [1_200, 16_384].map((bytes) => {
+    const [sealed, bare] = [
+      packetUs(nodeEnvironment(), bytes),
+      packetUs(unprotectedEnvironment(), bytes),
+    ]
+    return {
+      measure: `CPU for a packet of ${bytes.toLocaleString('en-GB')} bytes, sealed and opened`,
+      figure: `${sealed.toFixed(1)} µs`,
+      yardstick: `unprotected ${bare.toFixed(1)} µs`,
+      ratio: (sealed / bare).toFixed(1),
+      goal: '',
+    }
+  })
+}
+
+function handshakeRow(): Row {
+  const environment = nodeEnvironment()
+  const bothUs = bestUs(handshakesPerRun, () => void shakeHands(environment))
+  const dhUs = bestUs(handshakesPerRun, () => {
+    const [one, other] = [environment.generateKeyPair(), environment.generateKeyPair()]
+    if (one.agree(other.publicKey) === undefined) throw new Error('They agree.')
+  })
+  return {
+    measure: 'CPU for a handshake, both sides',
+    figure: `${(bothUs / 1_000).toFixed(2)} ms`,
+    yardstick: `two key pairs and one agreement ${(dhUs / 1_000).toFixed(2)} ms`,
+    ratio: (bothUs / dhUs).toFixed(1),
+    goal: '',
+  }
+}
