@@ -17,7 +17,7 @@ import type { KeptParts, Parts } from './parts.ts'
 import { takeMessages } from './received-messages.ts'
 import type { Seen } from './seen.ts'
 import type { SenderLog } from './sender-log.ts'
-import type { Sender, Senders } from './senders.ts'
+import { relativesOf, type Sender, type Senders } from './senders.ts'
 import type { Storing } from './storing.ts'
 
 /** The parser is fed slices of this size, so that little waits behind a full transaction. */
@@ -188,7 +188,7 @@ export class Inbox {
     this.#present.set(sender, session)
     if (this.#parts.log.isLong(family, nowMs)) this.#long.add(sender)
     const part = kept !== undefined && parts.mayResume(kept) ? kept.bytes : 0
-    const others = family.filter((member) => member !== sender)
+    const others = relativesOf(sender, family)
     const logStart = Math.max(0, ...others.map(({ forgottenAt }) => forgottenAt))
     const { watermark, chain } = sender
     const state = { watermark, digest: chain.digest(), part, logStart, messageBytesMax }
@@ -240,7 +240,7 @@ export class Inbox {
   #store(session: InboundSession, turn: Turn): void {
     this.#unstored.add(session)
     const family = this.#parts.senders.ofOrigin(session.sender.origin)
-    const isFamily = family.length > 1
+    const isFamily = relativesOf(session.sender, family).length > 0
     if (!this.#canLookUp(session.sender, family, turn)) return
     while (this.#storeEvents(session, isFamily, turn)) {
       if (session.unfed.length === 0) {
@@ -257,7 +257,7 @@ export class Inbox {
   /** Rule 8: whether what came under the origin's other streams can be looked up by uid now. */
   #canLookUp(sender: Sender, family: readonly Sender[], { nowMs }: Turn): boolean {
     const { connection, senders, seen, log } = this.#parts
-    const others = family.filter((member) => member !== sender)
+    const others = relativesOf(sender, family)
     if (seen.isComplete(others)) return true
     connection.begin()
     for (const other of others) {

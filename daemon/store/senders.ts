@@ -14,6 +14,7 @@ export type SenderId = number
 type SenderRow = [
   id: SenderId,
   origin: Buffer,
+  key: string,
   watermark: number,
   chain: Buffer | null,
   forgottenAt: number,
@@ -23,6 +24,8 @@ type SenderRow = [
 export type Sender = {
   readonly id: SenderId
   readonly origin: Buffer
+  /** Name of the key, '' without one. */
+  readonly key: string
   /** W of PROTOCOL §7.1. */
   watermark: number
   /** At `watermark`. */
@@ -36,6 +39,17 @@ export type Sender = {
   /** Uids since the last write, zeros where nothing was delivered, and the newest time of them. */
   unlogged: Uint8Array[]
   unloggedNewest: number
+}
+
+/**
+ * The other streams of an origin that may have brought what this one brings (PROTOCOL §7.4). As
+ * long as each key has one stream, rows change only between a key and none.
+ */
+export function relativesOf(sender: Sender, family: readonly Sender[]): Sender[] {
+  const others = family.filter((member) => member !== sender)
+  const hasTwoOfOneKey = new Set(family.map(({ key }) => key)).size < family.length
+  if (hasTwoOfOneKey || sender.key === '') return others
+  return others.filter(({ key }) => key === '')
 }
 
 type Update = [number, Uint8Array, number, number, SenderId, number]
@@ -56,7 +70,7 @@ export class Senders {
   constructor(connection: Connection, log: SenderLog, sha256: Sha256) {
     this.#sha256 = sha256
     this.#log = log
-    const columns = 'id, origin, watermark, chain, forgotten_at, seen'
+    const columns = 'id, origin, key, watermark, chain, forgotten_at, seen'
     this.#find = connection.prepare(`SELECT ${columns} FROM mqsender WHERE key = ? AND stream = ?`)
     this.#ofOrigin = connection.prepare(`SELECT ${columns} FROM mqsender WHERE origin = ?`)
     this.#insert = connection.prepareChange(
@@ -136,12 +150,13 @@ export class Senders {
     this.#changed.clear()
   }
 
-  #senderOf([id, origin, watermark, chain, forgottenAt, seen]: SenderRow): Sender {
+  #senderOf([id, origin, key, watermark, chain, forgottenAt, seen]: SenderRow): Sender {
     const loaded = this.#loaded.get(id)
     if (loaded !== undefined) return loaded
     const sender = {
       id,
       origin,
+      key,
       watermark,
       chain: (chain && Chain.decode(chain, this.#sha256)) ?? new Chain(this.#sha256),
       forgottenAt,
