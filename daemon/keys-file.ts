@@ -47,7 +47,7 @@ export async function readRing(
   return { path, keys }
 }
 
-/** The secrets of passphrases that were read before: each costs a quarter of a second. */
+/** The secrets of passphrases that were read before: each costs half a second. */
 export class PassphraseMemory {
   readonly #secrets = new Map<string, Uint8Array>()
 

@@ -7,7 +7,7 @@ import { scrypt } from 'node:crypto'
 import { promisify } from 'node:util'
 
 /**
- * With scrypt's quarter of a second and 128 MiB for each guess, 2^64 guesses are out of reach of
+ * With scrypt's half second and 128 MiB for each guess, 2^64 guesses are out of reach of
  * anybody; 16 fewer are not.
  */
 export const passphraseBitsMin = 64
@@ -48,7 +48,7 @@ function surprisesIn(run: string): number {
 
 const derive = promisify<string, string, number, object, Buffer>(scrypt)
 
-/** PROTOCOL §4.6: takes a quarter of a second and 128 MiB, in another thread. */
+/** PROTOCOL §4.6: takes half a second and 128 MiB, in another thread. */
 export async function secretOf(name: string, passphrase: string): Promise<Uint8Array> {
   const cost = { N: 2 ** 17, r: 8, p: 1, maxmem: 2 ** 28 }
   return Uint8Array.from(await derive(passphrase, `tinymq:${name}`, 32, cost))

@@ -30,6 +30,7 @@ CREATE TABLE IF NOT EXISTS mqmeta (
   --   origin            16 random bytes: the identity of this database
   --   incarnation       counts the lives of this database between restores
   --   message_bytes_max larger data is refused at INSERT; you may change it
+  --   keying            what tokens mean to the daemon: {} labels, else keys, and which need none
   --   forgotten_id      up to this mqout.id it may be forgotten what became of a row (absent: 0)
   --   created_at        ms since 1970
   key TEXT PRIMARY KEY,

@@ -10,6 +10,7 @@ import BetterSqlite3 from 'better-sqlite3'
 import { assert } from '../protocol/assert.ts'
 import type { SeededRandom } from '../protocol/testing/seeded-random.ts'
 import type { StoreEnvironment } from '../store/environment.ts'
+import type { KeyingChoice } from '../store/keying.ts'
 import { openStore, type Store } from '../store/store.ts'
 import { cutPower, type Tail } from './power-cut.ts'
 import { SyncLedger, type Sync, type SyncLevel } from './sync-ledger.ts'
@@ -26,6 +27,7 @@ export type DiskOptions = {
   readonly clientSync: 'normal' | 'full'
   /** Pages of the log after which it is copied into the database. */
   readonly checkpointPages: number
+  readonly keying: KeyingChoice
 }
 
 const levels: readonly SyncLevel[] = ['off', 'normal', 'full', 'full']
@@ -107,6 +109,7 @@ export class Disk {
       environment: this.#options.environment,
       // Nobody who holds the lock would ever let it go while this thread waits for it.
       busyTimeoutMs: 0,
+      keying: this.#options.keying,
       onConnected: (connected) => {
         db = connected
         db.pragma(`wal_autocheckpoint = ${this.#options.checkpointPages}`)

@@ -7,7 +7,7 @@ import type { FaultPlan } from './plan.ts'
 import type { SimMachine } from './sim-machine.ts'
 import type { SimWorld } from './sim-world.ts'
 import { Strangers } from './strangers.ts'
-import { refusedToken } from './workload.ts'
+import { refusedToken } from './tokens.ts'
 
 const second = 1_000_000
 const hourMs = 3_600_000
@@ -37,7 +37,11 @@ export class Faults {
     slowDisk: (machine) => this.#slowDisk(machine),
     lockHeld: (machine) => this.#holdLock(machine),
     longRead: (machine) => this.#readLong(machine),
-    clockJump: (machine) => machine.clock.setWallOffset(this.#jumpMs()),
+    clockJump: (machine) => {
+      machine.clock.setWallOffset(this.#jumpMs())
+      // As the driver does when it notices.
+      machine.host.feed({ type: 'clock-jumped' })
+    },
     drift: (machine) => machine.clock.setRate(1 + (this.#random.next() - 0.5) / 25),
     oneWay: (machine) => this.#block(machine, false),
     partition: (machine) => this.#block(machine, true),

@@ -80,6 +80,8 @@ export type Plan = {
   readonly deathPerCommit: number
   /** Of deaths, how many are power cuts. */
   readonly powerCutPart: number
+  /** Every machine has a key for each token. */
+  readonly hasKeys: boolean
 }
 
 export const noFaults: FaultPlan = {
@@ -138,6 +140,7 @@ export function planOf(seed: number): Plan {
     deathPerOutput: random.chance(0.3) ? 0.0002 : 0,
     deathPerCommit: random.chance(0.3) ? 0.01 : 0,
     powerCutPart: random.chance(0.5) ? 0.7 : 0.2,
+    hasKeys: random.chance(0.35),
   }
 }
 

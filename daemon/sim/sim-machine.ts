@@ -12,6 +12,7 @@ import { MachineClock } from './machine-clock.ts'
 import { OutboxChecker } from './outbox-checker.ts'
 import type { SimWorld } from './sim-world.ts'
 import { SimHost } from './sim-host.ts'
+import { allKeys } from './tokens.ts'
 import { expect } from './violation.ts'
 
 export type Death = 'kill' | 'power'
@@ -136,7 +137,9 @@ export class SimMachine {
 
   #hostAt(ip: string, environment: Environment): SimHost {
     const { network, random, plan } = this.#world
-    const keyless = { keylessFrom: 'private', keys: [] } as const
+    const keys = plan.hasKeys
+      ? ({ keylessFrom: 'nowhere', keys: allKeys } as const)
+      : ({ keylessFrom: 'private', keys: [] } as const)
     const { port } = this.#world
     const limits = { datagramBytesMax: 65_507, bytesPerSecondMax: 0 }
     return new SimHost({
@@ -145,7 +148,7 @@ export class SimMachine {
       disk: this.disk,
       environment,
       ip,
-      node: { port, advertisedHost: this.name, advertisedPort: port, ...keyless, ...limits },
+      node: { port, advertisedHost: this.name, advertisedPort: port, ...keys, ...limits },
       resolve: (host) => this.#world.resolve(host),
       commitUs: () => {
         if (this.isDiskSlow) return random.below(slowCommitUs)

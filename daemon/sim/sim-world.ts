@@ -75,6 +75,7 @@ export class SimWorld {
       },
       clientSync: plan.clientSync,
       checkpointPages: plan.checkpointPages,
+      keying: plan.hasKeys ? { type: 'keys', keylessTokens: [] } : { type: 'labels' },
     })
     if (backup !== undefined) disk.restore(backup.path)
     const ip = this.newIp(name)

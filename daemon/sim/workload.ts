@@ -8,6 +8,7 @@ import { epochMs } from './machine-clock.ts'
 import { dataOf, headersOf, numberOf, type Entry, type NewEntry } from './ledger.ts'
 import type { SimMachine } from './sim-machine.ts'
 import { nobody, type SimWorld } from './sim-world.ts'
+import { goodToken, refusedToken } from './tokens.ts'
 
 const insertSql = `INSERT OR REPLACE INTO mqout (id, host, token, uid, created_at, headers, data)
   VALUES (?, ?, ?, ?, ?, ?, iif(?, CAST(? AS TEXT), ?))`
@@ -16,9 +17,6 @@ const againSql = `INSERT OR REPLACE INTO mqout
   SELECT id, host, port, token, created_at, uid, headers, data FROM mqout WHERE id = ?`
 
 type Draft = Omit<NewEntry, 'sender'>
-
-/** What the trigger of a picky inbox refuses. */
-export const refusedToken = 'bad'
 
 export class Workload {
   readonly #world: SimWorld
@@ -115,7 +113,7 @@ export class Workload {
     this.#bytesLeft -= bytes
     return {
       host,
-      token: this.#random.chance(0.08) ? refusedToken : 'good',
+      token: this.#random.chance(0.08) ? refusedToken : goodToken,
       isText: this.#random.chance(0.7),
       bytes,
       createdAtMs: epochMs + Math.floor(time.nowUs / 1_000),
