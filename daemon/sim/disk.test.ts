@@ -23,7 +23,8 @@ function diskOf(directory: string, seed: number, clientSync: 'normal' | 'full'):
   const random = new SeededRandom(seed)
   const own = join(directory, `${clientSync}-${seed}`)
   const checkpointPages = random.one([5, 30, 1_000])
-  return new Disk({ directory: own, template, random, environment, clientSync, checkpointPages })
+  const options = { directory: own, template, random, environment, clientSync, checkpointPages }
+  return new Disk({ ...options, keying: { type: 'labels' } })
 }
 
 const insertSql = "INSERT INTO mqout (host, data) VALUES ('b', ?)"

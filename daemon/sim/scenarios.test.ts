@@ -10,7 +10,8 @@ import { Seeds } from './seeds.ts'
 import type { RunResult } from './simulation.ts'
 import type { SimMachine } from './sim-machine.ts'
 import type { SimWorld } from './sim-world.ts'
-import { refusedToken, type Workload } from './workload.ts'
+import { refusedToken } from './tokens.ts'
+import type { Workload } from './workload.ts'
 
 const second = 1_000_000
 const dayMs = 24 * 3_600_000
