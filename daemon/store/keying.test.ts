@@ -282,3 +282,15 @@ test('what came without a key is looked up by the lanes of all keys, and by no m
   equal(pair.b.all('SELECT * FROM mqseen').length, 10)
   equal(inboxOf(pair.b).length, 30)
 })
+
+test('a row that waited for a key is not overlooked in a lane that has gone on without it', (t) => {
+  const pair = pairOf(t, keys('y'))
+  insert(pair.a, 'b', 'first', 'x')
+  insert(pair.a, 'b', 'second', 'y')
+  for (const lane of lanesOf(pair.a)) if (lane.key === '') linkOf(pair, lane).settle()
+  deepEqual(inboxOf(pair.b), ['y second'])
+  pair.a.restartWith(keys('x', 'y'))
+  pair.b.restartWith(keys('x', 'y'))
+  deliver(pair)
+  deepEqual(inboxOf(pair.b), ['y second', 'x first'])
+})
