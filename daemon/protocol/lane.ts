@@ -279,7 +279,7 @@ export class Lane {
   #goUp(greeted: Greeted, cid: ConnectionId, nowUs: number, out: Output[]): void {
     if (this.#state.type === 'up') {
       out.push(rests.closing(this.#state.session, closeCode.done, 'renewed'))
-      this.#ask({ type: 'forget', session: this.#state.session.id }, out)
+      this.#dropSession(nowUs, out)
     }
     const id = this.#options.takeSessionId()
     const session = new OutboundSession({ ...this.#options, ...greeted, id }, nowUs)

@@ -150,6 +150,9 @@ test('a session is renewed after so many packets, in the middle of a transfer', 
   const { counts } = scenario.network.checker
   ok(counts.hello1 >= 5 && counts.hello1 <= 25, `${counts.hello1} handshakes`)
   scenario.expectRest()
+  // Those of every session are told.
+  const { packets, lost } = a.store.outbox.traffic
+  ok(packets >= 2_500 && lost >= 20, `${packets} packets, ${lost} lost`)
 })
 
 test('keys that cannot be renewed are not worn out: the session ends before', () => {
