@@ -17,7 +17,7 @@ test('P11: hostile datagrams do not throw, loop, leak, amplify or hold rows up',
   t.diagnostic(
     `${nodes.datagrams} datagrams for nodes in ${nodes.rounds} rounds, ${decoders.inputs} for ` +
       `decoders, ${store.records} records for a store; ` +
-      `${JSON.stringify(Object.fromEntries(nodes.taken))}`,
+      JSON.stringify(Object.fromEntries(nodes.taken)),
   )
   ok(nodes.datagrams + decoders.inputs >= datagrams)
 })
