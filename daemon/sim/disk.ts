@@ -50,6 +50,8 @@ export class Disk {
   #versions = 0
   #backups = 0
   #isFull = false
+  /** The weakest that `synchronous` of the store was since its last run. */
+  #weakest: SyncLevel = 'full'
   readonly #guests = new Set<BetterSqlite3.Database>()
 
   constructor(options: DiskOptions) {
@@ -112,6 +114,7 @@ export class Disk {
       keying: this.#options.keying,
       onConnected: (connected) => {
         db = connected
+        this.#watchLevel(connected)
         db.pragma(`wal_autocheckpoint = ${this.#options.checkpointPages}`)
       },
     })
@@ -131,7 +134,8 @@ export class Disk {
   onStoreRan(): Sync {
     assert(this.#store !== undefined, 'The store is open.')
     const mark = this.#open.index.mark()
-    const level = this.syncs.isNews(mark) ? levelOf(this.#store.db) : 'off'
+    const level = this.syncs.isNews(mark) ? this.#weakest : 'off'
+    this.#weakest = levelOf(this.#store.db)
     const { salt } = this.syncs.written
     const sync = this.syncs.onOperation(mark, level)
     if (mark.salt !== salt) this.#keepFile()
@@ -191,6 +195,18 @@ export class Disk {
   close(): void {
     this.closeStore()
     this.#closeFile()
+  }
+
+  /** Whoever lowers `synchronous` for one commit only is found out too. */
+  #watchLevel(db: BetterSqlite3.Database): void {
+    const pragma = db.pragma.bind(db)
+    this.#weakest = levelOf(db)
+    db.pragma = (source, options) => {
+      const result: unknown = pragma(source, options)
+      const level = /^synchronous *=/i.test(source) ? levelOf(db, pragma) : 'full'
+      if (levels.indexOf(level) < levels.indexOf(this.#weakest)) this.#weakest = level
+      return result
+    }
   }
 
   /** A copy of the file as it is on the platter. */
@@ -256,8 +272,8 @@ export class Disk {
 }
 
 /** As the connection itself says, each time: nothing is taken for granted. */
-function levelOf(db: BetterSqlite3.Database): SyncLevel {
-  const level = levels[Number(db.pragma('synchronous', { simple: true }))]
+function levelOf(db: BetterSqlite3.Database, pragma = db.pragma.bind(db)): SyncLevel {
+  const level = levels[Number(pragma('synchronous', { simple: true }))]
   assert(level !== undefined, 'SQLite knows four levels.')
   return level
 }
