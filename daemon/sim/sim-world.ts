@@ -55,6 +55,8 @@ export class SimWorld {
     this.ledger = new Ledger(plan.seed + 1)
     this.weather = new Weather(plan.link, ({ ip }) => this.#nameAt(ip))
     this.network = new VirtualNetwork(this.time, plan.seed + 2, [this.weather.part])
+    // A session that moves and is superseded at once answers one OPEN with three datagrams.
+    this.network.checker.answersPerByteMax = 3
     this.network.onSend = (bytes) => this.#traceDatagram(bytes)
     for (let index = 0; index < plan.machines; index++) this.add('abcdefgh'.charAt(index))
   }
