@@ -72,9 +72,12 @@ export class Workload {
   /** One more row for each way that there ever was: whoever has lost something notices. */
   sendFarewells(): void {
     for (const machine of this.#world.machines) {
-      const lanes = machine.disk.read<{ host: string }>('SELECT host FROM mqlane ORDER BY id')
-      for (const { host } of lanes) {
-        if (this.#isReachable(machine, host)) this.#put(machine, [this.#draft(host)])
+      const sql = 'SELECT host, key FROM mqlane ORDER BY id'
+      for (const { host, key } of machine.disk.read<{ host: string; key: string }>(sql)) {
+        if (!this.#isReachable(machine, host)) continue
+        // Under the key of the lane: another token would go another way.
+        const token = key === '' ? goodToken : key
+        this.#put(machine, [{ ...this.#draft(host), token }])
       }
     }
   }
