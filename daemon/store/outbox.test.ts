@@ -145,6 +145,34 @@ test('a row under an id that is in flight is another message: both are dealt wit
   deepEqual(show(again.records(again.read()?.bytes)), ['B'])
 })
 
+test('a row under an id that is in flight stays, when the confirm comes before a look', (t) => {
+  // To the same host, and to another one: neither may go with the range that is confirmed.
+  for (const host of ['b', 'c']) {
+    const { sender } = pairOf(t)
+    for (const data of ['a', 'b', 'c']) insert(sender, 'b', data)
+    const reader = new ReaderAlone(sender, laneTo(sender))
+    reader.judge({})
+    reader.read()
+    sender.user.exec(
+      `INSERT OR REPLACE INTO mqout (id, host, token, data) VALUES (2, '${host}', 'token', 'B')`,
+    )
+    reader.confirm(3)
+    deepEqual(sender.all('SELECT id, data FROM mqout'), [{ id: 2, data: 'B' }])
+  }
+})
+
+test('a row deleted in flight counts as cancelled, when the confirm comes before a look', (t) => {
+  const { sender } = pairOf(t)
+  for (const data of ['a', 'b', 'c']) insert(sender, 'b', data)
+  const reader = new ReaderAlone(sender, laneTo(sender))
+  reader.judge({})
+  reader.read()
+  sender.user.exec('DELETE FROM mqout WHERE id = 2')
+  reader.confirm(3)
+  const ids = Buffer.from('000000000000000100000000000000000000000000000003', 'hex')
+  deepEqual(sender.all('SELECT ids FROM mqrun'), [{ ids }])
+})
+
 test('the very same row, put back while it is in flight, is not sent under two numbers', (t) => {
   const { sender } = pairOf(t)
   for (const data of ['a', 'b']) insert(sender, 'b', data)
