@@ -25,6 +25,32 @@ test('a row that is refused again and again is tried at ever longer pauses', (t)
   connection.close()
 })
 
+test('when the clock is set back under the daemon, parked rows are tried, each once', (t) => {
+  const connection = new Connection(join(World.of(t).directory, 'template'), () => 0)
+  const parked = new ParkedRows(connection)
+  const refusal = { code: 'X', reason: 'x', retryAfterMs: minuteMs }
+  const count = 1_200
+  const nowMs = 10 * hourMs
+  connection.begin()
+  for (let id = 1; id <= count; id++) parked.park(1, id, Buffer.alloc(16), refusal, nowMs)
+  deepEqual(parked.due(nowMs), [])
+  deepEqual(parked.due(nowMs - 900), [])
+  const freed: number[] = []
+  for (let looks = 0; looks < 10; looks++) {
+    const due = parked.due(nowMs - hourMs + looks)
+    if (due.length === 0) continue
+    freed.push(...due)
+    parked.free(due, nowMs - hourMs)
+    // The peer refuses them again: that is no reason to try them once more at once.
+    for (const id of due) parked.park(1, id, Buffer.alloc(16), refusal, nowMs - hourMs)
+  }
+  deepEqual(
+    freed,
+    Array.from({ length: count }, (_, index) => index + 1),
+  )
+  connection.close()
+})
+
 test('a row that was parked before the clock was set back is tried all the same', (t) => {
   const machine = World.of(t).machine()
   machine.user.exec("INSERT INTO mqout (host, data) VALUES ('b', 'x')")

@@ -23,6 +23,8 @@ const attemptsMax = 100_000
 const pauseMsMax = 3_600_000
 /** No pause is longer: a later time was written by a clock that has been set back since. */
 const retryMsMax = 24 * 3_600_000
+/** What the clock may be set back by before every time of a retry counts as wrong. */
+const setBackMsMin = 1_000
 
 export type Refusal = {
   readonly code: string
@@ -51,7 +53,13 @@ export class ParkedRows {
   readonly #free: BetterSqlite3.Statement<[number]>
   readonly #any: BetterSqlite3.Statement<[], number>
   readonly #attempts = new Map<number, number>()
+  readonly #after: BetterSqlite3.Statement<[number, number], number>
   #lookAtMs = -Infinity
+  #nowMs = -Infinity
+  /** Since the clock was set back: up to this id the rows of before have been freed. */
+  #freedId: number | undefined
+  /** The same before the open transaction. */
+  #freedIdBefore: number | undefined
 
   constructor(connection: Connection) {
     this.#connection = connection
@@ -63,6 +71,9 @@ export class ParkedRows {
       `SELECT id FROM mqparked
        WHERE retry_at NOT BETWEEN ? AND ? OR retry_at IS NULL
        ORDER BY id LIMIT ?`,
+    )
+    this.#after = connection.prepareValue(
+      'SELECT id FROM mqparked WHERE id > ? ORDER BY id LIMIT ?',
     )
     this.#free = connection.prepareChange('DELETE FROM mqparked WHERE id = ?')
     this.#any = connection.prepareValue('SELECT 1 FROM mqparked LIMIT 1')
@@ -83,8 +94,15 @@ export class ParkedRows {
     this.#insert.run(id, uid, lane, code, reason, attempts, nowMs + pauseMs)
   }
 
-  /** Rows whose time has come. */
+  /** Rows whose time has come, or was told by a clock that has been set back. */
   due(nowMs: number): number[] {
+    if (nowMs < this.#nowMs - setBackMsMin) this.#freedId = 0
+    this.#nowMs = nowMs
+    if (this.#freedId !== undefined) {
+      const due = this.#after.all(this.#freedId, rowsPerLook)
+      if (due.length > 0) return due
+      this.#freedId = undefined
+    }
     if (Math.abs(nowMs - this.#lookAtMs) < lookPauseMs) return []
     return this.#due.all(nowMs + 1, nowMs + retryMsMax, rowsPerLook)
   }
@@ -93,6 +111,11 @@ export class ParkedRows {
   free(due: readonly number[], nowMs: number): void {
     for (const id of due) this.#free.run(id)
     this.#connection.spend(due.length, 0)
+    this.#freedIdBefore = this.#freedId
+    if (this.#freedId !== undefined) {
+      this.#freedId = due.length < rowsPerLook ? undefined : due.at(-1)
+      return
+    }
     // When there are more, the next look comes at once.
     if (due.length < rowsPerLook) this.#lookAtMs = nowMs
   }
@@ -100,6 +123,7 @@ export class ParkedRows {
   /** What was remembered may be of a transaction that was rolled back. */
   reset(): void {
     this.#lookAtMs = -Infinity
+    this.#freedId = this.#freedIdBefore
   }
 }
 
