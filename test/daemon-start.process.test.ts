@@ -247,7 +247,7 @@ test('SIGHUP ends nothing', async (context) => {
   const running = daemon(context, '0', join(directory(context), 'db'))
   await running.started()
   running.kill('SIGHUP')
-  await running.logged('reload')
+  await running.logged('keys-none')
   running.kill('SIGTERM')
   equal(await running.exited, 0)
 })
