@@ -214,7 +214,8 @@ test('one port answers over IPv6 and over IPv4', async (context) => {
 test('without a key ring the start says who may send, and how to change it', async (context) => {
   const running = daemon(context, '0', join(directory(context), 'db'))
   const { message } = await running.logged('keyless')
-  match(message, /from loopback, private, .* --keyless-from anywhere takes them from everybody/)
+  match(message, /^No key ring: anybody at a loopback, private, .* may send/)
+  match(message, /--keys .* --keyless-from anywhere takes them from everybody/)
 })
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {

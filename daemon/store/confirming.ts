@@ -8,15 +8,18 @@ import type { Connection } from './connection.ts'
 import { DatabaseChanged } from './faults.ts'
 import type { Keying } from './keying.ts'
 import type { Lane, Lanes } from './lanes.ts'
+import { placeSql } from './outbox-rows.ts'
 import type { Run } from './run.ts'
 import type { Runs } from './runs.ts'
 
-type Range = [string, number, number, number]
+/** A place, and the first and last id there. */
+type Range = (string | number)[]
 
 export class Confirming {
   readonly #connection: Connection
   readonly #lanes: Lanes
   readonly #runs: Runs
+  readonly #keying: Keying
   readonly #count: BetterSqlite3.Statement<Range, number>
   readonly #isAnyOther: BetterSqlite3.Statement<[number, number, number, number], number>
   readonly #deleteRange: BetterSqlite3.Statement<Range>
@@ -26,6 +29,7 @@ export class Confirming {
     this.#connection = connection
     this.#lanes = lanes
     this.#runs = runs
+    this.#keying = keying
     this.#count = connection.prepareValue(countSql(keying.isByToken))
     this.#isAnyOther = connection.prepareValue(isAnyOtherSql)
     this.#deleteRange = connection.prepareChange(deleteRangeSql(keying.isByToken))
@@ -71,22 +75,23 @@ export class Confirming {
    * numbered again has been struck out, and the run has a gap.)
    */
   #freeRange(lane: Lane, idFirst: number, idLast: number): boolean {
-    const { host, port } = lane.address
-    if (this.#count.get(host, port, idFirst, idLast) !== idLast - idFirst + 1) return false
+    // Of this lane alone: the id of a row that has gone may be that of a row under another token.
+    const places = this.#keying.placesOf(lane.address)
+    const counts = places.map((place) => this.#count.get(...place, idFirst, idLast) ?? 0)
+    const count = counts.reduce((sum, some) => sum + some, 0)
+    if (count !== idLast - idFirst + 1) return false
     if (this.#isAnyOther.get(idFirst, idLast, idFirst, idLast) !== undefined) return false
-    this.#deleteRange.run(host, port, idFirst, idLast)
+    for (const place of places) this.#deleteRange.run(...place, idFirst, idLast)
     return true
   }
 }
 
-/** The index that has the token too would be walked through from the beginning of the lane. */
-const mqout = (isByToken: boolean): string => (isByToken ? 'mqout NOT INDEXED' : 'mqout')
-const rangeSql = 'host = ? AND port = ? AND id BETWEEN ? AND ?'
+const rangeSql = (isByToken: boolean): string => `${placeSql(isByToken)} AND id BETWEEN ? AND ?`
 
 export const countSql = (isByToken: boolean): string =>
-  `SELECT count(*) FROM ${mqout(isByToken)} WHERE ${rangeSql}`
+  `SELECT count(*) FROM mqout WHERE ${rangeSql(isByToken)}`
 export const isAnyOtherSql = `SELECT 1 FROM mqlate WHERE id BETWEEN ? AND ?
   UNION ALL SELECT 1 FROM mqparked WHERE id BETWEEN ? AND ? LIMIT 1`
 export const deleteRangeSql = (isByToken: boolean): string =>
-  `DELETE FROM ${mqout(isByToken)} WHERE ${rangeSql}`
+  `DELETE FROM mqout WHERE ${rangeSql(isByToken)}`
 export const deleteOneSql = 'DELETE FROM mqout WHERE id = ? AND uid = ?'

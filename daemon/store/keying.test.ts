@@ -4,6 +4,7 @@ import type { LaneAddress } from '../protocol/store-port.ts'
 import type { KeyingChoice } from './keying.ts'
 import { LaneLink } from './testing/lane-link.ts'
 import type { Machine } from './testing/machine.ts'
+import { ReaderAlone } from './testing/pair.ts'
 import { insert, lanesOf, World } from './testing/world.ts'
 
 const labels: KeyingChoice = { type: 'labels' }
@@ -293,4 +294,23 @@ test('a row that waited for a key is not overlooked in a lane that has gone on w
   pair.b.restartWith(keys('x', 'y'))
   deliver(pair)
   deepEqual(inboxOf(pair.b), ['y second', 'x first'])
+})
+
+test('a row under another token stays, when it has the id of one that is confirmed', (t) => {
+  const { a } = pairOf(t, keys())
+  for (const data of ['one', 'two', 'three']) insert(a, 'b', data, 'x')
+  const [x] = lanesOf(a)
+  ok(x !== undefined)
+  const first = new ReaderAlone(a, x)
+  first.judge({})
+  first.read()
+  a.user.exec("INSERT OR REPLACE INTO mqout (id, host, token, data) VALUES (2, 'b', 'y', 'Y')")
+  a.run({ type: 'scan' })
+  const y = lanesOf(a).find(({ key }) => key === 'y')
+  ok(y !== undefined)
+  const second = new ReaderAlone(a, y)
+  second.judge({})
+  equal(second.read()?.lastSequence, 1)
+  first.confirm(3)
+  deepEqual(a.all('SELECT id, data FROM mqout'), [{ id: 2, data: 'Y' }])
 })

@@ -147,7 +147,8 @@ export class OutboxRows {
   }
 }
 
-const placeSql = (isByToken: boolean): string =>
+/** Where the rows of a lane are, for the values of `Place`. */
+export const placeSql = (isByToken: boolean): string =>
   isByToken ? 'host = ? AND port = ? AND token = ?' : 'host = ? AND port = ?'
 
 // Without the hint the planner would go through all of mqlate for each lane.

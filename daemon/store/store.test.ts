@@ -457,13 +457,13 @@ const plans: readonly (readonly [string, string, RegExp])[] = [
 ]
 
 const byToken = /^SEARCH o USING INDEX mqout_lane \(host=\? AND port=\? AND token=\? AND rowid>\?/
-const byKey = /^SEARCH mqout USING INTEGER PRIMARY KEY \(rowid>\? AND rowid<\?\)$/
+const inLane = /^SEARCH mqout USING (?:COVERING )?INDEX mqout_lane \(.* AND token=\? .* rowid<\?\)/
 
 const plansByToken: typeof plans = [
   ['fresh rows', freshSql(true), byToken],
   ['late rows', lateSql(true), byToken],
-  ['counting a run', countSql(true), byKey],
-  ['deleting a run', deleteRangeSql(true), byKey],
+  ['counting a run', countSql(true), inLane],
+  ['deleting a run', deleteRangeSql(true), inLane],
   ['the next token', nextTokenSql, /COVERING INDEX .* \(host=\? AND port=\? AND token>\?\)$/],
   ['the next port', nextPortByTokenSql, /COVERING INDEX .* \(host=\? AND port>\?\)$/],
   ['the next host', nextHostByTokenSql, /COVERING INDEX mqout_lane \(host>\?\)$/],
