@@ -199,11 +199,14 @@ export class Numbering {
     })
   }
 
-  /** The id was another row's before: whatever becomes of that sequence, it is not this row. */
+  /**
+   * The id was another row's before: whatever becomes of that sequence, it is not this row. What is
+   * confirmed was delivered, and must be told of should the peer lose it.
+   */
   #strikeOld(lane: Lane, id: number): void {
     for (const run of this.#runs.open(lane)) {
       const sequence = run.sequenceOf(id)
-      if (sequence === undefined) continue
+      if (sequence === undefined || sequence <= lane.confirmed) continue
       run.strike(sequence)
       this.#lanes.onChanged(lane)
     }
