@@ -50,6 +50,8 @@ export class InboxChecker {
   readonly #numbers = new Set<number>()
   /** Of each stream, and of each way when no file was ever replaced: the last row in order. */
   readonly #lastRows = new Map<string, number>()
+  /** The file has been replaced before. */
+  #isReplaced = false
   #watermarks = new Map<string, number>()
   #storedWatermarks = new Map<string, number>()
   readonly #streams = new Map<number, string>()
@@ -131,7 +133,12 @@ export class InboxChecker {
     this.#streams.clear()
     const before = Array.from(this.#numbers)
     this.#take((state?.arrivals ?? []).map((arrival) => ({ ...arrival })))
-    for (const number of before) if (!this.#numbers.has(number)) this.#parts.ledger.lost.add(number)
+    const { lost, lostAgain } = this.#parts.ledger
+    for (const number of before.filter((one) => !this.#numbers.has(one))) {
+      lost.add(number)
+      if (this.#isReplaced) lostAgain.add(number)
+    }
+    this.#isReplaced = true
     this.#scan()
     this.#watermarks = this.#readWatermarks(new Map())
     this.onSynced()

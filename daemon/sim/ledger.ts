@@ -43,6 +43,11 @@ export class Ledger {
   readonly removed = new Set<string>()
   /** Messages that an inbox had and lost with its file. */
   readonly lost = new Set<number>()
+  /**
+   * Those that were lost when the file had been replaced before: perhaps before a row was confirmed
+   * in the stream that began then, and nobody can notice (PROTOCOL §7.6).
+   */
+  readonly lostAgain = new Set<number>()
 
   constructor(seed: number) {
     this.#random = new SeededRandom(seed)

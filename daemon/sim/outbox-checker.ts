@@ -155,8 +155,11 @@ export class OutboxChecker {
     const present = this.#present()
     for (const number of this.#waiting.keys()) {
       if (present.has(number)) continue
-      const { storedAt } = this.#parts.ledger.get(number)
-      expect(storedAt.size > 0, 'confirmed before deleted', () =>
+      const { ledger } = this.#parts
+      const { storedAt, isExcused } = ledger.get(number)
+      // PROTOCOL §7.6: what is deleted in one copy of the initiator is taken as done in the others.
+      const isDeletedElsewhere = ledger.hasCopies && isExcused
+      expect(storedAt.size > 0 || isDeletedElsewhere, 'confirmed before deleted', () =>
         this.#say(`has deleted message ${number}, which is on no other disk`),
       )
       this.#waiting.delete(number)

@@ -21,7 +21,7 @@ export function judge(world: SimWorld): void {
       () => `Message ${number} (row ${id} of ${sender}) was lost without a word.`,
     )
     // With copies about, PROTOCOL §7.6 names what cannot be noticed.
-    if (ledger.hasCopies || ledger.removed.has(sender)) continue
+    if (ledger.hasCopies || ledger.removed.has(sender) || ledger.lostAgain.has(number)) continue
     expect(
       told.some(({ code, detail }) => tellsOf(code, detail, id)),
       'told',
