@@ -22,8 +22,12 @@ export type Drainer = Pick<DaemonProcess, 'pid' | 'started'> & { stop(): Promise
 
 export type DrainSettings = {
   readonly launch?: (port: number, database: string) => Drainer
+  /** The daemons run, and there is nothing to do yet. */
+  readonly onStarted?: () => Promise<void>
   readonly onBegin?: () => void
   readonly onEnd?: () => void
+  /** The last row has come, and the daemons run still. */
+  readonly onDone?: () => Promise<void>
   readonly token?: (row: number) => string
 }
 
@@ -59,13 +63,15 @@ export async function measureDrain({ scratch, rows, repeats }: DrainOptions): Pr
 export async function drain(
   directory: string,
   rows: number,
-  { launch = launchDaemon, onBegin, onEnd, token = () => 'bench' }: DrainSettings = {},
+  settings: DrainSettings = {},
 ): Promise<number> {
+  const { launch = launchDaemon, token = () => 'bench' } = settings
   const [a, b] = [join(directory, 'a.db'), join(directory, 'b.db')]
   const [portA, portB] = [await freePort(), await freePort()]
   const daemons = [launch(portA, a), launch(portB, b)]
   try {
     for (const daemon of daemons) await daemon.started()
+    await settings.onStarted?.()
     using mq = open(a)
     mq.sendMany(
       Array.from({ length: rows }, (_, row) => ({
@@ -76,7 +82,7 @@ export async function drain(
       })),
     )
     const started = performance.now()
-    onBegin?.()
+    settings.onBegin?.()
     const inbox = new Database(b, { readonly: true })
     const newest = inbox.prepare('SELECT coalesce(max(id), 0) FROM mqin').pluck()
     while (newest.get() !== rows) {
@@ -84,8 +90,9 @@ export async function drain(
       await sleep(5)
     }
     const seconds = (performance.now() - started) / 1_000
-    onEnd?.()
+    settings.onEnd?.()
     inbox.close()
+    await settings.onDone?.()
     return rows / seconds
   } finally {
     for (const daemon of daemons) await daemon.stop()

@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: the measurements that the README quotes, each beside its yardstick in the same
  * run, as a table. Options: `--rows N` rows to drain, `--repeats N`, `--only NAME`, `--quick`,
- * `--json`.
+ * `--json`; or `--profile DIR`: where the time of a drain goes.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -12,6 +12,7 @@ import { measureDrain } from './drain.ts'
 import { measureGoodput } from './goodput.ts'
 import { measureKeys } from './keys.ts'
 import { measureLatency } from './latency.ts'
+import { profileDrain } from './profile/profiled-drain.ts'
 import { type Row, showTable } from './table.ts'
 
 const { values } = parseArgs({
@@ -21,6 +22,7 @@ const { values } = parseArgs({
     only: { type: 'string' },
     quick: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
+    profile: { type: 'string' },
   },
 })
 
@@ -42,14 +44,20 @@ const benchmarks: Readonly<Record<string, () => Promise<Row[]>>> = {
   goodput: () => measureGoodput({ quick: values.quick }),
 }
 
-try {
+async function measureAll(): Promise<string> {
   const results: Row[] = []
   for (const [name, measure] of Object.entries(benchmarks)) {
     if (values.only !== undefined && values.only !== name) continue
     process.stderr.write(`${name} …\n`)
     results.push(...(await measure()))
   }
-  console.log(values.json ? JSON.stringify(results, null, 2) : showTable(results))
+  return values.json ? JSON.stringify(results, null, 2) : showTable(results)
+}
+
+try {
+  const { profile: directory } = values
+  const wanted = directory === undefined
+  console.log(await (wanted ? measureAll() : profileDrain({ scratch, directory, rows })))
 } finally {
   rmSync(scratch, { recursive: true, force: true })
 }

@@ -20,6 +20,8 @@ export type DaemonOptions = {
   readonly port: number
   readonly database: string
   readonly args?: readonly string[]
+  /** What Node itself is told. */
+  readonly nodeArgs?: readonly string[]
   /** What is run before it, for a namespace of its own. It must replace itself by the daemon. */
   readonly prefix?: readonly string[]
   /** What it may end with by itself, when it is right to give up and be started again. */
@@ -47,11 +49,12 @@ export class DaemonProcess {
   readonly #mayEndWith: number | undefined
   #isEndWanted = false
 
-  constructor({ port, database, args = [], prefix = [], mayEndWith }: DaemonOptions) {
+  constructor({ port, database, mayEndWith, ...words }: DaemonOptions) {
+    const { args = [], nodeArgs = [], prefix = [] } = words
     this.#mayEndWith = mayEndWith
-    const daemon = [process.execPath, program, String(port), database, ...args]
-    const [command = '', ...words] = [...leash, ...prefix, ...daemon]
-    this.#child = spawn(command, words, {
+    const daemon = [process.execPath, ...nodeArgs, program, String(port), database, ...args]
+    const [command = '', ...rest] = [...leash, ...prefix, ...daemon]
+    this.#child = spawn(command, rest, {
       stdio: ['ignore', 'inherit', 'pipe'],
       env: { ...ownEnvironment(), TINYMQ_LOG_FORMAT: 'json' },
     })
