@@ -5,6 +5,7 @@
 import { resolve } from 'node:path'
 import { createCounters, type Counters } from './counters.ts'
 import { realPath, settled, surroundings } from './database-file.ts'
+import type { HostNetwork } from './host-network.ts'
 import { changeLine, keylessSentences, ringLine, ringPath } from './key-choice.ts'
 import type { RingKey } from './keys-file.ts'
 import { KeysWatch } from './keys-watch.ts'
@@ -24,6 +25,8 @@ export type DaemonOptions = Partial<Config> & {
   readonly onFatal?: (error: unknown) => void
   /** For benchmarks alone: what protection costs is seen where there is none. */
   readonly environment?: Environment
+  /** For tests: what stands for the sockets, names and addresses of the machine. */
+  readonly network?: HostNetwork
 }
 
 /**
@@ -42,6 +45,7 @@ export class Daemon {
   readonly #log: Log
   readonly #onFatal: (error: unknown) => void
   readonly #environment: Environment | undefined
+  readonly #network: HostNetwork | undefined
   #ring: readonly RingKey[] | undefined
   #watch: KeysWatch | undefined
   #life: Life | undefined
@@ -51,8 +55,9 @@ export class Daemon {
   #isStopping = false
 
   /** `start` must follow. */
-  constructor({ log, onFatal, environment, ...chosen }: DaemonOptions) {
+  constructor({ log, onFatal, environment, network, ...chosen }: DaemonOptions) {
     this.#environment = environment
+    this.#network = network
     this.#config = { ...defaultConfig(), ...chosen }
     this.#path = resolve(this.#config.database)
     this.#log = log ?? (() => {})
@@ -131,6 +136,7 @@ export class Daemon {
       path: this.#path,
       ring,
       ...(this.#environment && { environment: this.#environment }),
+      ...(this.#network && { network: this.#network }),
       log: this.#log,
       counters: this.counters,
       onFatal: (error) => this.#fail(error),

@@ -8,11 +8,11 @@ import { countKind, type Counters } from './counters.ts'
 import type { Address, Input, NodeEvent, Output } from './protocol/node-io.ts'
 import type { StoreResult } from './protocol/store-port.ts'
 import { unreachable } from './protocol/assert.ts'
-import { Resolver, type Resolved } from './resolver.ts'
+import { Resolver, type Lookup, type Resolved } from './resolver.ts'
 import type { Peer, StoreTask } from './store/store.ts'
 import type { StoreEffort } from './store-host.ts'
 import type { StorePort } from './store-thread.ts'
-import type { UdpSocket } from './udp-socket.ts'
+import type { DatagramSocket } from './udp-socket.ts'
 
 /** What the driver knows of `Node`. */
 export type Core = {
@@ -22,13 +22,15 @@ export type Core = {
 
 export type DriverParts = {
   readonly core: Core
-  readonly socket: UdpSocket
+  readonly socket: DatagramSocket
   readonly store: StorePort
   readonly counters: Counters
   readonly onEvent: (event: NodeEvent) => void
   /** The core has thrown: a bug of ours, and the end. */
   readonly onBug: (error: unknown) => void
   readonly clock?: ClockWatch
+  /** The system's, if left out. */
+  readonly lookup?: Lookup
 }
 
 /** Monotonic microseconds: the only clock of the protocol. */
@@ -60,8 +62,11 @@ export class Driver {
   constructor(parts: DriverParts) {
     this.#parts = parts
     this.#clock = parts.clock ?? new ClockWatch()
-    this.#resolver = new Resolver((resolved) => this.#onResolved(resolved), lookupsForLanes)
-    this.#greetings = new Resolver((resolved) => this.#onGreeted(resolved), lookupsForGreetings)
+    const { lookup } = parts
+    const onResolved = (resolved: Resolved): void => this.#onResolved(resolved)
+    const onGreeted = (resolved: Resolved): void => this.#onGreeted(resolved)
+    this.#resolver = new Resolver(onResolved, lookupsForLanes, lookup)
+    this.#greetings = new Resolver(onGreeted, lookupsForGreetings, lookup)
   }
 
   /** Begins to listen to the socket and the store. */

@@ -7,6 +7,7 @@ import { nodeEnvironment } from './crypto.ts'
 import { checkPlace, realPath } from './database-file.ts'
 import { Driver, monotonicUs } from './driver.ts'
 import { eventLine, notedLine } from './event-lines.ts'
+import { systemNetwork, type HostNetwork } from './host-network.ts'
 import { lockInstance, type InstanceLock } from './instance-lock.ts'
 import { keyingOf, keylessFromOf } from './key-choice.ts'
 import type { Log } from './log.ts'
@@ -17,7 +18,7 @@ import type { Key } from './protocol/handshake.ts'
 import type { Address } from './protocol/node-io.ts'
 import { Node, type NodeOptions } from './protocol/node.ts'
 import { openStoreThread, type StorePort, type StorePortEvents } from './store-thread.ts'
-import { openUdpSocket, type UdpSocket } from './udp-socket.ts'
+import type { DatagramSocket } from './udp-socket.ts'
 
 export type LifeOptions = {
   readonly config: Config
@@ -27,6 +28,8 @@ export type LifeOptions = {
   readonly ring: readonly Key[] | undefined
   /** For benchmarks alone; the real thing if left out. */
   readonly environment?: Environment
+  /** For tests; the system's if left out. */
+  readonly network?: HostNetwork
   readonly log: Log
   readonly counters: Counters
   /** The daemon cannot go on. */
@@ -43,13 +46,13 @@ export class Life {
   readonly address: Address
   readonly #config: Config
   readonly #lock: InstanceLock
-  readonly #socket: UdpSocket
+  readonly #socket: DatagramSocket
   readonly #driver: Driver
   readonly #network: NetworkWatch
 
   private constructor(
     options: LifeOptions,
-    { lock, socket, store }: { lock: InstanceLock; socket: UdpSocket; store: StorePort },
+    { lock, socket, store }: { lock: InstanceLock; socket: DatagramSocket; store: StorePort },
   ) {
     const { log, counters, onFatal } = options
     this.address = socket.address
@@ -60,8 +63,9 @@ export class Life {
     const core = new Node(nodeOptions(options, socket), environment, monotonicUs())
     counters.core = core.counters
     const onEvent = (event: Parameters<typeof eventLine>[0]): void => log(eventLine(event))
-    this.#driver = new Driver({ core, socket, store, counters, onEvent, onBug: onFatal })
-    this.#network = new NetworkWatch((ips) => this.#driver.onNetwork(ips))
+    const { lookup, ownAddresses } = options.network ?? systemNetwork
+    this.#driver = new Driver({ core, socket, store, counters, onEvent, onBug: onFatal, lookup })
+    this.#network = new NetworkWatch((ips) => this.#driver.onNetwork(ips), ownAddresses)
     this.#driver.start()
     this.#network.start()
   }
@@ -70,10 +74,10 @@ export class Life {
   static async begin(options: LifeOptions): Promise<Life> {
     checkPlace(options.path)
     const lock = lockInstance(realPath(options.path))
-    let socket: UdpSocket | undefined
+    let socket: DatagramSocket | undefined
     try {
       const { bind: ip, port } = options.config
-      socket = await openUdpSocket({ ip, port })
+      socket = await (options.network ?? systemNetwork).openSocket({ ip, port })
       lock.announce(socket.address)
       const keying = keyingOf(options.config, options.ring !== undefined)
       const store = await openStoreThread(options.path, storeEvents(options), keying)
@@ -105,7 +109,7 @@ export class Life {
   }
 }
 
-function nodeOptions({ config, ring }: LifeOptions, socket: UdpSocket): NodeOptions {
+function nodeOptions({ config, ring }: LifeOptions, socket: DatagramSocket): NodeOptions {
   const { advertise, maxRate } = config
   const { port } = socket.address
   return {

@@ -26,7 +26,7 @@ const cacheMs = 2_000
 /** What a name of a stranger's choice can make this class remember. */
 const cacheMax = 1_000
 
-const systemLookup: Lookup = (host, callback) => lookup(host, { all: true }, callback)
+export const systemLookup: Lookup = (host, callback) => lookup(host, { all: true }, callback)
 
 export class Resolver {
   readonly #onResolved: (resolved: Resolved) => void

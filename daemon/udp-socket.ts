@@ -22,15 +22,27 @@ export type UdpEvents = {
   readonly onReceiveFailed: (code: string) => void
 }
 
-/** As much as the system gives of it: a burst at 1 Gbit/s while the loop is busy for 30 ms. */
-const bufferBytes = 4_194_304
-const bufferBytesMin = 262_144
-
-export class UdpSocket {
+/** Datagrams in, datagrams out: the system's socket, or what stands for it in a test. */
+export interface DatagramSocket {
   readonly address: Address
   /** False where the socket speaks IPv4 only. */
   readonly hasIpv6: boolean
   /** What the system has given of the buffer that was asked for. */
+  readonly receiveBufferBytes: number
+  /** Whom to tell; what has come before is dropped, as the network might have. Called once. */
+  listen(events: UdpEvents): void
+  /** `bytes` is kept until the system has taken it. */
+  send(to: Address, bytes: Uint8Array): void
+  close(): Promise<void>
+}
+
+/** As much as the system gives of it: a burst at 1 Gbit/s while the loop is busy for 30 ms. */
+const bufferBytes = 4_194_304
+const bufferBytesMin = 262_144
+
+export class UdpSocket implements DatagramSocket {
+  readonly address: Address
+  readonly hasIpv6: boolean
   readonly receiveBufferBytes: number
   readonly #socket: Socket
   #events: UdpEvents | undefined
@@ -45,7 +57,6 @@ export class UdpSocket {
     socket.on('error', (error) => this.#events?.onReceiveFailed(codeOf(error)))
   }
 
-  /** Whom to tell; what has come before is dropped, as the network might have. Called once. */
   listen(events: UdpEvents): void {
     this.#events = events
     this.#socket.on('message', (bytes, { address, port }: RemoteInfo) => {
@@ -53,7 +64,6 @@ export class UdpSocket {
     })
   }
 
-  /** `bytes` is kept until the system has taken it. */
   send(to: Address, bytes: Uint8Array): void {
     const ip = this.hasIpv6 ? toDualStack(to.ip) : to.ip
     try {
