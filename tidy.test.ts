@@ -41,6 +41,16 @@ const sdkExports: readonly string[] = [
 
 /** All that `import … from 'tinymq/testing'` offers, for the tests of users. */
 const testingExports: readonly string[] = [
+  'LinkConditions',
+  'NodeLab',
+  'StartNodesOptions',
+  'TestNode',
+  'WaitOptions',
+  'startNodes',
+]
+
+/** All that `import … from 'tinymq/testing/containers'` offers, for those who have Docker. */
+const containerExports: readonly string[] = [
   'CommandResult',
   'DatabaseCopy',
   'Lab',
@@ -86,9 +96,14 @@ test('importing the SDK loads better-sqlite3 and nothing else', () => {
   none(loadedModuleProblems(files, 'sdk/index.ts', ['better-sqlite3']))
 })
 
+test('what helps the tests of users loads better-sqlite3 and the logger of the daemon', () => {
+  none(loadedModuleProblems(files, 'testing/index.ts', ['better-sqlite3', 'pino']))
+})
+
 test('the SDK exports what its list says', () => {
   none(exportProblems(files, 'sdk/index.ts', sdkExports))
-  none(exportProblems(files, 'sdk/testing/index.ts', testingExports))
+  none(exportProblems(files, 'testing/index.ts', testingExports))
+  none(exportProblems(files, 'sdk/testing/index.ts', containerExports))
 })
 
 test('every file is imported by another or started by name', () => {

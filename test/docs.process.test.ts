@@ -35,6 +35,9 @@ const tsconfig = {
 }
 const marks = ['docker', 'hosts', 'project']
 
+/** A block that is a test is a run of its own, not a part of this one. */
+const { NODE_TEST_CONTEXT: _, ...freeEnvironment } = process.env
+
 // A consumer goes on until it is told to end; everything else has ended long before.
 const runMs = 3_000
 const endMs = 20_000
@@ -68,7 +71,11 @@ function localized(text: string, { database, port }: Machine): string {
 }
 
 async function execute(command: string, args: string[], cwd: string): Promise<string> {
-  const child = spawn(command, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(command, args, {
+    cwd,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: freeEnvironment,
+  })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (chunk: Buffer) => (output += chunk.toString()))

@@ -169,11 +169,29 @@ test('Kysely and Knex send by the statement, in their own transactions', async (
   ])
 })
 
+test('tinymq/testing needs nothing that was not installed with tinymq', async () => {
+  for (const version of versions.filter((each) => !isOld(each))) {
+    const { code, stdout, stderr } = await execute(
+      version,
+      'lab.mjs',
+      `import { startNodes } from 'tinymq/testing'
+      const lab = await startNodes(['a', 'b'], { seed: 3, conditions: { lossPercent: 20 } })
+      const { a, b } = lab.nodes
+      a.mq.send('b', 9000, 'orders', 'Hello')
+      console.log(await b.waitFor('SELECT data FROM mqin'))
+      await a.waitForEmptyOutbox()
+      await lab[Symbol.asyncDispose]()`,
+    )
+    deepEqual([code, stdout], [0, 'Hello\n'], stderr)
+  }
+})
+
 test('the types are those of the documentation, also without skipLibCheck', async () => {
   writeFileSync(
     join(project, 'typed.mts'),
     `import { open, sendStatement, type InboxMessage, type TinymqErrorCode } from 'tinymq'
     import type { DatabaseSync } from 'node:sqlite'
+    import { startNodes } from 'tinymq/testing'
     declare const db: DatabaseSync
     declare const schema: {
       '~standard': { validate(value: unknown): { value: { sku: string } }; types?: undefined }
@@ -201,9 +219,16 @@ test('the types are those of the documentation, also without skipLibCheck', asyn
     const code: TinymqErrorCode = 'TINYMQ_BUSY'
     // @ts-expect-error there is no such code
     const none: TinymqErrorCode = 'TINYMQ_NONE'
+    await using lab = await startNodes(['a', 'b'], { seed: 1, conditions: { lossPercent: 5 } })
+    lab.partition('a', 'b')
+    // @ts-expect-error there is no such node
+    lab.partition('a', 'c')
+    // @ts-expect-error there is no such node
+    lab.nodes.c.mq.send('a', 9000, '', 'x')
+    const found: string = await lab.nodes.b.waitFor<string | null>('SELECT data FROM mqin')
     const { sql, parameters }: { sql: string; parameters: unknown[] } =
       sendStatement({ host: 'b', data })
-    export const all = [code, none, sql, parameters]`,
+    export const all = [code, none, found, sql, parameters]`,
   )
   const options = {
     strict: true,

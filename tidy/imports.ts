@@ -101,6 +101,13 @@ const layers: readonly Layer[] = [
     withTestAids: true,
   },
   { at: 'daemon/', own: ['daemon/', 'sdk/'], modules: 'dependencies' },
+  // Nodes inside a user's test: the daemon and the SDK together, which neither may do to the other.
+  {
+    at: 'testing/',
+    own: ['testing/', 'daemon/', 'sdk/'],
+    modules: ['node:', 'better-sqlite3'],
+    withTestAids: true,
+  },
   // Aids for users' tests: they stand on the SDK, and their packages are optional peers.
   {
     at: 'sdk/testing/',

@@ -1,7 +1,8 @@
 /**
- * For tests of programs that use tinymq: a daemon in a container, and a lab of machines whose
- * network can be made as bad as networks are. It takes Docker, and the packages testcontainers (for
- * `TinymqContainer`) and dockerode (for the lab), which are optional peers of tinymq.
+ * `tinymq/testing/containers`, for tests of programs that use tinymq: a daemon in a container, and
+ * a lab of machines whose network can be made as bad as networks are. It takes Docker, and the
+ * packages testcontainers (for `TinymqContainer`) and dockerode (for the lab), which are optional
+ * peers of tinymq.
  */
 
 export { attachLab, type Lab } from './lab.ts'

@@ -44,7 +44,7 @@ const badLink = (sentence: string): TinymqError => new TinymqError('TINYMQ_BAD_A
  * Refuses what `tc` would take for something else.
  * @throws TinymqError TINYMQ_BAD_ARGUMENT
  */
-function check(conditions: LinkConditions): void {
+export function checkConditions(conditions: LinkConditions): void {
   const unknown = Object.keys(conditions).find((name) => !names.includes(name as Name))
   if (unknown !== undefined) {
     throw badLink(`a link has no ${unknown}: give one of ${names.join(', ')}`)
@@ -71,7 +71,7 @@ function check(conditions: LinkConditions): void {
  * @throws TinymqError TINYMQ_BAD_ARGUMENT
  */
 export function netemWords(conditions: LinkConditions): string[] {
-  check(conditions)
+  checkConditions(conditions)
   const { lossPercent, delayMs, jitterMs, reorderPercent } = conditions
   const { duplicatePercent, corruptPercent, rateKbit } = conditions
   const words = [

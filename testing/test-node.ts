@@ -1,0 +1,151 @@
+/**
+ * One node of a test: a real database file, a real daemon on it, and the SDK on the same file. Must
+ * never sleep: it waits for commits.
+ */
+import { type Daemon, startDaemon, type DaemonOptions } from '../daemon/daemon.ts'
+import { CommitWatch } from '../sdk/commit-watch.ts'
+import { openDatabase } from '../sdk/database.ts'
+import { TinymqError } from '../sdk/errors.ts'
+import { prepare, type SqliteHandle } from '../sdk/handle.ts'
+import { open, type Tinymq } from '../sdk/tinymq.ts'
+
+/** How long to wait, in milliseconds: 10,000 when left out. */
+export type WaitOptions = {
+  readonly withinMs?: number | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** SQL, of whose first row the first column counts; or a function of the database. */
+type Question<Value> = string | ((db: SqliteHandle) => Value)
+
+type NodeParts = {
+  readonly name: string
+  readonly database: string
+  readonly options: DaemonOptions
+  /** Takes the node off the network at once. */
+  readonly unplug: () => void
+}
+
+/** Made by `startNodes`. */
+export class TestNode {
+  /** By this name the other nodes send to it, on port 9000. */
+  readonly name: string
+  /** The path of its database. */
+  readonly database: string
+  /** A connection of better-sqlite3 to it. */
+  readonly db: SqliteHandle
+  /** The SDK on that connection. */
+  readonly mq: Tinymq
+  readonly #parts: NodeParts
+  readonly #watch: CommitWatch
+  #daemon: Daemon | undefined
+
+  /** @internal */
+  constructor(parts: NodeParts) {
+    this.name = parts.name
+    this.database = parts.database
+    this.#parts = parts
+    this.db = openDatabase(parts.database)
+    this.mq = open({ db: this.db })
+    this.#watch = new CommitWatch(this.db)
+  }
+
+  /** Whether its daemon runs. */
+  get isRunning(): boolean {
+    return this.#daemon !== undefined
+  }
+
+  /** Starts the daemon, again after `stop` or `crash`. */
+  async start(): Promise<void> {
+    if (this.#daemon !== undefined) return
+    this.#daemon = await startDaemon(this.#parts.options)
+  }
+
+  /** Stops the daemon in order: its peers are told. The database and the SDK go on. */
+  async stop(): Promise<void> {
+    const daemon = this.#daemon
+    this.#daemon = undefined
+    await daemon?.stop()
+  }
+
+  /**
+   * The node is gone from the network from one datagram to the next, as its peers see a crash or a
+   * power cut; what it had committed is there when it is started again.
+   */
+  async crash(): Promise<void> {
+    this.#parts.unplug()
+    await this.stop()
+  }
+
+  /**
+   * Asks now and after each commit, until the answer is neither undefined, null, false, 0 nor
+   * empty, and resolves with it.
+   * @throws TinymqError TINYMQ_LAB when that takes too long, with the last answer; what SQLite
+   * says; and the reason of the signal.
+   */
+  async waitFor<Value = unknown>(
+    question: Question<Value>,
+    { withinMs = 10_000, signal }: WaitOptions = {},
+  ): Promise<NonNullable<Value>> {
+    signal?.throwIfAborted()
+    const ask = this.#asking(question)
+    const { promise, resolve, reject } = Promise.withResolvers<NonNullable<Value>>()
+    let last: unknown
+    const look = (): void => {
+      try {
+        last = ask()
+        if (last) resolve(last as NonNullable<Value>)
+      } catch (error) {
+        reject(error)
+      }
+    }
+    const listener = { onCommit: look, onEnd: reject }
+    const onAbort = (): void => reject(signal?.reason)
+    const onLate = (): void => reject(this.#late(question, withinMs, last))
+    const timer = setTimeout(onLate, withinMs)
+    signal?.addEventListener('abort', onAbort, { once: true })
+    this.#watch.add(listener)
+    look()
+    try {
+      return await promise
+    } finally {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', onAbort)
+      this.#watch.remove(listener)
+    }
+  }
+
+  /** Resolves when at least `count` messages are in its inbox. */
+  async waitForInbox(count: number, options?: WaitOptions): Promise<void> {
+    await this.waitFor(`SELECT count(*) >= ${count} FROM mqin`, options)
+  }
+
+  /** Resolves when every message that it has sent is on the disk of the other node. */
+  async waitForEmptyOutbox(options?: WaitOptions): Promise<void> {
+    await this.waitFor('SELECT NOT EXISTS (SELECT 1 FROM mqout)', options)
+  }
+
+  /** @internal Closes all, once consumers have finished. */
+  async end(): Promise<void> {
+    this.mq.close()
+    this.#watch.end(new TinymqError('TINYMQ_CLOSED', `node ${this.name} was stopped`))
+    await this.stop()
+    this.db.close()
+  }
+
+  #asking<Value>(question: Question<Value>): () => unknown {
+    if (typeof question === 'function') return () => question(this.db)
+    const statement = prepare(this.db, question)
+    return () => Object.values((statement.get() as object | undefined) ?? {}).at(0) as unknown
+  }
+
+  #late(question: Question<unknown>, withinMs: number, last: unknown): TinymqError {
+    const asked = typeof question === 'string' ? question : 'what was waited for'
+    const sql = "SELECT id || ' to ' || host || ': ' || reason AS line FROM mqstatus LIMIT 3"
+    const rows = prepare(this.db, sql).all() as { line: string }[]
+    const waiting = rows.map(({ line }) => line)
+    const outbox = waiting.length === 0 ? 'its outbox is empty' : `it waits: ${waiting.join('; ')}`
+    const answer = `${asked} gave ${String(last)} at node ${this.name} for ${withinMs} ms`
+    return new TinymqError('TINYMQ_LAB', `${answer}; ${outbox}`)
+  }
+}
