@@ -3,21 +3,15 @@
  * yardstick of the first is removing the same rows, one a transaction, and nothing else.
  */
 import { once } from 'node:events'
-import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import Database from 'better-sqlite3'
 import { open, type Tinymq } from '../sdk/index.ts'
 import type { ArrivalsTask } from './arrivals-thread.ts'
-import { perSecond, quantile, type Row } from './table.ts'
-
-export type ConsumeBenchOptions = {
-  readonly scratch: string
-  readonly rows: number
-  readonly messages: number
-  readonly idleMs: number
-}
+import type { Room } from './benchmark.ts'
+import { measured, type Measure } from './measure.ts'
+import { quantile } from './spread.ts'
 
 type Way = (mq: Tinymq, onMessage: () => void) => Promise<void>
 
@@ -27,22 +21,29 @@ const ways: readonly (readonly [string, Way])[] = [
   ['consumeInTransaction', (mq, onMessage) => mq.consumeInTransaction(onMessage)],
 ]
 
-export async function measureConsume(options: ConsumeBenchOptions): Promise<Row[]> {
-  const directory = join(options.scratch, 'consume')
-  mkdirSync(directory)
-  const yardstick = removeAll(join(directory, 'removed.db'), options.rows)
-  const rows: Row[] = []
-  for (const [at, [name, way]] of ways.entries()) {
-    const rate = await consumeAll(join(directory, `${at}.db`), options.rows, way)
-    rows.push({
-      measure: `${name}, ${options.rows.toLocaleString('en-GB')} rows of 100 bytes`,
-      figure: perSecond(rate),
-      yardstick: `removed one by one ${perSecond(yardstick)}`,
-      ratio: (rate / yardstick).toFixed(2),
-      goal: '',
-    })
+export async function measureConsume({ scratch, quick, repeats }: Room): Promise<Measure[]> {
+  const rows = quick ? 5_000 : 20_000
+  const runs = [removeAll, ...ways.map(([, way]) => consumeAll(way))]
+  const rates: number[][] = runs.map(() => [])
+  for (let repeat = 0; repeat <= repeats; repeat++) {
+    for (const [at, run] of runs.entries()) {
+      const rate = await run(join(scratch, `${repeat}-${at}.db`), rows)
+      // The first time warms up.
+      if (repeat > 0) rates[at]?.push(rate)
+    }
   }
-  return [...rows, ...(await measureWaiting(join(directory, 'waiting.db'), options))]
+  const removed = rates[0] ?? []
+  const consumed = ways.map(([name], at) =>
+    measured(
+      {
+        what: `${name}, ${rows.toLocaleString('en-GB')} rows of 100 bytes`,
+        unit: 'rows/s',
+        figures: rates[at + 1] ?? [],
+      },
+      { what: 'removed one by one', figures: removed },
+    ),
+  )
+  return [...consumed, ...(await measureWaiting(join(scratch, 'waiting.db'), quick))]
 }
 
 function fill(path: string, rows: number): Database.Database {
@@ -56,7 +57,7 @@ function fill(path: string, rows: number): Database.Database {
 }
 
 /** Rows a second. */
-function removeAll(path: string, rows: number): number {
+async function removeAll(path: string, rows: number): Promise<number> {
   const db = fill(path, rows)
   const remove = db.prepare('DELETE FROM mqin WHERE id = ?')
   const started = performance.now()
@@ -66,31 +67,34 @@ function removeAll(path: string, rows: number): number {
   return rows / seconds
 }
 
-async function consumeAll(path: string, rows: number, way: Way): Promise<number> {
-  fill(path, rows).close()
-  await using mq = open(path)
-  let left = rows
-  const started = performance.now()
-  await way(mq, () => {
-    if (--left === 0) void mq.drain()
-  })
-  return rows / ((performance.now() - started) / 1_000)
+function consumeAll(way: Way): (path: string, rows: number) => Promise<number> {
+  return async (path, rows) => {
+    fill(path, rows).close()
+    await using mq = open(path)
+    let left = rows
+    const started = performance.now()
+    await way(mq, () => {
+      if (--left === 0) void mq.drain()
+    })
+    return rows / ((performance.now() - started) / 1_000)
+  }
 }
 
-async function measureWaiting(
-  path: string,
-  { messages, idleMs }: ConsumeBenchOptions,
-): Promise<Row[]> {
+async function measureWaiting(path: string, quick: boolean): Promise<Measure[]> {
+  const [messages, idleMs] = quick ? [200, 3_000] : [600, 8_000]
   await using mq = open(path)
   const handled: number[] = []
   const consumed = mq.consume(() => {
     handled.push(performance.timeOrigin + performance.now())
   })
   await sleep(2_000)
-  const before = process.cpuUsage()
-  await sleep(idleMs)
-  const { user, system } = process.cpuUsage(before)
-  const percent = ((user + system) / 1_000 / idleMs) * 100
+  const percents: number[] = []
+  for (let look = 0; look < 3; look++) {
+    const before = process.cpuUsage()
+    await sleep(idleMs / 3)
+    const { user, system } = process.cpuUsage(before)
+    percents.push(((user + system) / 1_000 / (idleMs / 3)) * 100)
+  }
   const task: ArrivalsTask = { database: path, rows: messages, pauseMs: 15 }
   const url = new URL('arrivals-thread.ts', import.meta.url)
   const [committed] = (await once(new Worker(url, { workerData: task }), 'message')) as [number[]]
@@ -98,21 +102,19 @@ async function measureWaiting(
   await mq.drain()
   await consumed
   const latencies = handled.map((atMs, index) => atMs - (committed[index] ?? 0))
-  const row = (measure: string, figure: string, goal: string): Row => ({
-    measure,
-    figure,
-    yardstick: '',
-    ratio: '',
-    goal,
-  })
   return [
-    row('a waiting consumer', `${percent.toFixed(2)} % of a core`, '< 0.5 %'),
+    measured({
+      what: 'a waiting consumer, of a core',
+      unit: '%',
+      figures: percents,
+      goal: { type: 'at most', of: 'figure', value: 0.5 },
+    }),
     ...[0.5, 0.99].map((share) =>
-      row(
-        `from the commit to the handler, p${share * 100}`,
-        `${quantile(latencies, share).toFixed(2)} ms`,
-        'milliseconds',
-      ),
+      measured({
+        what: `from the commit to the handler, p${share * 100}`,
+        unit: 'ms',
+        figures: [quantile(latencies, share)],
+      }),
     ),
   ]
 }

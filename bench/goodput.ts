@@ -3,7 +3,9 @@
  * ms round trip, a buffer of one bandwidth-delay product, independent loss both ways. The store
  * answers at once, so that the figures are the protocol's.
  */
-import { quantile, type Row } from './table.ts'
+import type { Room } from './benchmark.ts'
+import { measured, type Measure } from './measure.ts'
+import { quantile } from './spread.ts'
 import { VirtualPair } from './virtual-pair.ts'
 
 const bytesPerSecond = 2_500_000
@@ -18,32 +20,41 @@ const goodputGoals = new Map([
   [0.3, 0.85],
 ])
 
-export async function measureGoodput({ quick }: { readonly quick: boolean }): Promise<Row[]> {
-  const rows: Row[] = []
-  for (const [loss, goal] of goodputGoals) {
-    const share = goodputShare(loss, quick ? 10 : 30)
-    rows.push({
-      measure: `goodput, 20 Mbit/s, 100 ms, ${Math.round(loss * 100)} % loss`,
-      figure: `${((share * (1 - loss) * bytesPerSecond * 8) / 1e6).toFixed(2)} Mbit/s`,
-      yardstick: 'rate × (1 − loss)',
-      ratio: share.toFixed(2),
-      goal: `≥ ${goal.toFixed(2)}`,
-    })
-  }
-  for (const [loss, goalMs] of [
-    [0.1, 250],
-    [0.3, 500],
-  ] as const) {
-    const p99 = quantile(messageLatenciesMs(loss, quick ? 300 : 2_000), 0.99)
-    rows.push({
-      measure: `one message, RTT 100 ms, ${Math.round(loss * 100)} % loss, p99`,
-      figure: `${p99.toFixed(0)} ms`,
-      yardstick: 'one way 50 ms',
-      ratio: (p99 / 50).toFixed(1),
-      goal: `≤ ${goalMs} ms`,
-    })
-  }
-  return rows
+const latencyGoals = [
+  [0.1, 250],
+  [0.3, 500],
+] as const
+
+export async function measureGoodput({ quick }: Room): Promise<Measure[]> {
+  const seeds = quick ? [1] : [1, 2, 3]
+  const virtual = 'cores alone, virtual time'
+  const shares = Array.from(goodputGoals, ([loss, value]) =>
+    measured(
+      {
+        what: `goodput at ${Math.round(loss * 100)} % loss, ${virtual}`,
+        unit: 'Mbit/s',
+        figures: seeds.map((seed) => goodputShare(loss, quick ? 10 : 20, seed) * mbit(loss)),
+        goal: { type: 'at least', of: 'ratio', value },
+      },
+      { what: 'rate × (1 − loss)', figures: [mbit(loss)] },
+    ),
+  )
+  const latencies = latencyGoals.map(([loss, value]) =>
+    measured({
+      what: `one message, ${Math.round(loss * 100)} % loss, p99, ${virtual}`,
+      unit: 'ms',
+      figures: seeds.map((seed) =>
+        quantile(messageLatenciesMs(loss, quick ? 300 : 700, seed), 0.99),
+      ),
+      goal: { type: 'at most', of: 'figure', value },
+    }),
+  )
+  return [...shares, ...latencies]
+}
+
+/** What the link carries. */
+function mbit(loss: number): number {
+  return ((1 - loss) * bytesPerSecond * 8) / 1e6
 }
 
 /** Bytes of stream that arrive in order, of what the link carries, after a warm-up of 10 s. */

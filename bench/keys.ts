@@ -14,23 +14,26 @@ import { decodePacket, toConnectionId } from '../daemon/protocol/packet.ts'
 import type { SessionKeys } from '../daemon/protocol/session-keys.ts'
 import { DaemonProcess } from '../test/harness/daemon-process.ts'
 import { newKey, writeRing } from '../test/harness/key-ring.ts'
-import { drain, type Drainer } from './drain.ts'
-import { median, perSecond, type Row } from './table.ts'
+import type { Room } from './benchmark.ts'
+import type { Drainer } from './daemon-pair.ts'
+import { drain } from './drain.ts'
+import { type Goal, measured, type Measure } from './measure.ts'
 import { unprotectedEnvironment } from './unprotected-daemon.ts'
-
-export type KeysOptions = {
-  readonly scratch: string
-  readonly rows: number
-  readonly repeats: number
-}
 
 type Kind = 'keys' | 'keyless' | 'unprotected'
 type Run = { readonly rate: number; readonly cpuUs: number }
 
 /** Of Linux, whatever the kernel's own ticks are. */
 const ticksPerSecond = 100
+const rowsMax = 100_000
 
-export async function measureKeys({ scratch, rows, repeats }: KeysOptions): Promise<Row[]> {
+export async function measureKeys({
+  scratch,
+  quick,
+  repeats,
+  rows: most,
+}: Room): Promise<Measure[]> {
+  const rows = Math.min(most, rowsMax)
   const runs: Record<Kind, Run[]> = { keys: [], keyless: [], unprotected: [] }
   const kinds: readonly Kind[] = ['keys', 'keyless', 'unprotected']
   for (let repeat = 0; repeat < repeats; repeat++) {
@@ -42,7 +45,8 @@ export async function measureKeys({ scratch, rows, repeats }: KeysOptions): Prom
       runs[kind].push(await drainOf(kind, directory, rows))
     }
   }
-  return [...drainRows(runs, rows), ...packetRows(), handshakeRow()]
+  const runsOfEach = quick ? 3 : 7
+  return [...drainRows(runs, rows), ...packetRows(runsOfEach), handshakeRow(runsOfEach)]
 }
 
 async function drainOf(kind: Kind, directory: string, rows: number): Promise<Run> {
@@ -89,44 +93,27 @@ function cpuUsOf(pid: number): number {
   return ((Number(fields[11]) + Number(fields[12])) / ticksPerSecond) * 1e6
 }
 
-function drainRows(runs: Record<Kind, readonly Run[]>, rows: number): Row[] {
-  const { keys, keyless, unprotected: bare } = runs
-  const rate = (of: readonly Run[]): string => perSecond(median(of.map((run) => run.rate)))
-  const cpu = (of: readonly Run[]): number => median(of.map(({ cpuUs }) => cpuUs))
-  const ratio = (other: readonly Run[], of: 'rate' | 'cpuUs'): string =>
-    median(keys.map((run, index) => run[of] / (other[index]?.[of] ?? Infinity))).toFixed(2)
-  const measure = `drain ${rows.toLocaleString('en-GB')} rows under a key`
-  const micro = (value: number): string => `${value.toFixed(1)} µs`
-  const both = 'CPU of both daemons for a message, under a key'
+function drainRows(runs: Record<Kind, readonly Run[]>, rows: number): Measure[] {
+  const against = (what: string, other: Kind, of: keyof Run, goal?: Goal): Measure =>
+    measured(
+      {
+        what,
+        unit: of === 'rate' ? 'rows/s' : 'µs',
+        figures: runs.keys.map((run) => run[of]),
+        ...(goal && { goal }),
+      },
+      {
+        what: other === 'keyless' ? 'without a key' : 'unprotected',
+        figures: runs[other].map((run) => run[of]),
+      },
+    )
+  const drained = `drain of ${rows.toLocaleString('en-GB')} rows under a key`
+  const cpu = 'CPU of both daemons for a message, under a key'
   return [
-    {
-      measure,
-      figure: rate(keys),
-      yardstick: `without a key ${rate(keyless)}`,
-      ratio: ratio(keyless, 'rate'),
-      goal: '≥ 0.97',
-    },
-    {
-      measure,
-      figure: rate(keys),
-      yardstick: `unprotected ${rate(bare)}`,
-      ratio: ratio(bare, 'rate'),
-      goal: '≥ 0.75',
-    },
-    {
-      measure: both,
-      figure: micro(cpu(keys)),
-      yardstick: `without a key ${micro(cpu(keyless))}`,
-      ratio: ratio(keyless, 'cpuUs'),
-      goal: '',
-    },
-    {
-      measure: both,
-      figure: micro(cpu(keys)),
-      yardstick: `unprotected ${micro(cpu(bare))}`,
-      ratio: ratio(bare, 'cpuUs'),
-      goal: '',
-    },
+    against(drained, 'keyless', 'rate', { type: 'at least', of: 'ratio', value: 0.97 }),
+    against(drained, 'unprotected', 'rate', { type: 'at least', of: 'ratio', value: 0.75 }),
+    against(cpu, 'keyless', 'cpuUs'),
+    against(cpu, 'unprotected', 'cpuUs'),
   ]
 }
 
@@ -135,16 +122,14 @@ function drainRows(runs: Record<Kind, readonly Run[]>, rows: number): Row[] {
 const key: Key = { name: 'bench', secret: Uint8Array.from({ length: 32 }, (_, index) => index) }
 const packetsPerRun = 20_000
 const handshakesPerRun = 500
-const runsOfEach = 7
 
-/** The best of several: what else the machine does must not count. */
-function bestUs(count: number, work: () => void): number {
-  const times = Array.from({ length: runsOfEach }, () => {
+/** Microseconds of each run; the first, which warms up, does not count. */
+function timesUs(runs: number, count: number, work: () => void): number[] {
+  return Array.from({ length: runs + 1 }, () => {
     const beganMs = performance.now()
     for (let index = 0; index < count; index++) work()
     return ((performance.now() - beganMs) * 1_000) / count
-  })
-  return Math.min(...times)
+  }).slice(1)
 }
 
 function shakeHands(environment: Environment): readonly [SessionKeys, SessionKeys] {
@@ -159,43 +144,38 @@ function shakeHands(environment: Environment): readonly [SessionKeys, SessionKey
   return [keys, answer.keys]
 }
 
-function packetUs(environment: Environment, bytes: number): number {
+function packetUs(environment: Environment, bytes: number, runs: number): number[] {
   const frames = new Uint8Array(bytes)
   const [sender, receiver] = shakeHands(environment)
-  return bestUs(packetsPerRun, () => {
+  return timesUs(runs, packetsPerRun, () => {
     const packet = decodePacket(sender.seal(frames))
     if (packet?.type !== 'data' || receiver.open(packet) === undefined) throw new Error('It opens.')
   })
 }
 
-function packetRows(): Row[] {
-  return [1_200, 16_384].map((bytes) => {
-    const [sealed, bare] = [
-      packetUs(nodeEnvironment(), bytes),
-      packetUs(unprotectedEnvironment(), bytes),
-    ]
-    return {
-      measure: `CPU for a packet of ${bytes.toLocaleString('en-GB')} bytes, sealed and opened`,
-      figure: `${sealed.toFixed(1)} µs`,
-      yardstick: `unprotected ${bare.toFixed(1)} µs`,
-      ratio: (sealed / bare).toFixed(1),
-      goal: '',
-    }
-  })
+function packetRows(runs: number): Measure[] {
+  return [1_200, 16_384].map((bytes) =>
+    measured(
+      {
+        what: `CPU for a packet of ${bytes.toLocaleString('en-GB')} bytes, sealed and opened`,
+        unit: 'µs',
+        figures: packetUs(nodeEnvironment(), bytes, runs),
+      },
+      { what: 'unprotected', figures: packetUs(unprotectedEnvironment(), bytes, runs) },
+    ),
+  )
 }
 
-function handshakeRow(): Row {
+function handshakeRow(runs: number): Measure {
   const environment = nodeEnvironment()
-  const bothUs = bestUs(handshakesPerRun, () => void shakeHands(environment))
-  const dhUs = bestUs(handshakesPerRun, () => {
+  const both = timesUs(runs, handshakesPerRun, () => void shakeHands(environment))
+  const agreement = timesUs(runs, handshakesPerRun, () => {
     const [one, other] = [environment.generateKeyPair(), environment.generateKeyPair()]
     if (one.agree(other.publicKey) === undefined) throw new Error('They agree.')
   })
-  return {
-    measure: 'CPU for a handshake, both sides',
-    figure: `${(bothUs / 1_000).toFixed(2)} ms`,
-    yardstick: `two key pairs and one agreement ${(dhUs / 1_000).toFixed(2)} ms`,
-    ratio: (bothUs / dhUs).toFixed(1),
-    goal: '',
-  }
+  const toMs = (times: readonly number[]): number[] => times.map((us) => us / 1_000)
+  return measured(
+    { what: 'CPU for a handshake, both sides', unit: 'ms', figures: toMs(both) },
+    { what: 'two key pairs and one agreement', figures: toMs(agreement) },
+  )
 }

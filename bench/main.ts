@@ -1,63 +1,104 @@
 /**
  * `npm run bench`: the measurements that the README quotes, each beside its yardstick in the same
- * run, as a table. Options: `--rows N` rows to drain, `--repeats N`, `--only NAME`, `--quick`,
- * `--json`; or `--profile DIR`: where the time of a drain goes.
+ * run. Must never end with anything but 0 because a goal is missed, except with `--quick`, which is
+ * the guard against regressions.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { measureConsume } from './consume.ts'
-import { measureDrain } from './drain.ts'
-import { measureGoodput } from './goodput.ts'
-import { measureKeys } from './keys.ts'
-import { measureLatency } from './latency.ts'
+import type { Benchmark } from './benchmark.ts'
+import { benchmarks } from './benchmarks.ts'
+import { regressionsOf } from './guard.ts'
+import { plot } from './plot.ts'
 import { profileDrain } from './profile/profiled-drain.ts'
-import { type Row, showTable } from './table.ts'
+import { runAll } from './run.ts'
+import { showSurroundings, surroundings } from './surroundings.ts'
+import { showNotes, showTable } from './table.ts'
 
-const { values } = parseArgs({
-  options: {
-    rows: { type: 'string', default: '200000' },
-    repeats: { type: 'string', default: '3' },
-    only: { type: 'string' },
-    quick: { type: 'boolean', default: false },
-    json: { type: 'boolean', default: false },
-    profile: { type: 'string' },
-  },
-})
+const usage = `npm run bench -- [OPTION]...
+  --list          says which benchmarks there are, and measures nothing
+  --only A,B      only these
+  --quick         a short run that fails when a measure is more than two times off its goal
+  --rows N        rows that a drain moves: 200,000, or 100,000 with --quick
+  --repeats N     how often each figure is taken: 3
+  --json          figures as JSON
+  --plot FILE     also as a picture (SVG)
+  --profile DIR   where the time of a drain goes, instead; profiles are left in DIR`
 
-const rows = values.quick ? 40_000 : Number(values.rows)
-const repeats = values.quick ? 1 : Number(values.repeats)
-const scratch = mkdtempSync(join(tmpdir(), 'tinymq-bench-'))
-
-const benchmarks: Readonly<Record<string, () => Promise<Row[]>>> = {
-  drain: () => measureDrain({ scratch, rows, repeats }),
-  keys: () => measureKeys({ scratch, rows: Math.min(rows, 100_000), repeats }),
-  latency: () => measureLatency({ scratch, messages: values.quick ? 200 : 1_000 }),
-  consume: () =>
-    measureConsume({
-      scratch,
-      rows: values.quick ? 5_000 : 50_000,
-      messages: values.quick ? 200 : 1_000,
-      idleMs: values.quick ? 5_000 : 30_000,
-    }),
-  goodput: () => measureGoodput({ quick: values.quick }),
+function fail(sentence: string): never {
+  console.error(`bench: ${sentence}\n\n${usage}`)
+  process.exit(64)
 }
 
-async function measureAll(): Promise<string> {
-  const results: Row[] = []
-  for (const [name, measure] of Object.entries(benchmarks)) {
-    if (values.only !== undefined && values.only !== name) continue
-    process.stderr.write(`${name} …\n`)
-    results.push(...(await measure()))
+function count(name: string, text: string | undefined, otherwise: number): number {
+  const value = text === undefined ? otherwise : Number(text)
+  if (Number.isInteger(value) && value >= 1) return value
+  return fail(`--${name} takes a whole number from 1, and ${text} is not one.`)
+}
+
+function readOptions() {
+  try {
+    return parseArgs({
+      options: {
+        list: { type: 'boolean', default: false },
+        only: { type: 'string' },
+        quick: { type: 'boolean', default: false },
+        rows: { type: 'string' },
+        repeats: { type: 'string' },
+        json: { type: 'boolean', default: false },
+        plot: { type: 'string' },
+        profile: { type: 'string' },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    }).values
+  } catch (error) {
+    return fail(error instanceof Error ? error.message : String(error))
   }
-  return values.json ? JSON.stringify(results, null, 2) : showTable(results)
 }
 
-try {
-  const { profile: directory } = values
-  const wanted = directory === undefined
-  console.log(await (wanted ? measureAll() : profileDrain({ scratch, directory, rows })))
-} finally {
-  rmSync(scratch, { recursive: true, force: true })
+function choose(only: string | undefined, quick: boolean): readonly Benchmark[] {
+  if (only === undefined) return benchmarks.filter(({ isQuick }) => isQuick || !quick)
+  return only.split(',').map((wanted) => {
+    const found = benchmarks.find(({ name }) => name === wanted)
+    return found ?? fail(`there is no benchmark ${wanted}: --list says which there are.`)
+  })
 }
+
+async function profile(directory: string, rows: number): Promise<string> {
+  const scratch = mkdtempSync(join(tmpdir(), 'tinymq-bench-profile-'))
+  try {
+    return await profileDrain({ scratch, directory, rows })
+  } finally {
+    rmSync(scratch, { recursive: true, force: true })
+  }
+}
+
+async function main(): Promise<number> {
+  const options = readOptions()
+  const { quick } = options
+  const chosen = choose(options.only, quick)
+  const rows = count('rows', options.rows, quick ? 100_000 : 200_000)
+  const repeats = count('repeats', options.repeats, 3)
+  if (options.help || options.list) {
+    const width = Math.max(...benchmarks.map(({ name }) => name.length))
+    const lines = chosen.map(({ name, about }) => `${name.padEnd(width)}  ${about}`)
+    console.log(options.help ? usage : lines.join('\n'))
+    return 0
+  }
+  const where = surroundings()
+  if (options.profile !== undefined) {
+    console.log(`${showSurroundings(where)}\n\n${await profile(options.profile, rows)}`)
+    return 0
+  }
+  const onProgress = (sentence: string): void => void process.stderr.write(`${sentence}\n`)
+  const measures = await runAll(chosen, { quick, rows, repeats, onProgress })
+  if (options.json) console.log(JSON.stringify({ ...where, measures }, null, 2))
+  else console.log([showSurroundings(where), showTable(measures), showNotes(measures)].join('\n\n'))
+  if (options.plot !== undefined) writeFileSync(options.plot, plot(measures))
+  const regressions = quick ? regressionsOf(measures) : []
+  for (const sentence of regressions) console.error(`bench: ${sentence}`)
+  return regressions.length === 0 ? 0 : 1
+}
+
+process.exitCode = await main()

@@ -1,42 +1,71 @@
-/** One measurement as a line of the table: what, how much, against what, and what is wanted. */
-export type Row = {
-  readonly measure: string
-  readonly figure: string
-  readonly yardstick: string
-  readonly ratio: string
-  readonly goal: string
-}
+/** Measures as a table in Markdown, as README and docs/benchmarks.md show it. */
+import { type Measure, meetsGoal, type Unit } from './measure.ts'
+import type { Spread } from './spread.ts'
 
-const heads: Row = {
-  measure: 'measure',
-  figure: 'figure',
-  yardstick: 'yardstick',
-  ratio: 'ratio',
-  goal: 'goal',
-}
+const columns = ['measure', 'figure', 'yardstick', 'ratio', 'goal', ''] as const
 
-/** A table in Markdown. */
-export function showTable(rows: readonly Row[]): string {
-  const columns = ['measure', 'figure', 'yardstick', 'ratio', 'goal'] as const
-  const widths = columns.map((column) =>
-    Math.max(...[heads, ...rows].map((row) => row[column].length)),
+export function showTable(measures: readonly Measure[]): string {
+  const lines = [columns, ...measures.map(cellsOf)]
+  const widths = columns.map((_, index) =>
+    Math.max(3, ...lines.map((cells) => cells[index]?.length ?? 0)),
   )
-  const line = (row: Row): string =>
-    `| ${columns.map((column, index) => row[column].padEnd(widths[index] ?? 0)).join(' | ')} |`
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell, index) => cell.padEnd(widths[index] ?? 0)).join(' | ')} |`
   const rule = `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`
-  return [line(heads), rule, ...rows.map(line)].join('\n')
+  const [head = [], ...rest] = lines
+  return [line(head), rule, ...rest.map(line)].join('\n')
 }
 
-export function median(values: readonly number[]): number {
-  return quantile(values, 0.5)
+/** The sentences that belong to measures, each once. */
+export function showNotes(measures: readonly Measure[]): string {
+  const notes = measures.flatMap(({ what, note }) => (note === undefined ? [] : [{ what, note }]))
+  const byNote = Map.groupBy(notes, ({ note }) => note)
+  return Array.from(byNote, ([note, of]) => `- ${of[0]?.what}: ${note}`).join('\n')
 }
 
-/** `share` 0 … 1 of the sorted values. */
-export function quantile(values: readonly number[], share: number): number {
-  const sorted = values.toSorted((one, other) => one - other)
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
+function cellsOf(measure: Measure): readonly string[] {
+  const { what, figure, unit, yardstick, ratio } = measure
+  return [
+    what,
+    showSpread(figure, unit),
+    yardstick === undefined
+      ? ''
+      : `${yardstick.what} ${showSpread(yardstick.figure, yardstick.unit)}`,
+    ratio === undefined ? '' : showSpread(ratio, ''),
+    showGoal(measure),
+    showVerdict(measure),
+  ]
 }
 
-export function perSecond(rate: number): string {
-  return `${Math.round(rate).toLocaleString('en-GB')} rows/s`
+/** "76,004 (71,210–80,002) rows/s"; without the brackets when there was one repeat. */
+export function showSpread({ median, least, most }: Spread, unit: Unit): string {
+  const words = [showNumber(median)]
+  if (least !== most) words.push(`(${showNumber(least)}–${showNumber(most)})`)
+  if (unit !== '') words.push(unit)
+  return words.join(' ')
+}
+
+/** Three digits that count, and no more. */
+export function showNumber(value: number): string {
+  if (!Number.isFinite(value)) return '–'
+  const size = Math.abs(value)
+  if (size >= 100) return Math.round(value).toLocaleString('en-GB')
+  return String(Number(value.toPrecision(3)))
+}
+
+/** "≥ 0.6 ×" is a ratio, "≤ 8 ms" a figure. */
+export function showGoal({ goal, unit }: Measure): string {
+  if (goal === undefined) return ''
+  const behind = goal.of === 'ratio' ? '×' : unit
+  const bounds =
+    goal.type === 'between'
+      ? `${goal.least}–${goal.most}`
+      : `${goal.type === 'at least' ? '≥' : '≤'} ${goal.value}`
+  return `${bounds} ${behind}`.trimEnd()
+}
+
+export function showVerdict(measure: Measure): string {
+  const isMet = meetsGoal(measure)
+  if (isMet === undefined) return ''
+  return isMet ? 'met' : 'missed'
 }

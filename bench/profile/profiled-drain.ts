@@ -6,8 +6,9 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { DaemonProcess } from '../../test/harness/daemon-process.ts'
-import { drain, type DrainSettings } from '../drain.ts'
-import { perSecond } from '../table.ts'
+import { drain } from '../drain.ts'
+import type { Launch } from '../daemon-pair.ts'
+import { showNumber } from '../table.ts'
 import { readProfiles, selfTimes, type SelfTime, type SpanUs } from './cpu-profile.ts'
 import { canCountSystemCalls, countSystemCalls, type SystemCalls } from './system-calls.ts'
 import { type ThreadTimes, threadsOf, threadTimes, timesBetween } from './thread-times.ts'
@@ -41,7 +42,7 @@ export async function profileDrain(options: ProfileOptions): Promise<string> {
   const plain = await timedDrain(options)
   const profiled = await sampledDrain(options)
   const parts = [
-    `## Processor time, ${rows.toLocaleString('en-GB')} rows, ${perSecond(plain.rate)}`,
+    `## Processor time, ${rows.toLocaleString('en-GB')} rows, ${showNumber(plain.rate)} rows/s`,
     threadTable(plain.times, rows),
     ...profiled,
   ]
@@ -58,7 +59,7 @@ class Daemons {
     this.#nodeArgs = nodeArgs
   }
 
-  readonly launch: NonNullable<DrainSettings['launch']> = (port, database) => {
+  readonly launch: Launch = (port, database) => {
     const nodeArgs = this.#nodeArgs(roles[this.#daemons.length] ?? 'receiver')
     const daemon = new DaemonProcess({ port, database, nodeArgs })
     this.#daemons.push(daemon)
@@ -128,7 +129,10 @@ async function sampledDrain({ scratch, directory, rows }: ProfileOptions): Promi
       return `### ${role}, ${what}\n\n${selfTable(times, rows)}`
     })
   })
-  return [`## Functions by the time that they take themselves, ${perSecond(rate)}`, ...sections]
+  return [
+    `## Functions by the time that they take themselves, ${showNumber(rate)} rows/s`,
+    ...sections,
+  ]
 }
 
 /** The clock that V8's profiles are stamped with. */

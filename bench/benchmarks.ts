@@ -1,0 +1,47 @@
+/** Every benchmark by its name, in the order of the table. */
+import type { Benchmark } from './benchmark.ts'
+import { measureConsume } from './consume.ts'
+import { measureDrain } from './drain.ts'
+import { measureGoodput } from './goodput.ts'
+import { measureKeys } from './keys.ts'
+import { measureLatency } from './latency.ts'
+import { measureYardsticks } from './yardsticks.ts'
+
+export const benchmarks: readonly Benchmark[] = [
+  {
+    name: 'yardsticks',
+    about: 'what the machine does without tinymq: synced writes, commits, datagrams',
+    isQuick: true,
+    run: measureYardsticks,
+  },
+  {
+    name: 'drain',
+    about: 'waiting rows from one daemon to the other, against a local copy',
+    isQuick: true,
+    run: measureDrain,
+  },
+  {
+    name: 'latency',
+    about: 'one message on idle loopback, against two commits and a datagram',
+    isQuick: true,
+    run: measureLatency,
+  },
+  {
+    name: 'goodput',
+    about: 'two cores over a lossy link in virtual time: goodput, and latency of one message',
+    isQuick: true,
+    run: measureGoodput,
+  },
+  {
+    name: 'consume',
+    about: 'consumers of the SDK, against removing the rows',
+    isQuick: false,
+    run: measureConsume,
+  },
+  {
+    name: 'keys',
+    about: 'what a key costs, against none and against no protection at all',
+    isQuick: false,
+    run: measureKeys,
+  },
+]
