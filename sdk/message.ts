@@ -65,14 +65,14 @@ export const messageColumns =
 export class InboxReader {
   readonly #last: SqliteStatement
   readonly #page: SqliteStatement
+  readonly #pageOfToken: SqliteStatement
 
   constructor(db: SqliteHandle) {
     this.#last = prepare(db, 'SELECT max(id) AS id FROM mqin')
-    this.#page = prepare(
-      db,
-      `SELECT ${messageColumns} FROM mqin
-      WHERE id > ? AND id <= ? AND (? IS NULL OR token = ?) ORDER BY id LIMIT ?`,
-    )
+    // Two statements, because consumers may have made an index by token.
+    const [begin, end] = [`SELECT ${messageColumns} FROM mqin WHERE`, 'ORDER BY id LIMIT ?']
+    this.#page = prepare(db, `${begin} id > ? AND id <= ? ${end}`)
+    this.#pageOfToken = prepare(db, `${begin} token = ? AND id > ? AND id <= ? ${end}`)
   }
 
   /** The id of the newest message, 0 when there is none. */
@@ -84,8 +84,10 @@ export class InboxReader {
   nextPage(after: number, last: number, token: string | null, limit: number): Message[] {
     const page: Message[] = []
     let pageBytes = 0
-    const values: SqliteValue[] = [after, last, token, token, Math.min(limit, pageRowsMax)]
-    for (const row of this.#page.iterate(...values) as Iterable<Row>) {
+    const range: SqliteValue[] = [after, last, Math.min(limit, pageRowsMax)]
+    const rows =
+      token === null ? this.#page.iterate(...range) : this.#pageOfToken.iterate(token, ...range)
+    for (const row of rows as Iterable<Row>) {
       page.push(parseMessage(row))
       pageBytes += row.bytes?.length ?? 0
       if (pageBytes >= pageBytesMax) break

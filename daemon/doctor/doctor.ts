@@ -11,7 +11,7 @@ import { peerFindings } from './peers.ts'
 import { placeFindings } from './place.ts'
 import { readTables } from './tables.ts'
 
-const usage = `Usage: tinymq doctor [database] [--port PORT] [--json]
+const usage = `Usage: tinymq doctor [database] [--port PORT] [--thorough] [--json]
 
 Looks at the database, its directory and disk, the daemon and its port, every destination and the
 clock, and says of each fault what to do.
@@ -19,6 +19,7 @@ clock, and says of each fault what to do.
   database   the file (default: ${options.database.variable}, else ${options.database.default})
   --port     the UDP port that the daemon would take
              (default: ${options.port.variable}, else ${options.port.default})
+  --thorough read the whole file for damage, however large it is
   --json     one object a line: level (ok, warning, bad), about, sentence, fix
 
 It ends with 0 when nothing is bad, 1 when something is, 64 when it was called wrongly.
@@ -30,7 +31,12 @@ export type DoctorIo = {
   readonly err: (text: string) => void
 }
 
-type Request = { readonly database: string; readonly port: number; readonly json: boolean }
+type Request = {
+  readonly database: string
+  readonly port: number
+  readonly thorough: boolean
+  readonly json: boolean
+}
 
 /** The number that the process should end with. */
 export async function doctor(args: readonly string[], io: DoctorIo): Promise<number> {
@@ -47,9 +53,9 @@ export async function doctor(args: readonly string[], io: DoctorIo): Promise<num
       io.out(request.json ? `${JSON.stringify(finding)}\n` : findingText(finding))
     }
   }
-  const { database, port } = request
+  const { database, port, thorough } = request
   tell(placeFindings(database, surroundings()))
-  const tables = readTables(database, Date.now())
+  const tables = readTables(database, Date.now(), thorough)
   tell(tables.findings)
   tell(await daemonFinding(database, port))
   tell(bufferFinding())
@@ -67,6 +73,7 @@ function parse(
       allowPositionals: true,
       options: {
         port: { type: 'string' },
+        thorough: { type: 'boolean' },
         json: { type: 'boolean' },
         help: { type: 'boolean', short: 'h' },
       },
@@ -78,7 +85,8 @@ function parse(
     const port = options.port.kind.parse(text)
     if ('problem' in port) throw new TypeError(`--port ${port.problem}, not "${text}"`)
     const fallback = environment[options.database.variable] || options.database.default
-    return { database: database ?? fallback, port: port.value, json: values.json ?? false }
+    const { thorough = false, json = false } = values
+    return { database: database ?? fallback, port: port.value, thorough, json }
   } catch (error) {
     if (!(error instanceof TypeError)) throw error
     err(`tinymq doctor: ${error.message}\n${usage}`)

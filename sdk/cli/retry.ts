@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { TinymqError } from '../errors.ts'
 import { type Context, type DatabaseFlags, Opened, withDatabase } from './command.ts'
+import { Progress } from './progress.ts'
 import { countText } from './table.ts'
 
 type Flags = DatabaseFlags & { readonly all?: true; readonly resend?: true }
@@ -23,7 +24,8 @@ export function addRetry(program: Command, context: Context): void {
     const wish = flags.resend === true ? 'resend' : 'retry'
     const targets = flags.all === true ? [everything] : words.map(targetOf)
     for (const target of targets) {
-      const { lanes, rows } = tryAgain(opened, target, wish)
+      using progress = new Progress(terminal, 'trying again')
+      const { lanes, rows } = tryAgain(opened, target, wish, progress)
       if (lanes + rows === 0) {
         terminal.say(`tinymq: there is nothing to try again for ${target.name}.\n`)
         end(1)
@@ -51,26 +53,45 @@ function targetOf(word: string): Target {
   return { name: word, host, port: port === undefined ? null : Number(port), id: null }
 }
 
-/** An UPDATE of a parked row takes it out of `mqparked`, and the daemon acts on a wish at once. */
+type Again = { readonly lanes: number; readonly rows: number }
+
+/** A batch is a transaction: more would keep the daemon waiting. */
+const batchRows = 1_000
+
+/** What leaves `mqparked` is tried again, and the daemon acts on a wish at once. */
 function tryAgain(
   opened: Opened,
   { host, port, id }: Target,
   wish: 'retry' | 'resend',
-): { readonly lanes: number; readonly rows: number } {
-  const lanes = opened.db.prepare(
+  progress: Progress,
+): Again {
+  const { db } = opened
+  const lanes = db.prepare(
     `UPDATE mqlane SET wish = ? WHERE ? IS NULL AND (? IS NULL OR host = ?)
       AND (? IS NULL OR port = ?)`,
   )
-  const rows = opened.db.prepare(
-    `UPDATE mqout SET host = host WHERE id IN (SELECT id FROM mqparked)
-      AND (? IS NULL OR id = ?) AND (? IS NULL OR host = ?) AND (? IS NULL OR port = ?)`,
+  const wished = lanes.run(wish, id, host, host, port, port).changes
+  const next = db.prepare<unknown[], { first: number | null; last: number; count: number }>(
+    `SELECT min(id) AS first, max(id) AS last, count(*) AS count FROM (
+      SELECT id FROM mqparked AS p WHERE id > ? AND (? IS NULL OR id = ?)
+        AND EXISTS (SELECT 1 FROM mqout AS o WHERE o.id = p.id AND o.uid = p.uid
+          AND (? IS NULL OR o.host = ?) AND (? IS NULL OR o.port = ?))
+      ORDER BY id LIMIT ${batchRows})`,
   )
-  return opened.db
-    .transaction(() => ({
-      lanes: lanes.run(wish, id, host, host, port, port).changes,
-      rows: rows.run(id, id, host, host, port, port).changes,
-    }))
-    .immediate()
+  const free = db.prepare(
+    `DELETE FROM mqparked WHERE id BETWEEN ? AND ?
+      AND EXISTS (SELECT 1 FROM mqout AS o WHERE o.id = mqparked.id
+        AND (? IS NULL OR o.host = ?) AND (? IS NULL OR o.port = ?))`,
+  )
+  let [after, rows] = [0, 0]
+  for (;;) {
+    const batch = next.get(after, id, id, host, host, port, port)
+    if (batch === undefined || batch.first === null) return { lanes: wished, rows }
+    const { first, last } = batch
+    rows += free.run(first, last, host, host, port, port).changes
+    after = last
+    progress.show(rows, undefined, 'rows')
+  }
 }
 
 const said = (count: number, noun: string): string =>

@@ -9,6 +9,7 @@ import {
   withDatabase,
   withJson,
 } from './command.ts'
+import { countRows, type RowCount } from '../row-count.ts'
 import { bytesText, type Column, countText, durationText, tableLines } from './table.ts'
 
 type Flags = DatabaseFlags &
@@ -28,11 +29,11 @@ type StatusRow = {
 
 /** How much there is in each table, and how old the oldest is. */
 export type Totals = {
-  readonly outbox: number
+  readonly outbox: RowCount
   readonly oldestS: number | null
-  readonly parked: number
-  readonly inbox: number
-  readonly dead: number
+  readonly parked: RowCount
+  readonly inbox: RowCount
+  readonly dead: RowCount
 }
 
 export function addStatus(program: Command, context: Context): void {
@@ -52,14 +53,19 @@ export function addStatus(program: Command, context: Context): void {
     }
     const totals = readTotals(opened)
     if (flags.json === true) {
-      const lines = [{ type: 'totals', ...totals }, ...rows.map((row) => ({ type: 'row', ...row }))]
+      const lines = [
+        { type: 'totals', ...totalsJson(totals) },
+        ...rows.map((row) => ({ type: 'row', ...row })),
+      ]
       await out(lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
       return
     }
     await out(`${totalsLine(totals)}\n`)
     if (rows.length > 0) await out(`\n${tableLines(rows, statusColumns, columns).join('\n')}\n`)
-    const more = totals.outbox - rows.length
-    if (more > 0 && rows.length === flags.limit) await out(`and ${countText(more)} more\n`)
+    const { value, isExact } = totals.outbox
+    const more = { value: value - rows.length, isExact }
+    const isCut = flags.host === undefined && rows.length === flags.limit
+    if (more.value > 0 && isCut) await out(`and ${said(more)} more\n`)
   })
 }
 
@@ -77,40 +83,86 @@ function whyOf({ reason, retry_in_s: retryInS }: StatusRow): string {
   return retryInS === null ? reason : `${reason}; next try in ${durationText(retryInS)}`
 }
 
+/** The oldest first. The ids are found by index first: the view is asked for those alone. */
 function readStatus(opened: Opened, { limit, host, id }: Flags): StatusRow[] {
-  const conditions = [
-    ...(host === undefined ? [] : ['host = ?']),
-    ...(id === undefined ? [] : ['id = ?']),
-  ]
-  const where = conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`
-  const values = [host, id].filter((value) => value !== undefined)
+  const ids = id === undefined ? oldestIds(opened, host, limit) : [id]
+  // With the plus no index by host comes into question: the ids are few.
+  const mine = host === undefined ? '' : 'AND +host = ?'
   return opened.rows<StatusRow>(
     `SELECT id, host, port, token, bytes, age_s, state, reason, retry_in_s
-      FROM mqstatus ${where} ORDER BY id LIMIT ?`,
-    ...values,
-    limit,
+      FROM mqstatus WHERE id IN (SELECT value FROM json_each(?)) ${mine} ORDER BY id`,
+    JSON.stringify(ids),
+    ...(host === undefined ? [] : [host]),
   )
 }
 
-/** Counted along indexes and primary keys: 1,000,000 rows take some hundredths of a second. */
-export function readTotals(opened: Opened): Totals {
-  const rows = opened.rows<Omit<Totals, 'oldestS'> & { readonly oldest: number | null }>(
-    `SELECT (SELECT count(*) FROM mqout) AS outbox,
-      (SELECT created_at FROM mqout ORDER BY id LIMIT 1) AS oldest,
-      (SELECT count(*) FROM mqparked) AS parked,
-      (SELECT count(*) FROM mqin) AS inbox,
-      (SELECT count(*) FROM mqdead) AS dead`,
-  )
-  const { oldest, ...counts } = rows[0] ?? { ...nothing, oldest: null }
-  const oldestS = oldest === null ? null : Math.max(0, (Date.now() - oldest) / 1_000)
-  return { ...counts, oldestS }
+function oldestIds(opened: Opened, host: string | undefined, limit: number): number[] {
+  const ids = (sql: string, ...values: unknown[]): number[] =>
+    opened.rows<{ id: number }>(sql, ...values).map((row) => row.id)
+  if (host === undefined) return ids('SELECT id FROM mqout ORDER BY id LIMIT ?', limit)
+  const oldest = groupsOf(opened, host).flatMap((group) => {
+    const mine = Object.keys(group).map((column) => `${column} = ?`)
+    const sql = `SELECT id FROM mqout WHERE ${mine.join(' AND ')} ORDER BY id LIMIT ?`
+    return ids(sql, ...Object.values(group), limit)
+  })
+  return oldest.toSorted((a, b) => a - b).slice(0, limit)
 }
 
-const nothing = { outbox: 0, parked: 0, inbox: 0, dead: 0 }
+type Group = { readonly host: string; readonly port: number; readonly token?: string }
+
+/** More of them for one host would be tokens that are no keys: then the first ones must do. */
+const groupsMax = 1_000
+
+/** What the index of lanes knows of the host: its ports, or its ports and tokens under keys. */
+function groupsOf(opened: Opened, host: string): Group[] {
+  const index = opened.rows<{ name: string }>("SELECT name FROM pragma_index_info('mqout_lane')")
+  const columns = index.some(({ name }) => name === 'token') ? 'port, token' : 'port'
+  const marks = columns === 'port' ? '?' : '?, ?'
+  const next = opened.db.prepare<unknown[], Group>(
+    `SELECT host, ${columns} FROM mqout WHERE host = ? AND (${columns}) > (${marks})
+      ORDER BY ${columns} LIMIT 1`,
+  )
+  const groups: Group[] = []
+  let last: unknown[] = columns === 'port' ? [0] : [0, '']
+  while (groups.length < groupsMax) {
+    const group = next.get(host, ...last)
+    if (group === undefined) break
+    groups.push(group)
+    last = columns === 'port' ? [group.port] : [group.port, group.token]
+  }
+  return groups
+}
+
+export function readTotals({ db }: Opened): Totals {
+  const oldest = db.prepare<[], number>('SELECT created_at FROM mqout ORDER BY id LIMIT 1').pluck()
+  const at = oldest.get()
+  return {
+    outbox: countRows(db, 'mqout'),
+    oldestS: at === undefined ? null : Math.max(0, (Date.now() - at) / 1_000),
+    parked: countRows(db, 'mqparked'),
+    inbox: countRows(db, 'mqin'),
+    dead: countRows(db, 'mqdead'),
+  }
+}
+
+/** The contract of `--json`: numbers, and whether each of them was counted. */
+export function totalsJson({ outbox, oldestS, parked, inbox, dead }: Totals): object {
+  return {
+    outbox: outbox.value,
+    oldestS,
+    parked: parked.value,
+    inbox: inbox.value,
+    dead: dead.value,
+    isExact: [outbox, parked, inbox, dead].every(({ isExact }) => isExact),
+  }
+}
 
 export function totalsLine({ outbox, oldestS, parked, inbox, dead }: Totals): string {
   const oldest = oldestS === null ? '' : `, the oldest ${durationText(oldestS)}`
-  const apart = parked === 0 ? '' : `, ${countText(parked)} parked`
-  const lost = dead === 0 ? '' : `; ${countText(dead)} dead`
-  return `outbox ${countText(outbox)}${oldest}${apart}; inbox ${countText(inbox)}${lost}`
+  const apart = parked.value === 0 ? '' : `, ${said(parked)} parked`
+  const lost = dead.value === 0 ? '' : `; ${said(dead)} dead`
+  return `outbox ${said(outbox)}${oldest}${apart}; inbox ${said(inbox)}${lost}`
 }
+
+const said = ({ value, isExact }: RowCount): string =>
+  `${isExact ? '' : 'about '}${countText(value)}`

@@ -11,7 +11,7 @@ import {
   withJson,
 } from './command.ts'
 import { addressText, lossText, type PeerRow, rttText } from './peers.ts'
-import { readTotals, type Totals, totalsLine } from './status.ts'
+import { readTotals, type Totals, totalsJson, totalsLine } from './status.ts'
 import { type Column, countText, durationText, tableLines } from './table.ts'
 import { waited } from './watch.ts'
 
@@ -159,5 +159,5 @@ function screen(now: Look, paces: readonly PeerPace[], width: number, rows: numb
 }
 
 function topJson({ atMs, totals }: Look, peers: readonly PeerPace[]): string {
-  return JSON.stringify({ at: new Date(atMs).toISOString(), ...totals, peers })
+  return JSON.stringify({ at: new Date(atMs).toISOString(), ...totalsJson(totals), peers })
 }
