@@ -7,6 +7,7 @@ const usage = `Usage: tinymq [port] [database]  run the daemon: tinymq 9000 /var
        tinymq daemon [options]   the same; tinymq daemon --help lists the options
        tinymq command [options]  work with the messages; each has a --help:
 
+  demo               two daemons on this machine, and messages that cross
   send HOST [DATA]   put a message into the outbox
   inbox              show what has arrived; --follow goes on
   status             show what waits, and why
@@ -50,6 +51,7 @@ function run(args) {
   if (first === 'check') return check(args.slice(1))
   if (first === 'doctor') return doctor(args.slice(1))
   if (first === 'keys') return keys(args.slice(1))
+  if (first === 'demo') return demo(args.slice(1))
   if (first !== undefined && /^\d/.test(first)) return daemon(args)
   if (first === '--help' || first === '-h') return print(usage)
   if (first === '--version') {
@@ -93,6 +95,15 @@ async function doctor(args) {
   const { doctor: run } = await import('../daemon/doctor/doctor.ts')
   const err = /** @param {string} text */ (text) => process.stderr.write(text)
   process.exitCode = await run(args, { environment: process.env, out: print, err })
+}
+
+/** @param {string[]} args */
+async function demo(args) {
+  const { demo: run } = await import('../demo/main.ts')
+  const ending = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => ending.abort())
+  const err = /** @param {string} text */ (text) => process.stderr.write(text)
+  process.exitCode = await run(args, { out: print, err, signal: ending.signal })
 }
 
 /** @param {string[]} args */

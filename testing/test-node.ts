@@ -3,6 +3,7 @@
  * never sleep: it waits for commits.
  */
 import { type Daemon, startDaemon, type DaemonOptions } from '../daemon/daemon.ts'
+import { answered } from '../sdk/answer.ts'
 import { CommitWatch } from '../sdk/commit-watch.ts'
 import { openDatabase } from '../sdk/database.ts'
 import { TinymqError } from '../sdk/errors.ts'
@@ -87,31 +88,16 @@ export class TestNode {
     question: Question<Value>,
     { withinMs = 10_000, signal }: WaitOptions = {},
   ): Promise<NonNullable<Value>> {
-    signal?.throwIfAborted()
     const ask = this.#asking(question)
-    const { promise, resolve, reject } = Promise.withResolvers<NonNullable<Value>>()
+    const late = new AbortController()
     let last: unknown
-    const look = (): void => {
-      try {
-        last = ask()
-        if (last) resolve(last as NonNullable<Value>)
-      } catch (error) {
-        reject(error)
-      }
-    }
-    const listener = { onCommit: look, onEnd: reject }
-    const onAbort = (): void => reject(signal?.reason)
-    const onLate = (): void => reject(this.#late(question, withinMs, last))
-    const timer = setTimeout(onLate, withinMs)
-    signal?.addEventListener('abort', onAbort, { once: true })
-    this.#watch.add(listener)
-    look()
+    const timer = setTimeout(() => late.abort(this.#late(question, withinMs, last)), withinMs)
+    const signals = signal === undefined ? [late.signal] : [late.signal, signal]
     try {
-      return await promise
+      const look = (): Value => (last = ask()) as Value
+      return await answered(this.#watch, look, AbortSignal.any(signals))
     } finally {
       clearTimeout(timer)
-      signal?.removeEventListener('abort', onAbort)
-      this.#watch.remove(listener)
     }
   }
 

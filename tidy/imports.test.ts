@@ -93,10 +93,10 @@ test('what is published imports no test and nothing that only tests use', () => 
   deepEqual(layersOf('daemon/protocol/testing/b.ts', text), [])
 })
 
-test('benchmarks, demos and process tests import anything', () => {
+test('benchmarks and process tests import anything', () => {
   const text = "import '../daemon/a.ts'\nimport 'fast-check'"
   deepEqual(
-    ['bench/a.ts', 'demo/a.ts', 'test/a.ts'].flatMap((path) => layersOf(path, text)),
+    ['bench/a.ts', 'test/a.ts'].flatMap((path) => layersOf(path, text)),
     [],
   )
 })

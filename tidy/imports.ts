@@ -115,7 +115,8 @@ const layers: readonly Layer[] = [
     modules: ['node:', 'better-sqlite3', 'dockerode', 'testcontainers'],
   },
   { at: 'sdk/', own: ['sdk/'], modules: 'dependencies', withTests: true },
-  { at: 'bin/', own: ['daemon/', 'sdk/'], modules: 'dependencies' },
+  { at: 'demo/', own: ['demo/', 'sdk/'], modules: 'dependencies' },
+  { at: 'bin/', own: ['daemon/', 'sdk/', 'demo/'], modules: 'dependencies' },
 ]
 
 function mayImport(
