@@ -20,7 +20,8 @@ type Arrived = {
   readonly text: string
 }
 
-const newRowsSql = `SELECT id, host, port, token, length(CAST(data AS BLOB)) AS bytes, substr(data, 1, 60) AS text
+const newRowsSql = `
+  SELECT id, host, port, token, length(CAST(data AS BLOB)) AS bytes, substr(data, 1, 60) AS text
   FROM mqin WHERE id > ? ORDER BY id`
 
 export class Show {

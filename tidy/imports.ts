@@ -115,7 +115,8 @@ const layers: readonly Layer[] = [
     modules: ['node:', 'better-sqlite3', 'dockerode', 'testcontainers'],
   },
   { at: 'sdk/', own: ['sdk/'], modules: 'dependencies', withTests: true },
-  { at: 'demo/', own: ['demo/', 'sdk/'], modules: 'dependencies' },
+  // It starts the program as a user would, in processes of their own.
+  { at: 'demo/', own: ['demo/', 'sdk/', 'bin/tinymq.js'], modules: 'dependencies' },
   { at: 'bin/', own: ['daemon/', 'sdk/', 'demo/'], modules: 'dependencies' },
 ]
 
