@@ -69,8 +69,8 @@ const containerExports: readonly string[] = [
   'startLab',
 ]
 
-/** Started by name from places that hold no import: none so far. */
-const entries: readonly string[] = []
+/** Started by name from places that hold no import: a page of HTML. */
+const entries: readonly string[] = ['daemon/page/main.tsx']
 
 const root = import.meta.dirname
 const untracked = listPaths(root, 'untracked')

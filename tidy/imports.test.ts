@@ -73,6 +73,25 @@ test('the store imports the schema, the errors and values of the core', () => {
   )
 })
 
+test('of the daemon, the status page knows only the types of what comes over HTTP', () => {
+  const fine = ["import type { A } from '../../observe/page-api.ts'", "import '../style/a.css'"]
+  const bad = [
+    "import { a } from '../../observe/page-api.ts'",
+    "import '../../log.ts'",
+    "import 'x'",
+  ]
+  const text = [...fine, "import 'preact/hooks'", ...bad].join('\n')
+  deepEqual(
+    layersOf('daemon/page/parts/a.tsx', text),
+    [4, 5, 6].map((line) => `daemon/page/parts/a.tsx:${line}`),
+  )
+  const view = "import { a } from '../parts/a.tsx'\nimport 'preact'"
+  deepEqual(layersOf('daemon/page/model/a.ts', view), [
+    'daemon/page/model/a.ts:1',
+    'daemon/page/model/a.ts:2',
+  ])
+})
+
 test('the SDK never imports the daemon, its tests neither', () => {
   const text = "import type { A } from '../daemon/a.ts'"
   deepEqual(layersOf('sdk/a.ts', text), ['sdk/a.ts:1'])

@@ -60,6 +60,8 @@ type Layer = {
   readonly at: string
   /** Beginnings of paths that it may import. */
   readonly own: readonly string[]
+  /** Beginnings of paths of which it may know the types. */
+  readonly ownTypes?: readonly string[]
   /** Modules from outside: all, or those that begin like this. */
   readonly modules: 'any' | 'dependencies' | readonly string[]
   /** Tests of this layer are held to `own` too. */
@@ -100,6 +102,19 @@ const layers: readonly Layer[] = [
     modules: 'any',
     withTestAids: true,
   },
+  // The status page runs in a browser: of the daemon it knows only what comes over HTTP.
+  {
+    at: 'daemon/page/model/',
+    own: ['daemon/page/model/'],
+    ownTypes: ['daemon/observe/page-api.ts'],
+    modules: [],
+  },
+  {
+    at: 'daemon/page/',
+    own: ['daemon/page/'],
+    ownTypes: ['daemon/observe/page-api.ts'],
+    modules: ['preact', 'uplot'],
+  },
   { at: 'daemon/', own: ['daemon/', 'sdk/'], modules: 'dependencies' },
   // Nodes inside a user's test: the daemon and the SDK together, which neither may do to the other.
   {
@@ -128,7 +143,8 @@ function mayImport(
 ): boolean {
   const mayTest = test || (layer.withTestAids === true && !edge.target.endsWith('.test.ts'))
   if (edge.isOwn && !mayTest && isTest(edge.target)) return false
-  if (edge.isOwn) return startsWithOneOf(edge.target, layer.own)
+  if (edge.isOwn && startsWithOneOf(edge.target, layer.own)) return true
+  if (edge.isOwn) return edge.kind === 'type' && startsWithOneOf(edge.target, layer.ownTypes ?? [])
   if (test || layer.modules === 'any') return true
   if (layer.modules !== 'dependencies') return startsWithOneOf(edge.target, layer.modules)
   // `tinymq` itself resolves only once it is built; its package.json always does.
@@ -193,7 +209,7 @@ export function orphanProblems(
   )
   return code
     .map(({ path }) => path)
-    .filter((path) => path.endsWith('.ts') && !/\.(?:test|e2e)\.ts$/.test(path))
+    .filter((path) => /\.tsx?$/.test(path) && !/\.(?:test|e2e)\.ts$/.test(path))
     .filter((path) => !imported.has(path) && !entries.includes(path))
     .map((path) => ({
       path,

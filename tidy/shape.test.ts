@@ -48,8 +48,16 @@ test('names that are not kebab-case or say nothing are found', () => {
     'e2e/image.e2e.ts',
     'bin/tinymq.js',
     'daemon/typesetting.ts',
+    'daemon/page/parts/peer-table.tsx',
   ]
-  const bad = ['sdk/readInbox.ts', 'sdk/Open.ts', 'sdk/a_b.ts', 'sdk/utils/a.ts', 'sdk/types.ts']
+  const bad = [
+    'sdk/readInbox.ts',
+    'daemon/page/PeerTable.tsx',
+    'sdk/Open.ts',
+    'sdk/a_b.ts',
+    'sdk/utils/a.ts',
+    'sdk/types.ts',
+  ]
   const problems = nameProblems([...fine, ...bad].map((path) => ({ path, text: '' })))
   deepEqual(
     problems.map(({ path }) => path),

@@ -61,7 +61,8 @@ export function coreSizeProblems(files: readonly SourceFile[]): Problem[] {
   return [{ path: 'daemon/protocol/', line: 1, fix }]
 }
 
-const fileName = /^[a-z0-9]+(?:-[a-z0-9]+)*(?:(?:\.process)?\.test|\.process|\.e2e)?\.[jt]s$/
+const fileName =
+  /^[a-z0-9]+(?:-[a-z0-9]+)*(?:(?:\.process)?\.test|\.process|\.e2e)?\.(?:[jt]s|tsx)$/
 const emptyNames = new Set(['util', 'utils', 'helper', 'helpers', 'common', 'types', 'misc'])
 
 /** Names that are not kebab-case, or that say nothing. */

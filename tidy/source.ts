@@ -110,7 +110,7 @@ export function matchProblems(
 }
 
 export function isCode(path: string): boolean {
-  return /\.[jt]s$/.test(path)
+  return /\.(?:[jt]s|tsx)$/.test(path)
 }
 
 /** Tests (`*.test.ts`, `*.e2e.ts`), and what only they use: the daemon's `testing/` folders. */

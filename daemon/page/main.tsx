@@ -1,0 +1,15 @@
+/** Where the page begins: the theme before anything is seen, then the page. */
+import { render } from 'preact'
+import { App } from './app.tsx'
+import { applyTheme, readTheme } from './client/theme.ts'
+import './style/colors.css'
+import './style/page.css'
+import './style/parts.css'
+import './style/tables.css'
+import './style/plots.css'
+
+const place = document.querySelector('#page')
+if (place === null) throw new Error('index.html has no element for the page.')
+
+applyTheme(readTheme())
+render(<App />, place)

@@ -1,0 +1,37 @@
+import { deepEqual, equal } from 'node:assert/strict'
+import { test } from 'node:test'
+import { hexLines, prettyJson, shortened, shownBlock, shownLine } from './shown-text.ts'
+
+test('what is invisible or turns the order is shown by its number', () => {
+  equal(shownLine('live\u202Egpj.exe'), 'live⟨202E⟩gpj.exe')
+  equal(shownLine('a\nb\u0000\u200B'), 'a⟨000A⟩b⟨0000⟩⟨200B⟩')
+  equal(shownBlock('a\r\n\tb\u0007\u2066'), 'a\r\n\tb⟨0007⟩⟨2066⟩')
+})
+
+test('letters of every script and joined emoji stay as they are', () => {
+  const text = 'שלום مرحبا 日本 👩‍👩‍👧 ❤️ é'
+  equal(shownLine(text), text)
+})
+
+test('a long line is cut between characters', () => {
+  equal(shortened('abc', 3), 'abc')
+  equal(shortened('abcd', 3), 'ab…')
+  equal(shortened('👍👍👍👍', 3), '👍👍…')
+})
+
+test('binary is shown as hexdump -C shows it', () => {
+  deepEqual(hexLines(''), [])
+  deepEqual(hexLines('00ff417e7f'.padEnd(34, '2')), [
+    {
+      offset: '00000000',
+      hex: '00 ff 41 7e 7f 22 22 22 22 22 22 22 22 22 22 22',
+      ascii: '..A~."""""""""""',
+    },
+    { offset: '00000010', hex: '22', ascii: '"' },
+  ])
+})
+
+test('JSON gets an indent, anything else stays', () => {
+  equal(prettyJson('{"a":1}'), '{\n  "a": 1\n}')
+  equal(prettyJson('{a'), '{a')
+})

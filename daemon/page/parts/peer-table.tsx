@@ -1,0 +1,79 @@
+/** Peers as a table: how it is going with each, and why it is not. */
+import type { JSX } from 'preact'
+import type { Peer } from '../../observe/page-api.ts'
+import { estimateText, millisText, nothing, rateText, shareText } from '../model/quantity.ts'
+import { hashOf, noQuery } from '../model/route.ts'
+import { shownLine } from '../model/shown-text.ts'
+import { isStuck, peerStateText, toneOfPeer } from '../model/trouble.ts'
+import { Table, type Column } from './table.tsx'
+import { Distance, Duration, For } from './time.tsx'
+import { Address, Tag, Word } from './words.tsx'
+
+type Props = { readonly caption: string; readonly peers: readonly Peer[] }
+
+export function PeerTable({ caption, peers }: Props): JSX.Element {
+  return <Table caption={caption} rows={peers} columns={columns} keyOf={keyOf} />
+}
+
+const keyOf = ({ direction, host, port, key, watermark }: Peer): string =>
+  // Senders that were copied may have all but their place in common.
+  JSON.stringify([direction, host, port, key, direction === 'in' ? watermark : 0])
+
+const columns: readonly Column<Peer>[] = [
+  { title: 'Peer', cell: (peer) => <PeerName peer={peer} />, isWide: true },
+  { title: 'State', cell: (peer) => <PeerState peer={peer} /> },
+  { title: 'Waiting', cell: ({ waiting }) => textOr(waiting, estimateText), isNumber: true },
+  { title: 'Oldest', cell: ({ oldestAgeMs }) => <Duration ms={oldestAgeMs} />, isNumber: true },
+  { title: 'Rate', cell: ({ rowsPerS }) => textOr(rowsPerS, rateText), isNumber: true },
+  { title: 'RTT', cell: ({ rttMs }) => textOr(rttMs, millisText), isNumber: true },
+  { title: 'Loss', cell: ({ lossShare }) => textOr(lossShare, shareText), isNumber: true },
+]
+
+function PeerName({ peer }: { readonly peer: Peer }): JSX.Element {
+  const { direction, host, port, key, error, errorCode, retryAt } = peer
+  const query = { ...noQuery, search: host, by: 'host' as const }
+  const box = direction === 'out' ? 'outbox' : 'inbox'
+  return (
+    <>
+      <span class="peer-name">
+        <span class="direction">{direction === 'out' ? 'to' : 'from'}</span>{' '}
+        <a href={hashOf({ view: 'list', box, query })}>
+          <Address host={host === '' ? '(unknown)' : host} port={port} />
+        </a>
+        {key === '' ? null : (
+          <span class="peer-key">
+            key <Word text={key} />
+          </span>
+        )}
+      </span>
+      {error === null && errorCode === null ? null : (
+        <span class={`why ${isStuck(peer) ? 'why-error' : 'why-warn'}`}>
+          <bdi>{shownLine(error ?? '')}</bdi> <code class="code">{errorCode}</code>
+          {retryAt === null ? null : (
+            <span class="quiet">
+              {' '}
+              Next try <Distance at={retryAt} />.
+            </span>
+          )}
+        </span>
+      )}
+    </>
+  )
+}
+
+function PeerState({ peer }: { readonly peer: Peer }): JSX.Element {
+  return (
+    <>
+      <Tag tone={toneOfPeer(peer)} text={peerStateText(peer)} />
+      {peer.since === null ? null : (
+        <span class="since">
+          {peer.direction === 'out' ? <For since={peer.since} /> : <Distance at={peer.since} />}
+        </span>
+      )}
+    </>
+  )
+}
+
+function textOr<T>(value: T | null, text: (value: T) => string): JSX.Element {
+  return value === null ? <span class="quiet">{nothing}</span> : <>{text(value)}</>
+}

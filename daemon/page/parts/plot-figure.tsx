@@ -1,0 +1,168 @@
+/**
+ * One plot with its words: title, legend with the values under the pointer or the newest ones, a
+ * sentence for those who do not see it, and the numbers as a table.
+ */
+import type { JSX } from 'preact'
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
+import type { HistorySample } from '../../observe/page-api.ts'
+import { drawPlot, type PlotCanvas, type PlotColors } from '../client/plot-canvas.ts'
+import { summaryOf, type Line, type Plot } from '../model/plots.ts'
+import { nothing } from '../model/quantity.ts'
+import { columnsOf, picked, type Columns, type Span } from '../model/timeline.ts'
+import { Clock } from './time.tsx'
+
+const tableRowsMax = 20
+
+type Props = {
+  readonly plot: Plot
+  readonly span: Span
+  readonly samples: readonly HistorySample[]
+  readonly stepMs: number
+  /** Where the time axis ends, ms since 1970. */
+  readonly toMs: number
+  /** Another one makes the plot take its colours anew. */
+  readonly themeKey: string
+}
+
+export function PlotFigure({ plot, span, samples, stepMs, toMs, themeKey }: Props): JSX.Element {
+  const place = useRef<HTMLDivElement>(null)
+  const [point, setPoint] = useState<number | null>(null)
+  const values = plot.lines.map(({ value }) => value)
+  const columns = columnsOf(samples, stepMs, values)
+  useCanvas({
+    place,
+    plot,
+    columns,
+    range: [toMs / 1_000 - span.minutes * 60, toMs / 1_000],
+    themeKey,
+    setPoint,
+  })
+
+  const at = point ?? columns[0].length - 1
+  const time = point === null ? undefined : columns[0][point]
+  return (
+    <figure class="plot">
+      <figcaption class="plot-head">
+        <h3>{plot.title}</h3>
+        <span class="plot-at">{time === undefined ? 'now' : <Clock at={time * 1_000} />}</span>
+        <ul class="legend">
+          {plot.lines.map((line, index) => (
+            <LegendItem
+              key={line.value}
+              line={line}
+              index={index}
+              text={valueText(plot, columns[index + 1]?.[at])}
+            />
+          ))}
+        </ul>
+      </figcaption>
+      <div
+        class="plot-canvas"
+        ref={place}
+        role="img"
+        aria-label={summaryOf(plot, samples, span.label)}
+      />
+      <PlotNumbers plot={plot} span={span} samples={samples} />
+    </figure>
+  )
+}
+
+type LegendProps = { readonly line: Line; readonly index: number; readonly text: string }
+
+function LegendItem({ line: { label }, index, text }: LegendProps): JSX.Element {
+  return (
+    <li>
+      <span class={`swatch swatch-${index + 1}`} aria-hidden="true" />
+      {label} <strong>{text}</strong>
+    </li>
+  )
+}
+
+function valueText({ text }: Plot, value: number | null | undefined): string {
+  return value === null || value === undefined ? nothing : text(value)
+}
+
+type CanvasOptions = {
+  readonly place: { readonly current: HTMLDivElement | null }
+  readonly plot: Plot
+  readonly columns: Columns
+  readonly range: readonly [number, number]
+  readonly themeKey: string
+  readonly setPoint: (index: number | null) => void
+}
+
+function useCanvas({ place, plot, columns, range, themeKey, setPoint }: CanvasOptions): void {
+  const canvas = useRef<PlotCanvas | null>(null)
+  useLayoutEffect(() => {
+    const element = place.current
+    if (element === null) return undefined
+    const colors = colorsOf(element)
+    const width = element.clientWidth
+    const drawn = drawPlot({ element, plot, colors, width, onPoint: setPoint })
+    canvas.current = drawn
+    const observer = new ResizeObserver(() => drawn.resize(element.clientWidth))
+    observer.observe(element)
+    return () => {
+      observer.disconnect()
+      drawn.remove()
+    }
+  }, [plot, themeKey])
+  useEffect(() => canvas.current?.draw(columns, range))
+}
+
+/** As the style sheet has them in this theme. */
+function colorsOf(element: HTMLElement): PlotColors {
+  const figure = element.closest('figure') ?? element
+  const swatches = [...figure.querySelectorAll('.swatch')]
+  const { color, borderTopColor } = getComputedStyle(element)
+  return {
+    lines: swatches.map((swatch) => getComputedStyle(swatch).borderTopColor),
+    text: color,
+    grid: borderTopColor,
+  }
+}
+
+type NumbersProps = Pick<Props, 'plot' | 'span' | 'samples'>
+
+/** Made only when it is opened: it changes every second. */
+function PlotNumbers({ plot, span, samples }: NumbersProps): JSX.Element {
+  const [isOpen, setOpen] = useState(false)
+  return (
+    <details class="numbers" onToggle={({ currentTarget }) => setOpen(currentTarget.open)}>
+      <summary>
+        Numbers<span class="off-screen"> of {plot.title}</span>
+      </summary>
+      {isOpen ? (
+        <table>
+          <caption class="off-screen">
+            {plot.title}, last {span.label}
+          </caption>
+          <thead>
+            <tr>
+              <th scope="col">Time</th>
+              {plot.lines.map(({ value, label }) => (
+                <th key={value} scope="col" class="number">
+                  {label}
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {picked(samples, tableRowsMax).map((sample) => (
+              <tr key={sample.at}>
+                <th scope="row">
+                  <Clock at={sample.at} />
+                </th>
+                {plot.lines.map(({ value }) => (
+                  <td key={value} class="number">
+                    {valueText(plot, sample[value])}
+                  </td>
+                ))}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      ) : null}
+    </details>
+  )
+}

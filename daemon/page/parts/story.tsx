@@ -1,0 +1,36 @@
+/** The life of a message, step by step. */
+import type { JSX } from 'preact'
+import type { StoryStep } from '../../observe/page-api.ts'
+import { durationText, exactDurationText } from '../model/age.ts'
+import { shownLine } from '../model/shown-text.ts'
+import { told } from '../model/story.ts'
+import { Clock } from './time.tsx'
+
+export function Story({ story }: { readonly story: readonly StoryStep[] }): JSX.Element {
+  return (
+    <section aria-labelledby="story-title">
+      <h2 id="story-title">Story</h2>
+      <ol class="story">
+        {told(story).map(({ at, what, tookMs }, index) => (
+          <li key={index}>
+            <span class="story-what">
+              <bdi>{shownLine(what)}</bdi>
+            </span>
+            <span class="story-at">
+              {at === null ? 'time not recorded' : <Clock at={at} />}
+              {tookMs === null ? null : (
+                <span title={exactDurationText(tookMs)}> · {tookText(tookMs)}</span>
+              )}
+            </span>
+          </li>
+        ))}
+      </ol>
+    </section>
+  )
+}
+
+/** Clocks of two machines differ: what came before its cause is said so. */
+function tookText(ms: number): string {
+  if (ms < 0) return `${durationText(-ms)} before, by its clock`
+  return ms < 1_000 ? `${ms} ms later` : `${durationText(ms)} later`
+}

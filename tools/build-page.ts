@@ -1,0 +1,26 @@
+/**
+ * Builds the status page: daemon/page/ becomes dist/page/, the files that the daemon serves. Must
+ * never make anything that its Content-Security-Policy refuses: no inline script, style or file.
+ */
+import { join } from 'node:path'
+import { build } from 'vite'
+
+const root = join(import.meta.dirname, '..')
+
+await build({
+  root: join(root, 'daemon', 'page'),
+  // Under any prefix: each file names the others relative to itself.
+  base: './',
+  configFile: false,
+  logLevel: 'warn',
+  oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
+  build: {
+    outDir: join(root, 'dist', 'page'),
+    emptyOutDir: true,
+    target: 'es2022',
+    modulePreload: false,
+    // A `data:` address would be refused, and what is small is not slow either.
+    assetsInlineLimit: 0,
+    reportCompressedSize: false,
+  },
+})
