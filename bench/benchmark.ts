@@ -9,6 +9,8 @@ export type Room = {
   readonly quick: boolean
   /** How often each figure is taken, after a warm-up that does not count. */
   readonly repeats: number
+  /** What makes the narrow link; undefined: netem where the kernel has it, else the emulator. */
+  readonly over: 'netem' | 'emulator' | undefined
   /** How many rows a drain moves. */
   readonly rows: number
 }

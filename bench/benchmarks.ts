@@ -5,6 +5,8 @@ import { measureDrain } from './drain.ts'
 import { measureGoodput } from './goodput.ts'
 import { measureKeys } from './keys.ts'
 import { measureLatency } from './latency.ts'
+import { measureFairness } from './link/fairness.ts'
+import { measureLinkGoodput, measureLinkLatency } from './link/measure-link.ts'
 import { measureYardsticks } from './yardsticks.ts'
 
 export const benchmarks: readonly Benchmark[] = [
@@ -31,6 +33,24 @@ export const benchmarks: readonly Benchmark[] = [
     about: 'two cores over a lossy link in virtual time: goodput, and latency of one message',
     isQuick: true,
     run: measureGoodput,
+  },
+  {
+    name: 'link',
+    about: 'daemons over a narrow, lossy link, against raw UDP on it',
+    isQuick: true,
+    run: measureLinkGoodput,
+  },
+  {
+    name: 'link-latency',
+    about: 'one message over a long, lossy link',
+    isQuick: false,
+    run: measureLinkLatency,
+  },
+  {
+    name: 'fairness',
+    about: "the narrow link shared with the kernel's TCP CUBIC, and among our own flows",
+    isQuick: true,
+    run: measureFairness,
   },
   {
     name: 'consume',

@@ -13,7 +13,9 @@ import { freePort } from '../test/harness/free-port.ts'
 /** A daemon in a process of its own, whatever it is. */
 export type Drainer = Pick<DaemonProcess, 'pid' | 'started'> & { stop(): Promise<unknown> }
 
-export type Launch = (port: number, database: string) => Drainer
+export type Role = 'sender' | 'receiver'
+
+export type Launch = (port: number, database: string, role: Role) => Drainer
 
 export function launchDaemon(port: number, database: string): DaemonProcess {
   return new DaemonProcess({ port, database })
@@ -52,7 +54,8 @@ export class DaemonPair implements AsyncDisposable {
 
   /** @returns what has been started, when it runs. */
   async start(member: Member): Promise<Drainer> {
-    const daemon = this.#launch(member.port, member.database)
+    const role = member === this.sender ? 'sender' : 'receiver'
+    const daemon = this.#launch(member.port, member.database, role)
     this.#running.set(member, daemon)
     await daemon.started()
     return daemon

@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import type { Benchmark } from './benchmark.ts'
+import type { Benchmark, Room } from './benchmark.ts'
 import { benchmarks } from './benchmarks.ts'
 import { regressionsOf } from './guard.ts'
 import { plot } from './plot.ts'
@@ -22,6 +22,7 @@ const usage = `npm run bench -- [OPTION]...
   --quick         a short run that fails when a measure is more than two times off its goal
   --rows N        rows that a drain moves: 200,000, or 100,000 with --quick
   --repeats N     how often each figure is taken: 3
+  --over KIND     what makes the narrow link: netem or emulator; netem where it is, when left out
   --json          figures as JSON
   --plot FILE     also as a picture (SVG)
   --profile DIR   where the time of a drain goes, instead; profiles are left in DIR`
@@ -46,6 +47,7 @@ function readOptions() {
         quick: { type: 'boolean', default: false },
         rows: { type: 'string' },
         repeats: { type: 'string' },
+        over: { type: 'string' },
         json: { type: 'boolean', default: false },
         plot: { type: 'string' },
         profile: { type: 'string' },
@@ -65,6 +67,11 @@ function choose(only: string | undefined, quick: boolean): readonly Benchmark[] 
   })
 }
 
+function kindOf(over: string | undefined): Room['over'] {
+  if (over === undefined || over === 'netem' || over === 'emulator') return over
+  return fail(`--over takes netem or emulator, and ${over} is neither.`)
+}
+
 async function profile(directory: string, rows: number): Promise<string> {
   const scratch = mkdtempSync(join(tmpdir(), 'tinymq-bench-profile-'))
   try {
@@ -80,6 +87,7 @@ async function main(): Promise<number> {
   const chosen = choose(options.only, quick)
   const rows = count('rows', options.rows, quick ? 100_000 : 200_000)
   const repeats = count('repeats', options.repeats, 3)
+  const over = kindOf(options.over)
   if (options.help || options.list) {
     const width = Math.max(...benchmarks.map(({ name }) => name.length))
     const lines = chosen.map(({ name, about }) => `${name.padEnd(width)}  ${about}`)
@@ -92,7 +100,7 @@ async function main(): Promise<number> {
     return 0
   }
   const onProgress = (sentence: string): void => void process.stderr.write(`${sentence}\n`)
-  const measures = await runAll(chosen, { quick, rows, repeats, onProgress })
+  const measures = await runAll(chosen, { quick, rows, repeats, over, onProgress })
   if (options.json) console.log(JSON.stringify({ ...where, measures }, null, 2))
   else console.log([showSurroundings(where), showTable(measures), showNotes(measures)].join('\n\n'))
   if (options.plot !== undefined) writeFileSync(options.plot, plot(measures))

@@ -7,7 +7,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { DaemonProcess } from '../../test/harness/daemon-process.ts'
 import { drain } from '../drain.ts'
-import type { Launch } from '../daemon-pair.ts'
+import type { Launch, Role } from '../daemon-pair.ts'
 import { showNumber } from '../table.ts'
 import { readProfiles, selfTimes, type SelfTime, type SpanUs } from './cpu-profile.ts'
 import { canCountSystemCalls, countSystemCalls, type SystemCalls } from './system-calls.ts'
@@ -20,9 +20,7 @@ export type ProfileOptions = {
   readonly rows: number
 }
 
-const roles = ['sender', 'receiver'] as const
-
-type Role = (typeof roles)[number]
+const roles: readonly Role[] = ['sender', 'receiver']
 
 const sampleEveryUs = 250
 const functionsShown = 20
@@ -50,24 +48,23 @@ export async function profileDrain(options: ProfileOptions): Promise<string> {
   return parts.join('\n\n')
 }
 
-/** The daemons of one drain, in the order of `roles`. */
+/** The daemons of one drain. */
 class Daemons {
   readonly #nodeArgs: (role: Role) => readonly string[]
-  readonly #daemons: DaemonProcess[] = []
+  readonly #daemons = new Map<Role, DaemonProcess>()
 
   constructor(nodeArgs: (role: Role) => readonly string[] = () => []) {
     this.#nodeArgs = nodeArgs
   }
 
-  readonly launch: Launch = (port, database) => {
-    const nodeArgs = this.#nodeArgs(roles[this.#daemons.length] ?? 'receiver')
-    const daemon = new DaemonProcess({ port, database, nodeArgs })
-    this.#daemons.push(daemon)
+  readonly launch: Launch = (port, database, role) => {
+    const daemon = new DaemonProcess({ port, database, nodeArgs: this.#nodeArgs(role) })
+    this.#daemons.set(role, daemon)
     return daemon
   }
 
   pidOf(role: Role): number {
-    return this.#daemons[roles.indexOf(role)]?.pid ?? 0
+    return this.#daemons.get(role)?.pid ?? 0
   }
 }
 
