@@ -31,6 +31,11 @@ const sliceRows = 1_000
 const anewEveryMs = 1_000
 const restPerPass = 20
 
+/** So many rows are indexed in a tenth of a second. */
+const indexedAtOnceMax = 100_000
+/** Of rows that no index tells apart, so many are passed over in about a millisecond. */
+const windowRows = 10_000
+
 /** The index by which leases become due. */
 const dueIndex = 'CREATE INDEX IF NOT EXISTS mqlease_due ON mqlease (until)'
 /** Made by the first consumer that needs them: the inbox of others need not pay for them. */
@@ -50,13 +55,25 @@ export function findCandidates(
     else ensureIndex(db, 'mqin_token_lane', tokenLaneIndex)
     return new LaneHeads(db, token)
   }
-  if (token !== null) ensureIndex(db, 'mqin_token', tokenIndex)
+  // To index a million rows takes a second, in which nobody else can write: then it is left to a
+  // consumer that begins at a better time.
+  if (token !== null && isSmall(db)) ensureIndex(db, 'mqin_token', tokenIndex)
   return new Everything(db, token)
 }
 
 function ensureIndex(db: SqliteHandle, name: string, sql: string): void {
+  if (!hasIndex(db, name)) db.exec(sql)
+}
+
+function hasIndex(db: SqliteHandle, name: string): boolean {
   const query = "SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = ?"
-  if (prepare(db, query).get(name) === undefined) db.exec(sql)
+  return prepare(db, query).get(name) !== undefined
+}
+
+function isSmall(db: SqliteHandle): boolean {
+  const query = 'SELECT (SELECT max(id) FROM mqin) - (SELECT min(id) FROM mqin) AS span'
+  const { span } = prepare(db, query).get() as { span: number | null }
+  return (span ?? 0) < indexedAtOnceMax
 }
 
 type Lane = number | null
@@ -64,9 +81,14 @@ type Lane = number | null
 /** All messages, or all with one token. */
 class Everything implements Candidates {
   readonly #token: string | null
+  readonly #db: SqliteHandle
   readonly #fresh: SqliteStatement
+  readonly #windowEnd: SqliteStatement
+  readonly #window: SqliteStatement
   readonly #due: SqliteStatement
   readonly #nextDue: NextDue
+  /** Rows are found by an index; else window by window. */
+  #isIndexed: boolean
   #cursor = 0
   #anewAtMs = 0
   #passMs = 0
@@ -77,12 +99,18 @@ class Everything implements Candidates {
 
   constructor(db: SqliteHandle, token: string | null) {
     this.#token = token
+    this.#db = db
+    this.#isIndexed = token === null || hasIndex(db, 'mqin_token')
     this.#nextDue = new NextDue(db)
     const tokenIs = token === null ? '? IS NULL' : 'm.token = ?'
-    this.#fresh = prepare(
+    const rows = `SELECT m.id, EXISTS (SELECT 1 FROM mqlease AS l WHERE l.id = m.id) AS known
+      FROM mqin AS m WHERE ${tokenIs} AND m.id > ?`
+    this.#fresh = prepare(db, `${rows} ORDER BY m.id LIMIT ${sliceRows}`)
+    this.#window = prepare(db, `${rows} AND m.id <= ? ORDER BY m.id LIMIT ${sliceRows}`)
+    this.#windowEnd = prepare(
       db,
-      `SELECT m.id, EXISTS (SELECT 1 FROM mqlease AS l WHERE l.id = m.id) AS known
-      FROM mqin AS m WHERE ${tokenIs} AND m.id > ? ORDER BY m.id LIMIT ${sliceRows}`,
+      `SELECT max(id) AS last, count(*) AS count
+      FROM (SELECT id FROM mqin WHERE id > ? ORDER BY id LIMIT ${windowRows})`,
     )
     // A lease without its row is everybody's to clear away.
     this.#due = prepare(
@@ -106,6 +134,7 @@ class Everything implements Candidates {
     this.#anewAtMs = nowMs + Math.max(anewEveryMs, restPerPass * this.#passMs)
     this.#cursor = 0
     this.#passMs = 0
+    this.#isIndexed ||= hasIndex(this.#db, 'mqin_token')
   }
 
   onRollback(): void {
@@ -131,15 +160,22 @@ class Everything implements Candidates {
 
   #takeFresh(count: number): number[] {
     const startMs = performance.now()
+    const window = this.#isIndexed ? undefined : (this.#windowEnd.get(this.#cursor) as WindowEnd)
+    const rows = (
+      window === undefined
+        ? this.#fresh.iterate(this.#token, this.#cursor)
+        : this.#window.iterate(this.#token, this.#cursor, window.last)
+    ) as Iterable<Fresh>
     const ids: number[] = []
     let looked = 0
-    const rows = this.#fresh.iterate(this.#token, this.#cursor) as Iterable<Fresh>
     for (const { id, known } of rows) {
       this.#cursor = id
       looked++
       if (known === 0 && ids.push(id) === count) break
     }
-    this.#hasFresh = ids.length === count || looked === sliceRows
+    const isCut = ids.length === count || looked === sliceRows
+    if (!isCut && window !== undefined) this.#cursor = window.last ?? this.#cursor
+    this.#hasFresh = isCut || window?.count === windowRows
     this.#passMs += performance.now() - startMs
     return ids
   }
@@ -184,6 +220,7 @@ class Everything implements Candidates {
 }
 
 type Fresh = { readonly id: number; readonly known: number }
+type WindowEnd = { readonly last: number | null; readonly count: number }
 type Due = { readonly id: number; readonly until: number; readonly fits: number }
 type Head = {
   readonly id: number

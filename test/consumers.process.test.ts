@@ -162,6 +162,30 @@ test('four consumers in transactions, killed at random: each message has one eff
   equal(inbox.value('SELECT count(*) FROM mqlease'), 0)
 })
 
+test('a million rows in the inbox: the first one under a token is claimed soon', async (t) => {
+  const inbox = new Inbox(t)
+  const count = scaled(1_000_000)
+  inbox.arrive(count)
+  const early = Math.floor(count / 100)
+  for (const [token, id] of [
+    ['early', early],
+    ['late', count],
+  ] as const) {
+    inbox.db.exec(`UPDATE mqin SET token = '${token}' WHERE id = ${id}`)
+    inbox.db.pragma('wal_checkpoint(TRUNCATE)')
+    using mq = open({ db: inbox.db })
+    const startMs = performance.now()
+    for await (const message of mq.inbox({ token })) {
+      const tookMs = performance.now() - startMs
+      equal(message.id, id)
+      t.diagnostic(`${token}: ${tookMs.toFixed(1)} ms`)
+      // The last of a million is found after all others were passed over.
+      ok(tookMs < (token === 'early' ? 200 : 1_500), `${tookMs} ms`)
+      break
+    }
+  }
+})
+
 test('a million rows in the inbox: the next one is claimed within 200 ms', async (t) => {
   const inbox = new Inbox(t)
   inbox.arrive(scaled(1_000_000))
