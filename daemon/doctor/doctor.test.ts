@@ -146,8 +146,8 @@ test('a clock that is behind, parked and dead rows, events', async (context) => 
     ),
   )
   match(saidOf(findings, 'clock'), /warning .*a row is of .*Set the clock/)
-  match(saidOf(findings, 'outbox'), /1 rows are set aside.*TINYMQ_REFUSED: too large.*retry --all/)
-  match(saidOf(findings, 'inbox'), /2 messages could not be processed.*dead list/)
+  match(saidOf(findings, 'outbox'), /Set aside: 1 row; .*TINYMQ_REFUSED: too large.*retry --all/)
+  match(saidOf(findings, 'inbox'), /Could not be processed: 2\. .*dead list/)
   match(saidOf(findings, 'events'), /PEER_ROLLED_BACK 2 times.*SELECT \* FROM mqevent/)
   deepEqual(
     findings.filter(({ sentence }) => sentence.includes('SELF_FORKED')),

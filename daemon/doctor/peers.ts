@@ -6,7 +6,7 @@
 import { isAnswering } from '../probe.ts'
 import { Resolver, type Resolved } from '../resolver.ts'
 import { bad, ok, warning, type Finding } from './finding.ts'
-import type { Destination } from './tables.ts'
+import { rowsText, type Destination } from './tables.ts'
 
 const answerMs = 2_000
 const lookupsMax = 2
@@ -40,7 +40,7 @@ async function lookUp(hosts: readonly string[]): Promise<Map<string, Resolved>> 
 async function peerFinding(to: Destination, resolved: Resolved | undefined): Promise<Finding> {
   const { host, port, waiting, error, errorCode } = to
   const about = `peer ${host}:${port}`
-  const rows = `${waiting} ${waiting === 1 ? 'row waits' : 'rows wait'}`
+  const rows = `${rowsText(waiting)} ${waiting === 1 ? 'waits' : 'wait'}`
   const ips = resolved?.ips ?? []
   const level = waiting > 0 ? bad : warning
   if (ips.length === 0) {

@@ -14,6 +14,7 @@ export type Destination = {
   readonly key: string
   readonly errorCode: string | null
   readonly error: string | null
+  /** Rows; above `countedMax` nobody counts. */
   readonly waiting: number
 }
 
@@ -31,6 +32,8 @@ const walBytesMax = 256 * 1024 ** 2
 const futureMs = 60_000
 const eventDays = 7
 const destinationsMax = 100
+/** To count more rows for each of a hundred hosts would take too long. */
+export const countedMax = 10_000
 
 /** `isThorough`: the file is read through, however large it is. */
 export function readTables(path: string, nowMs: number, isThorough: boolean): TableReport {
@@ -116,23 +119,30 @@ function clock(db: Database.Database, nowMs: number): Finding[] {
 function apart(db: Database.Database): Finding[] {
   const counts = db
     .prepare<[], { parked: number; code: string | null; dead: number }>(
-      `SELECT (SELECT count(*) FROM mqparked) AS parked,
+      `SELECT (SELECT count(*) FROM (SELECT 1 FROM mqparked LIMIT ${countedMax + 1})) AS parked,
         (SELECT code || ': ' || reason FROM mqparked ORDER BY id LIMIT 1) AS code,
-        (SELECT count(*) FROM mqdead) AS dead`,
+        (SELECT count(*) FROM (SELECT 1 FROM mqdead LIMIT ${countedMax + 1})) AS dead`,
     )
     .get()
   const findings: Finding[] = []
   if (counts !== undefined && counts.parked > 0) {
-    const sentence = `${counts.parked} rows are set aside; the first because ${counts.code}.`
+    const sentence = `Set aside: ${rowsText(counts.parked)}; the first because ${counts.code}.`
     const fix = 'Mend the cause, then tinymq retry --all; tinymq status names each.'
     findings.push(warning('outbox', sentence, fix))
   }
   if (counts !== undefined && counts.dead > 0) {
     const fix = 'See tinymq dead list, then tinymq dead redrive or DELETE FROM mqdead.'
-    findings.push(warning('inbox', `${counts.dead} messages could not be processed.`, fix))
+    findings.push(warning('inbox', `Could not be processed: ${countText(counts.dead)}.`, fix))
   }
   return findings
 }
+
+const countText = (count: number): string =>
+  count > countedMax ? `more than ${countedMax}` : String(count)
+
+/** `1 row`, `2 rows`. */
+export const rowsText = (count: number): string =>
+  `${countText(count)} row${count === 1 ? '' : 's'}`
 
 function events(db: Database.Database, nowMs: number): Finding[] {
   const rows = db
@@ -154,7 +164,9 @@ function destinations(db: Database.Database): Destination[] {
   return db
     .prepare<[], Destination>(
       `SELECT l.host, l.port, l.key, l.error_code AS errorCode, l.error,
-        (SELECT count(*) FROM mqout AS o WHERE o.host = l.host AND o.port = l.port) AS waiting
+        (SELECT count(*) FROM (
+          SELECT 1 FROM mqout AS o WHERE o.host = l.host AND o.port = l.port LIMIT ${countedMax + 1}
+        )) AS waiting
       FROM mqlane AS l ORDER BY waiting = 0, l.host, l.port LIMIT ${destinationsMax}`,
     )
     .all()

@@ -8,6 +8,7 @@ import {
   withDatabase,
   withJson,
 } from './command.ts'
+import type { RowCount } from '../row-count.ts'
 import { type Column, countText, tableLines } from './table.ts'
 
 /** A row of `mqpeers`; times are text in UTC. */
@@ -21,7 +22,8 @@ export type PeerRow = {
   readonly error: string | null
   readonly since: string | null
   readonly retry_in_s: number | null
-  readonly waiting: number | null
+  /** Rows of the outbox; `isExact` false: there are more than these. Null for a sender. */
+  readonly waiting: RowCount | null
   readonly watermark: number
   readonly rtt_ms: number | null
   readonly packets: number | null
@@ -36,15 +38,51 @@ export function addPeers(program: Command, context: Context): void {
     .description('show each machine that is sent to or has sent, and how it is going')
   withJson(withDatabase(command)).action(async (flags: DatabaseFlags & JsonFlags) => {
     using opened = new Opened(flags)
-    const rows = opened.rows<PeerRow>('SELECT * FROM mqpeers ORDER BY direction DESC, host, port')
+    const rows = readPeers(opened, countedMax)
     const { out, columns } = context.terminal
     const lines =
       flags.json === true
-        ? rows.map((row) => JSON.stringify(row))
+        ? rows.map((row) => JSON.stringify(peerJson(row)))
         : tableLines(rows, peerColumns, columns)
     const text = lines.map((line) => `${line}\n`).join('')
     await out(rows.length === 0 && flags.json !== true ? 'no peers yet\n' : text)
   })
+}
+
+/** A hundredth of a second. */
+const countedMax = 200_000
+
+/** `most`: so many rows are counted for each peer at most. */
+export function readPeers(opened: Opened, most: number): PeerRow[] {
+  // Its column `waiting` counts them all, however many there are: it is left out.
+  const rows = opened.rows<PeerRow>(
+    `SELECT direction, host, port, key, state, error_code, error, since, retry_in_s, watermark,
+      rtt_ms, packets, lost, event, event_at FROM mqpeers`,
+  )
+  const count = opened.db.prepare<unknown[], number>(
+    'SELECT count(*) FROM (SELECT 1 FROM mqout WHERE host = ? AND port = ? LIMIT ?)',
+  )
+  const waitingFor = ({ direction, host, port }: PeerRow): RowCount | null => {
+    if (direction === 'in') return null
+    const value = count.pluck().get(host, port, most + 1) ?? 0
+    return { value: Math.min(value, most), isExact: value <= most }
+  }
+  return rows.map((row) => ({ ...row, waiting: waitingFor(row) })).toSorted(inOrder)
+}
+
+/** Those that rows go to come first. */
+function inOrder(a: PeerRow, b: PeerRow): number {
+  return (
+    b.direction.localeCompare(a.direction) ||
+    (a.host ?? '').localeCompare(b.host ?? '') ||
+    (a.port ?? 0) - (b.port ?? 0)
+  )
+}
+
+/** The contract of `--json`: the columns of `mqpeers`. */
+function peerJson({ waiting, ...row }: PeerRow): object {
+  const count = waiting === null ? null : waiting.value
+  return { ...row, waiting: count, isExact: waiting?.isExact ?? true }
 }
 
 const peerColumns: readonly Column<PeerRow>[] = [
@@ -52,7 +90,7 @@ const peerColumns: readonly Column<PeerRow>[] = [
   { title: 'peer', cell: ({ host, port }) => addressText(host, port) },
   { title: 'key', cell: ({ key }) => key },
   { title: 'state', cell: ({ state }) => state },
-  { title: 'waiting', cell: ({ waiting }) => numberText(waiting), isNumber: true },
+  { title: 'waiting', cell: ({ waiting }) => backlogText(waiting), isNumber: true },
   { title: 'messages', cell: ({ watermark }) => countText(watermark), isNumber: true },
   { title: 'rtt', cell: ({ rtt_ms: rtt }) => rttText(rtt), isNumber: true },
   { title: 'lost', cell: ({ packets, lost }) => lossText(packets, lost), isNumber: true },
@@ -70,7 +108,8 @@ export function lossText(packets: number | null, lost: number | null): string {
   return `${((100 * lost) / packets).toFixed(1)} %`
 }
 
-const numberText = (value: number | null): string => (value === null ? '' : countText(value))
+export const backlogText = (count: RowCount | null): string =>
+  count === null ? '' : `${countText(count.value)}${count.isExact ? '' : '+'}`
 
 function wrongText({ error, error_code: code, event, event_at: at }: PeerRow): string {
   const trouble = error ?? code

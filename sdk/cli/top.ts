@@ -10,7 +10,8 @@ import {
   withDatabase,
   withJson,
 } from './command.ts'
-import { addressText, lossText, type PeerRow, rttText } from './peers.ts'
+import { addressText, backlogText, lossText, type PeerRow, readPeers, rttText } from './peers.ts'
+import type { RowCount } from '../row-count.ts'
 import { readTotals, type Totals, totalsJson, totalsLine } from './status.ts'
 import { type Column, countText, durationText, tableLines } from './table.ts'
 import { waited } from './watch.ts'
@@ -34,7 +35,7 @@ export type PeerPace = {
   readonly key: string
   readonly state: string | null
   readonly messagesPerSecond: number
-  readonly waiting: number | null
+  readonly waiting: RowCount | null
   readonly oldestS: number | null
   readonly rttMs: number | null
   /** Packets between the looks; where there were none, of all. */
@@ -66,11 +67,14 @@ export function addTop(program: Command, context: Context): void {
   })
 }
 
+/** A twentieth of a second, once a second. */
+const countedMax = 2_000_000
+
 function look(opened: Opened): Look {
   const read = opened.db.transaction((): Look => {
-    const peers = opened.rows<PeerRow>('SELECT * FROM mqpeers')
+    const peers = readPeers(opened, countedMax)
     const oldest = peers
-      .filter(({ direction, waiting }) => direction === 'out' && (waiting ?? 0) > 0)
+      .filter(({ direction, waiting }) => direction === 'out' && (waiting?.value ?? 0) > 0)
       .map(({ host, port }) => [addressText(host, port), oldestFor(opened, host, port)] as const)
     return { atMs: Date.now(), totals: readTotals(opened), peers, oldestS: new Map(oldest) }
   })
@@ -95,7 +99,7 @@ function pacesOf(before: Look, now: Look): PeerPace[] {
     .toSorted((a, b) => b.messagesPerSecond - a.messagesPerSecond || waitingOf(b) - waitingOf(a))
 }
 
-const waitingOf = ({ waiting }: PeerPace): number => waiting ?? 0
+const waitingOf = ({ waiting }: PeerPace): number => waiting?.value ?? 0
 
 function paceOf(
   before: PeerRow | undefined,
@@ -130,7 +134,7 @@ const columnsOfTop: readonly Column<PeerPace>[] = [
   { title: 'key', cell: ({ key }) => key },
   { title: 'state', cell: ({ state }) => state },
   { title: 'msg/s', cell: ({ messagesPerSecond: rate }) => rateText(rate), isNumber: true },
-  { title: 'backlog', cell: ({ waiting }) => countOrNone(waiting), isNumber: true },
+  { title: 'backlog', cell: ({ waiting }) => backlogText(waiting), isNumber: true },
   { title: 'oldest', cell: ({ oldestS }) => ageText(oldestS), isNumber: true },
   { title: 'rtt', cell: ({ rttMs }) => rttText(rttMs), isNumber: true },
   { title: 'loss', cell: ({ packets, lost }) => lossText(packets, lost), isNumber: true },
@@ -139,7 +143,6 @@ const columnsOfTop: readonly Column<PeerPace>[] = [
 
 const rateText = (rate: number): string =>
   rate < 10 ? rate.toFixed(1) : countText(Math.round(rate))
-const countOrNone = (count: number | null): string => (count === null ? '' : countText(count))
 const ageText = (age: number | null): string => (age === null ? '' : durationText(age))
 
 function lines({ totals }: Look, paces: readonly PeerPace[], width: number): string[] {
@@ -158,6 +161,7 @@ function screen(now: Look, paces: readonly PeerPace[], width: number, rows: numb
   return `\u001b[H${shown.map((line) => `${line}\u001b[K\n`).join('')}\u001b[J`
 }
 
-function topJson({ atMs, totals }: Look, peers: readonly PeerPace[]): string {
+function topJson({ atMs, totals }: Look, paces: readonly PeerPace[]): string {
+  const peers = paces.map((pace) => ({ ...pace, waiting: pace.waiting?.value ?? null }))
   return JSON.stringify({ at: new Date(atMs).toISOString(), ...totalsJson(totals), peers })
 }
