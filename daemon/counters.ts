@@ -4,15 +4,21 @@
  */
 
 import type { NodeCounters } from './protocol/node.ts'
+import type { StoreWork } from './protocol/store-port.ts'
+import type { StoreEffort } from './store-host.ts'
+import { addDone, nothingDone, type Done } from './store/tally.ts'
 
 export type Counters = {
   /** Refused by the system, by its code. */
   readonly sendsFailed: { [code: string]: number }
   readonly receivesFailed: { [code: string]: number }
   namesAsked: number
-  /** Write transactions of the store, and the microseconds that it was at work. */
-  commits: number
+  /** What the store has on disk, and the microseconds that it was at work. */
+  readonly done: Done
   storeBusyUs: number
+  /** Packets of lanes that ask for an ack, and those that did not arrive. */
+  packets: number
+  lost: number
   /** Datagrams and bytes: the core counts them itself, from the beginning on each new file. */
   core: NodeCounters | undefined
   /** Events of the core, by type. */
@@ -24,11 +30,25 @@ export function createCounters(): Counters {
     sendsFailed: {},
     receivesFailed: {},
     namesAsked: 0,
-    commits: 0,
+    done: nothingDone(),
     storeBusyUs: 0,
+    packets: 0,
+    lost: 0,
     core: undefined,
     events: {},
   }
+}
+
+export function countEffort(counters: Counters, effort: StoreEffort): void {
+  addDone(counters.done, effort)
+  counters.storeBusyUs += effort.busyUs
+}
+
+/** Lanes say once a second what they have sent. */
+export function countWork(counters: Counters, work: StoreWork): void {
+  if (work.type !== 'lane-traffic') return
+  counters.packets += work.traffic.packets
+  counters.lost += work.traffic.lost
 }
 
 /** Counts one of a kind; the kinds are few and not of a stranger's choice. */

@@ -11,6 +11,7 @@ import type { RingKey } from './keys-file.ts'
 import { KeysWatch } from './keys-watch.ts'
 import { Life } from './life.ts'
 import type { Log } from './log.ts'
+import { History } from './observe/history.ts'
 import { volatilityOf } from './mounts.ts'
 import { defaultConfig, type Config } from './options.ts'
 import type { Environment } from './protocol/environment.ts'
@@ -40,6 +41,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
 
 export class Daemon {
   readonly counters: Counters = createCounters()
+  readonly history = new History(Date.now())
   readonly #config: Config
   readonly #path: string
   readonly #log: Log
@@ -139,6 +141,10 @@ export class Daemon {
       ...(this.#network && { network: this.#network }),
       log: this.#log,
       counters: this.counters,
+      onBacklog: (backlog) => {
+        const { delivered: sent, received } = this.counters.done
+        this.history.add({ at: Date.now(), sent, received, ...backlog })
+      },
       onFatal: (error) => this.#fail(error),
       onReplaced: (wal) => {
         this.#change = this.#beginAnew(wal)

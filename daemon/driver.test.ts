@@ -6,6 +6,7 @@ import type { Input, NodeEvent, Output } from './protocol/node-io.ts'
 import type { Peer } from './store/store.ts'
 import type { StoreListener, StorePort } from './store-thread.ts'
 import { openUdpSocket } from './udp-socket.ts'
+import { nothingDone } from './store/tally.ts'
 
 /** A core whose decisions are written in the test. */
 class ScriptedCore implements Core {
@@ -172,11 +173,12 @@ test('results of the store and events reach their places', async (context) => {
   const { core, store, events, counters } = await bench(context)
   const event = { type: 'peer-opened', key: '', from: { ip: '10.0.0.1', port: 1 } } as const
   core.decide = () => [{ type: 'event', event }]
-  const effort = { commits: 2, busyUs: 3_000 }
+  const effort = { ...nothingDone(), commits: 2, delivered: 7, busyUs: 3_000 }
   store.listener?.onResults([{ type: 'superseded', session: 3 }], effort)
   deepEqual(core.inputs, [{ type: 'stored', result: { type: 'superseded', session: 3 } }])
   deepEqual([events, counters.events], [[event], { 'peer-opened': 1 }])
-  deepEqual([counters.commits, counters.storeBusyUs], [2, 3_000])
+  const { commits, delivered } = counters.done
+  deepEqual([commits, delivered, counters.storeBusyUs], [2, 7, 3_000])
 })
 
 test('P12: peers are greeted when the network has changed', async (context) => {

@@ -4,7 +4,7 @@
  * is counted or handed to the core as a fact.
  */
 import { ClockWatch } from './clock-watch.ts'
-import { countKind, type Counters } from './counters.ts'
+import { countEffort, countKind, countWork, type Counters } from './counters.ts'
 import type { Address, Input, NodeEvent, Output } from './protocol/node-io.ts'
 import type { StoreResult } from './protocol/store-port.ts'
 import { unreachable } from './protocol/assert.ts'
@@ -159,9 +159,8 @@ export class Driver {
     this.feed({ type: 'greet', addresses: ports.map((port) => ({ ip, port })) })
   }
 
-  #onResults(results: readonly StoreResult[], { commits, busyUs }: StoreEffort): void {
-    this.#parts.counters.commits += commits
-    this.#parts.counters.storeBusyUs += busyUs
+  #onResults(results: readonly StoreResult[], effort: StoreEffort): void {
+    countEffort(this.#parts.counters, effort)
     for (const result of results) this.feed({ type: 'stored', result })
   }
 
@@ -171,6 +170,7 @@ export class Driver {
       case 'send':
         return socket.send(output.to, output.bytes)
       case 'store':
+        countWork(counters, output.work)
         return store.submit(output.work)
       case 'resolve':
         counters.namesAsked++

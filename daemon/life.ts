@@ -2,7 +2,7 @@
  * A daemon on one database file, from opening it to closing it. When the file is replaced, this
  * life ends and the next one begins (daemon.ts). Must never outlive its file.
  */
-import type { Counters } from './counters.ts'
+import { countEffort, type Counters } from './counters.ts'
 import { nodeEnvironment } from './crypto.ts'
 import { checkPlace, realPath } from './database-file.ts'
 import { Driver, monotonicUs } from './driver.ts'
@@ -17,6 +17,7 @@ import type { Environment } from './protocol/environment.ts'
 import type { Key } from './protocol/handshake.ts'
 import type { Address } from './protocol/node-io.ts'
 import { Node, type NodeOptions } from './protocol/node.ts'
+import type { Backlog } from './side-connection.ts'
 import { openStoreThread, type StorePort, type StorePortEvents } from './store-thread.ts'
 import type { DatagramSocket } from './udp-socket.ts'
 
@@ -32,6 +33,8 @@ export type LifeOptions = {
   readonly network?: HostNetwork
   readonly log: Log
   readonly counters: Counters
+  /** What waits, when that has changed: once a second at most. */
+  readonly onBacklog: (backlog: Backlog) => void
   /** The daemon cannot go on. */
   readonly onFatal: (error: unknown) => void
   /** The file is gone, or is another one: this life is over. */
@@ -126,8 +129,13 @@ function nodeOptions({ config, ring }: LifeOptions, socket: DatagramSocket): Nod
   }
 }
 
-function storeEvents({ log, onFatal, onReplaced }: LifeOptions): StorePortEvents {
+function storeEvents(options: LifeOptions): StorePortEvents {
+  const { log, onFatal, onReplaced, counters, onBacklog } = options
   return {
+    onBacklog: (backlog, effort) => {
+      countEffort(counters, effort)
+      onBacklog(backlog)
+    },
     onNoted: (events) => events.map(notedLine).forEach(log),
     onFailed: onFatal,
     onReplaced,

@@ -1,10 +1,11 @@
 /**
  * A second connection to the database, for what is not the store's business: it reads what the
- * store adds to `mqevent`, and puts the traces of a file in order that was replaced while it was in
+ * store adds to `mqevent` and how many rows wait, and puts the traces of a file in order that was replaced while it was in
  * use. Must never write a table, nor keep a read open.
  */
 import { renameSync, statSync, unlinkSync } from 'node:fs'
 import Database from 'better-sqlite3'
+import { countRows } from '../sdk/row-count.ts'
 import { identityOf } from '../sdk/wake.ts'
 
 /** A row of `mqevent`. */
@@ -17,16 +18,30 @@ export type NotedEvent = {
 
 type Row = NotedEvent & { readonly id: number }
 
+/** What waits in `mqout`. */
+export type Backlog = {
+  /** All rows; an estimate when they are many. */
+  readonly waiting: number
+  /** `created_at` of the first of them, null when there is none. */
+  readonly oldestAt: number | null
+}
+
 const rowsMax = 100
+/** Where counting is slow (large rows, cold disk) it takes one part in so many of the time. */
+const countShare = 200
 
 export class SideConnection {
   readonly #db: Database.Database
   readonly #path: string
   readonly #newRows: Database.Statement<[number], Row>
+  readonly #oldest: Database.Statement<[], number>
+  readonly #dataVersion: Database.Statement<[], number>
   readonly #file: string
   readonly #wal: string
   readonly #shm: string
   #lastId: number
+  #seenVersion = -1
+  #countNextMs = Number.NEGATIVE_INFINITY
 
   /** Begins behind the events that are there. `path` has no links, and the tables exist. */
   constructor(path: string) {
@@ -37,6 +52,10 @@ export class SideConnection {
     this.#newRows = this.#db.prepare(
       `SELECT id, code, host, port, detail FROM mqevent WHERE id > ? ORDER BY id LIMIT ${rowsMax}`,
     )
+    this.#oldest = this.#db
+      .prepare<[], number>('SELECT created_at FROM mqout ORDER BY id LIMIT 1')
+      .pluck()
+    this.#dataVersion = this.#db.prepare<[], number>('PRAGMA data_version').pluck()
     this.#file = identityOf(path)
     this.#wal = identityOf(`${path}-wal`)
     this.#shm = identityOf(`${path}-shm`)
@@ -47,6 +66,19 @@ export class SideConnection {
     const rows = this.#newRows.all(this.#lastId)
     this.#lastId = rows.at(-1)?.id ?? this.#lastId
     return rows
+  }
+
+  /** What waits now, if anybody has written anything since the last call that told it. */
+  newBacklog(): Backlog | undefined {
+    const startMs = performance.now()
+    const version = this.#dataVersion.get() ?? 0
+    if (version === this.#seenVersion || startMs < this.#countNextMs) return undefined
+    this.#seenVersion = version
+    const { value: waiting } = countRows(this.#db, 'mqout')
+    const oldestAt = this.#oldest.get() ?? null
+    const endMs = performance.now()
+    this.#countNextMs = endMs + (endMs - startMs) * countShare
+    return { waiting, oldestAt }
   }
 
   close(): void {

@@ -6,14 +6,17 @@
 import { realpathSync } from 'node:fs'
 import type { StoreResult } from './protocol/store-port.ts'
 import type { Peer, Store, StoreTask } from './store/store.ts'
-import { SideConnection, type NotedEvent } from './side-connection.ts'
+import { SideConnection, type Backlog, type NotedEvent } from './side-connection.ts'
+import type { Done } from './store/tally.ts'
 import { Wake } from '../sdk/wake.ts'
 
 /** What the store has done since it was last told. */
-export type StoreEffort = { readonly commits: number; readonly busyUs: number }
+export type StoreEffort = Readonly<Done> & { readonly busyUs: number }
 
 export type StoreHostEvents = {
   readonly onResults: (results: StoreResult[], effort: StoreEffort) => void
+  /** Once a second at most, when anybody has written something: what waits now. */
+  readonly onBacklog: (backlog: Backlog, effort: StoreEffort) => void
   /** The store has something to say to the operator. */
   readonly onNoted: (events: readonly NotedEvent[]) => void
   /** The database cannot be used any more: the daemon must end. */
@@ -48,7 +51,6 @@ export class StoreHost {
   /** The next transaction may begin. */
   #readyUs = 0
   #wroteUs = Number.NEGATIVE_INFINITY
-  #commits = 0
   #busyUs = 0
   #tailedUs = Number.NEGATIVE_INFINITY
   /** `failed`: the store must not be asked any more. */
@@ -112,14 +114,11 @@ export class StoreHost {
     const endUs = nowUs()
     this.#busyUs += endUs - startUs
     this.#readyUs = endUs + pauseUs
-    if (pauseUs === 0) return
-    this.#wroteUs = endUs
-    this.#commits++
+    if (pauseUs > 0) this.#wroteUs = endUs
   }
 
   #takeEffort(): StoreEffort {
-    const effort = { commits: this.#commits, busyUs: Math.round(this.#busyUs) }
-    this.#commits = 0
+    const effort = { ...this.#store.takeDone(), busyUs: Math.round(this.#busyUs) }
     this.#busyUs = 0
     return effort
   }
@@ -128,6 +127,8 @@ export class StoreHost {
     this.#tailedUs = nowUs()
     const events = this.#side.newEvents()
     if (events.length > 0) this.#events.onNoted(events)
+    const backlog = this.#side.newBacklog()
+    if (backlog !== undefined) this.#events.onBacklog(backlog, this.#takeEffort())
   }
 
   /** In the next turn of the loop, when all that has come meanwhile is there. */

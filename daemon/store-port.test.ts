@@ -31,6 +31,7 @@ class Listener {
     },
     onFailed: (error) => this.failures.push(error),
     onReplaced: () => this.replaced.resolve(),
+    onBacklog: () => {},
     onDeaf: () => {},
   }
 

@@ -125,6 +125,8 @@ class StoreThread implements StorePort {
         return this.#listener?.onPeers(message.peers)
       case 'noted':
         return this.#events.onNoted(message.events)
+      case 'backlog':
+        return this.#events.onBacklog(message.backlog, message.effort)
       case 'failed':
         return this.#events.onFailed(errorOf(this.#path, message))
       case 'replaced':

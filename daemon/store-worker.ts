@@ -8,7 +8,7 @@ import { unreachable } from './protocol/assert.ts'
 import type { StoreResult } from './protocol/store-port.ts'
 import type { KeyingChoice } from './store/keying.ts'
 import { openStore, type Peer, type StoreTask } from './store/store.ts'
-import type { NotedEvent } from './side-connection.ts'
+import type { Backlog, NotedEvent } from './side-connection.ts'
 import { StoreHost, type StoreEffort } from './store-host.ts'
 import { movable } from './transfer.ts'
 
@@ -29,6 +29,7 @@ export type ThreadMessage =
     }
   | { readonly type: 'peers'; readonly peers: readonly Peer[] }
   | { readonly type: 'noted'; readonly events: readonly NotedEvent[] }
+  | { readonly type: 'backlog'; readonly backlog: Backlog; readonly effort: StoreEffort }
   /** Errors lose their class on the way: these two are what a `TinymqError` is made of. */
   | { readonly type: 'failed'; readonly code: TinymqErrorCode; readonly sentence: string }
   | { readonly type: 'replaced'; readonly wal: string | undefined }
@@ -61,6 +62,7 @@ function serve({ path, keying }: StoreThreadData): void {
       const { items, buffers } = movable(results)
       post({ type: 'results', results: items, effort }, buffers)
     },
+    onBacklog: (backlog, effort) => post({ type: 'backlog', backlog, effort }),
     onNoted: (events) => post({ type: 'noted', events }),
     onFailed: fail,
     onReplaced: (wal) => post({ type: 'replaced', wal }),

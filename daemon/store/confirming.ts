@@ -60,12 +60,16 @@ export class Confirming {
 
   #free(lane: Lane, run: Run, from: number, to: number): void {
     this.#connection.spend(to - from + 1, 0)
-    if (run.isGapless && this.#freeRange(lane, run.idAt(from), run.idAt(to))) return
+    const { tally } = this.#connection
+    if (run.isGapless && this.#freeRange(lane, run.idAt(from), run.idAt(to))) {
+      return tally.onDelivered(to - from + 1)
+    }
     for (let sequence = from; sequence <= to; sequence++) {
       const id = run.idAt(sequence)
       if (id === 0) continue
       const { changes } = this.#deleteOne.run(id, run.uidAt(sequence))
       if (changes === 0) run.strike(sequence)
+      else tally.onDelivered(1)
     }
   }
 

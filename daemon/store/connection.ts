@@ -5,6 +5,7 @@
 import type BetterSqlite3 from 'better-sqlite3'
 import { openDatabase } from '../../sdk/database.ts'
 import { migrate } from '../../sdk/schema-migrate.ts'
+import { Tally } from './tally.ts'
 
 /**
  * What one transaction may hold. More would keep foreign writers waiting (these figures are about
@@ -30,6 +31,7 @@ export type ConnectionOptions = {
 }
 
 export class Connection {
+  readonly tally = new Tally()
   readonly #db: BetterSqlite3.Database
   readonly #nowUs: () => number
   readonly #begin: BetterSqlite3.Statement<[]>
@@ -106,6 +108,7 @@ export class Connection {
         cause: error,
       })
     }
+    this.tally.onBegin()
     this.#beginUs = this.#nowUs()
     this.#rowsSpent = 0
     this.#bytesSpent = 0
@@ -130,8 +133,11 @@ export class Connection {
 
   /** On return everything is on disk. @returns how long the lock was held, in microseconds. */
   commit(): number {
+    const startUs = this.#nowUs()
     this.#commit.run()
-    return this.#nowUs() - this.#beginUs
+    const endUs = this.#nowUs()
+    this.tally.onCommit(endUs - startUs)
+    return endUs - this.#beginUs
   }
 
   rollback(): void {

@@ -29,6 +29,7 @@ import { Seen } from './seen.ts'
 import { SenderLog } from './sender-log.ts'
 import { Senders } from './senders.ts'
 import { Storing } from './storing.ts'
+import type { Done } from './tally.ts'
 import { WriteDuty } from './write-duty.ts'
 
 export type StoreTask =
@@ -164,6 +165,11 @@ export class Store {
   peers(): Peer[] {
     const statement = this.#connection.prepare<[number], [string, number]>(peersSql)
     return statement.all(peersMax).map(([host, port]) => ({ host, port }))
+  }
+
+  /** What was done since the last call. */
+  takeDone(): Done {
+    return this.#connection.tally.take()
   }
 
   close(): void {

@@ -83,6 +83,7 @@ export class Storing {
       ? messages.filter(({ uid }) => !this.#seen.has(sender.origin, uid))
       : messages
     const { inserted, problem } = this.#insert(sender, news, arrival, nowMs)
+    this.#connection.tally.onReceived(inserted)
     const refused = problem === undefined ? undefined : news[inserted]
     const stored = refused === undefined ? messages : messages.slice(0, messages.indexOf(refused))
     this.#advance(sender, uidsOf(stored))
