@@ -1,7 +1,7 @@
 /**
  * A second connection to the database, for what is not the store's business: it reads what the
- * store adds to `mqevent` and how many rows wait, and puts the traces of a file in order that was replaced while it was in
- * use. Must never write a table, nor keep a read open.
+ * store adds to `mqevent` and how many rows wait, and puts the traces of a file in order that was
+ * replaced while it was in use. Must never write a table, nor keep a read open.
  */
 import { renameSync, statSync, unlinkSync } from 'node:fs'
 import Database from 'better-sqlite3'
