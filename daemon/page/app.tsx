@@ -28,16 +28,18 @@ export function App(): JSX.Element {
   const state = useOverviews()
   const route = useRoute()
   const { overview, link, gaps } = state
-  const health = useLoaded(getHealth, {
-    key: `${overview?.health ?? ''} ${gaps}`,
-    everyMs: healthMs,
-  })
+  const health = useLoaded(getHealth, { key: 'health', everyMs: healthMs })
+  // What was found last is shown until there is something newer.
+  useEffect(health.reload, [overview?.health, gaps])
   const isLost = link.type === 'lost'
   const findings = isLost ? null : (health.value?.findings ?? null)
   const page = useMemo<Page>(() => ({ state, findings }), [state, findings])
 
   const view = nameOf(route)
-  document.title = titleOf(view, overview?.node.name ?? null, overview?.health ?? null, isLost)
+  const title = titleOf(view, overview?.node.name ?? null, overview?.health ?? null, isLost)
+  useEffect(() => {
+    document.title = title
+  }, [title])
   const main = useFocusOnChange(view)
   return (
     <PageContext.Provider value={page}>

@@ -16,7 +16,7 @@ export type Deed = {
 
 const cancel: Deed = {
   name: 'cancel',
-  label: 'Cancel',
+  label: 'Stop sending',
   question: 'Stop sending this row?',
   consequence: 'It is deleted from the outbox. This cannot be undone.',
   isDestructive: true,

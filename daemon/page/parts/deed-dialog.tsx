@@ -25,7 +25,12 @@ type State =
 export function DeedDialog({ box, id, deed, onEnd }: Props): JSX.Element {
   const dialog = useRef<HTMLDialogElement>(null)
   const [state, setState] = useState<State>({ type: 'asking' })
+  const close = useRef<HTMLButtonElement>(null)
   useEffect(() => dialog.current?.showModal(), [])
+  // The button that had the focus is gone.
+  useEffect(() => {
+    if (state.type === 'answered') close.current?.focus()
+  }, [state.type])
   const run = async (): Promise<void> => {
     setState({ type: 'doing' })
     setState({ type: 'answered', answer: await act(box, id, deed) })
@@ -59,6 +64,7 @@ export function DeedDialog({ box, id, deed, onEnd }: Props): JSX.Element {
           </button>
         )}
         <button
+          ref={close}
           type="button"
           disabled={state.type === 'doing'}
           onClick={() => dialog.current?.close()}

@@ -1,12 +1,21 @@
 /** What a message holds: its headers, and the beginning of its data as text or as hexdump -C. */
 import type { JSX } from 'preact'
 import type { Message, Preview } from '../../observe/page-api.ts'
+import type { Row } from '../client/api.ts'
 import { bytesText } from '../model/quantity.ts'
+import type { Box } from '../model/route.ts'
+import { wholeDataLine } from '../model/shell-line.ts'
 import { hexLines, prettyJson, shownBlock } from '../model/shown-text.ts'
+import { usePage } from './page-context.ts'
 import { CodeBlock } from './code-block.tsx'
 
-export function MessageContent({ message }: { readonly message: Message<unknown> }): JSX.Element {
-  const { preview, headers } = message
+type Props = { readonly message: Message<Row>; readonly box: Box }
+
+export function MessageContent({ message, box }: Props): JSX.Element {
+  const { preview, headers, row } = message
+  const { overview } = usePage().state
+  const database = overview?.node.database ?? '/var/tmp/tinymqdb'
+  const whole = wholeDataLine(database, box, row.id, row.state === 'dead')
   return (
     <section aria-labelledby="content-title">
       <h2 id="content-title">Content</h2>
@@ -27,9 +36,9 @@ export function MessageContent({ message }: { readonly message: Message<unknown>
         </CodeBlock>
       )}
       {preview.isWhole ? null : (
-        <p class="quiet">
-          The rest is in the database: <code>SELECT data</code> with the id of the row.
-        </p>
+        <CodeBlock title="All of it, on the machine" text={whole}>
+          {whole}
+        </CodeBlock>
       )}
     </section>
   )

@@ -15,7 +15,10 @@ export function PageFoot(): JSX.Element {
           {overview.node.canAct ? '' : ' · read-only'}
         </span>
       )}
-      <span>Times are in {zone}; the pointer over one shows UTC.</span>
+      <span>
+        Times are in {zone}
+        {zone === 'UTC' ? '' : '; the pointer over one shows UTC'}.
+      </span>
       <ThemeChoice />
     </footer>
   )

@@ -1,7 +1,14 @@
 /** Peers as a table: how it is going with each, and why it is not. */
 import type { JSX } from 'preact'
 import type { Peer } from '../../observe/page-api.ts'
-import { estimateText, millisText, nothing, rateText, shareText } from '../model/quantity.ts'
+import {
+  countText,
+  estimateText,
+  millisText,
+  nothing,
+  rateText,
+  shareText,
+} from '../model/quantity.ts'
 import { hashOf, noQuery } from '../model/route.ts'
 import { shownLine } from '../model/shown-text.ts'
 import { isStuck, peerStateText, toneOfPeer } from '../model/trouble.ts'
@@ -9,10 +16,16 @@ import { Table, type Column } from './table.tsx'
 import { Distance, Duration, For } from './time.tsx'
 import { Address, Tag, Word } from './words.tsx'
 
-type Props = { readonly caption: string; readonly peers: readonly Peer[] }
+type Props = {
+  readonly caption: string
+  readonly peers: readonly Peer[]
+  /** With what has room only where nothing else is. */
+  readonly isWhole?: true
+}
 
-export function PeerTable({ caption, peers }: Props): JSX.Element {
-  return <Table caption={caption} rows={peers} columns={columns} keyOf={keyOf} />
+export function PeerTable({ caption, peers, isWhole }: Props): JSX.Element {
+  const shown = isWhole === true ? [...columns, ...moreColumns] : columns
+  return <Table caption={caption} rows={peers} columns={shown} keyOf={keyOf} />
 }
 
 const keyOf = ({ direction, host, port, key, watermark }: Peer): string =>
@@ -28,6 +41,24 @@ const columns: readonly Column<Peer>[] = [
   { title: 'RTT', cell: ({ rttMs }) => textOr(rttMs, millisText), isNumber: true },
   { title: 'Loss', cell: ({ lossShare }) => textOr(lossShare, shareText), isNumber: true },
 ]
+
+const moreColumns: readonly Column<Peer>[] = [
+  { title: 'Messages', cell: ({ watermark }) => countText(watermark), isNumber: true },
+  { title: 'Last event', cell: (peer) => <PeerEvent peer={peer} />, isHalf: true },
+]
+
+function PeerEvent({ peer: { lastEvent } }: { readonly peer: Peer }): JSX.Element {
+  if (lastEvent === null) return <span class="quiet">{nothing}</span>
+  const { at, code, sentence } = lastEvent
+  return (
+    <span title={shownLine(sentence)}>
+      <code class="code">{code}</code>
+      <span class="since">
+        <Distance at={at} />
+      </span>
+    </span>
+  )
+}
 
 function PeerName({ peer }: { readonly peer: Peer }): JSX.Element {
   const { direction, host, port, key, error, errorCode, retryAt } = peer

@@ -39,12 +39,12 @@ export function PlotFigure({ plot, span, samples, stepMs, toMs, themeKey }: Prop
   })
 
   const at = point ?? columns[0].length - 1
-  const time = point === null ? undefined : columns[0][point]
+  const time = columns[0][at]
   return (
     <figure class="plot">
       <figcaption class="plot-head">
         <h3>{plot.title}</h3>
-        <span class="plot-at">{time === undefined ? 'now' : <Clock at={time * 1_000} />}</span>
+        <span class="plot-at">{time === undefined ? '' : <Clock at={time * 1_000} />}</span>
         <ul class="legend">
           {plot.lines.map((line, index) => (
             <LegendItem

@@ -1,6 +1,6 @@
 /** What stands below the rows that were found: whether there are more, and how to get them. */
 import type { JSX } from 'preact'
-import { firstRowLine } from '../model/first-row.ts'
+import { firstRowLine } from '../model/shell-line.ts'
 import { countText } from '../model/quantity.ts'
 import { hashOf, noQuery, type Box, type Query } from '../model/route.ts'
 import { CodeBlock } from './code-block.tsx'

@@ -3,12 +3,10 @@
  * follows, so that a search can be sent to somebody.
  */
 import type { JSX } from 'preact'
-import { useEffect, useState } from 'preact/hooks'
 import type { OutboxState, SearchBy } from '../../observe/page-api.ts'
 import { outboxStates, searchBys, type Box, type Query } from '../model/route.ts'
 import { replaceRoute } from './use-route.ts'
-
-const pauseMs = 300
+import { useTyped } from './use-typed.ts'
 
 const byLabels: Record<SearchBy, string> = {
   any: 'anything',
@@ -28,24 +26,16 @@ const stateLabels: Record<OutboxState | 'any', string> = {
 type Props = { readonly box: Box; readonly query: Query }
 
 export function SearchForm({ box, query }: Props): JSX.Element {
-  const [text, setText] = useState(query.search)
   const ask = (changes: Partial<Query>): void =>
-    replaceRoute({ view: 'list', box, query: { ...query, search: text, ...changes } })
-
-  // The back button, or a link to another search.
-  useEffect(() => setText(query.search), [query.search])
-  useEffect(() => {
-    if (text === query.search) return undefined
-    const timer = setTimeout(() => ask({}), pauseMs)
-    return () => clearTimeout(timer)
-  }, [text])
+    replaceRoute({ view: 'list', box, query: { ...query, ...changes } })
+  const { text, type, settle } = useTyped(query.search, (search) => ask({ search }))
   return (
     <form
       class="search"
       role="search"
       onSubmit={(event) => {
         event.preventDefault()
-        ask({})
+        settle()
       }}
     >
       <label class="grow">
@@ -55,7 +45,7 @@ export function SearchForm({ box, query }: Props): JSX.Element {
           value={text}
           autocomplete="off"
           spellcheck={false}
-          onInput={({ currentTarget }) => setText(currentTarget.value)}
+          onInput={({ currentTarget }) => type(currentTarget.value)}
         />
       </label>
       <Choice
@@ -63,7 +53,7 @@ export function SearchForm({ box, query }: Props): JSX.Element {
         value={query.by}
         values={searchBys}
         labels={byLabels}
-        onChoice={(by) => ask({ by })}
+        onChoice={(by) => ask({ by, search: text })}
       />
       {box === 'outbox' ? (
         <Choice
@@ -71,7 +61,7 @@ export function SearchForm({ box, query }: Props): JSX.Element {
           value={query.state}
           values={outboxStates}
           labels={stateLabels}
-          onChoice={(state) => ask({ state })}
+          onChoice={(state) => ask({ state, search: text })}
         />
       ) : (
         <Choice
@@ -79,7 +69,7 @@ export function SearchForm({ box, query }: Props): JSX.Element {
           value={query.isDead ? 'dead' : 'live'}
           values={['live', 'dead']}
           labels={{ live: 'messages', dead: 'dead letters' }}
-          onChoice={(which) => ask({ isDead: which === 'dead' })}
+          onChoice={(which) => ask({ isDead: which === 'dead', search: text })}
         />
       )}
     </form>

@@ -23,7 +23,9 @@ export function useTimeline(span: Span): Timeline {
   })
   const [samples, setSamples] = useState<readonly HistorySample[]>([])
   const history = loaded.value
-  useEffect(() => setSamples(history?.samples ?? []), [history])
+  useEffect(() => {
+    if (history !== null) setSamples(history.samples)
+  }, [history])
   const { overview, link } = state
   useEffect(() => {
     if (overview === null || link.type !== 'live' || !isLive(span)) return

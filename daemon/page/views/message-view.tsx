@@ -60,7 +60,7 @@ function Told({ message, box }: { readonly message: AnyMessage; readonly box: Bo
       <MessageFacts row={message.row} box={box} />
       <div class="columns">
         <Story story={message.story} />
-        <MessageContent message={message} />
+        <MessageContent message={message} box={box} />
       </div>
     </>
   )

@@ -4,7 +4,7 @@
  */
 import type { JSX } from 'preact'
 import type { Overview } from '../../observe/page-api.ts'
-import { firstRowLine } from '../model/first-row.ts'
+import { firstRowLine } from '../model/shell-line.ts'
 import { plural } from '../model/quantity.ts'
 import { hashOf } from '../model/route.ts'
 import { isStuck } from '../model/trouble.ts'

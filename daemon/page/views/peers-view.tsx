@@ -3,7 +3,7 @@ import type { JSX } from 'preact'
 import { useState } from 'preact/hooks'
 import type { Peer, Peers } from '../../observe/page-api.ts'
 import { getPeers } from '../client/api.ts'
-import { firstRowLine } from '../model/first-row.ts'
+import { firstRowLine } from '../model/shell-line.ts'
 import { countText, plural } from '../model/quantity.ts'
 import { filterPeers, isStuck } from '../model/trouble.ts'
 import { CodeBlock } from '../parts/code-block.tsx'
@@ -12,6 +12,7 @@ import { PeerTable } from '../parts/peer-table.tsx'
 import { Empty, Failed, Loading } from '../parts/state-notes.tsx'
 import { useLoaded } from '../parts/use-loaded.ts'
 import { replaceRoute } from '../parts/use-route.ts'
+import { useTyped } from '../parts/use-typed.ts'
 
 const everyMs = 5_000
 const pagePeers = 100
@@ -22,23 +23,29 @@ export function PeersView({ filter }: { readonly filter: string }): JSX.Element 
   const isWhole = overview !== null && overview.peers.length === overview.peerCount
   const all = isWhole ? overview : loaded.value
   const found = filterPeers(all?.peers ?? [], filter)
+  const typed = useTyped(filter, (text) => replaceRoute({ view: 'peers', filter: text }))
   return (
     <>
       <div class="view-head">
         <h1>Peers</h1>
         {all === null ? null : <p class="quiet">{totalText(all)}</p>}
       </div>
-      <form class="search" role="search" onSubmit={(event) => event.preventDefault()}>
+      <form
+        class="search"
+        role="search"
+        onSubmit={(event) => {
+          event.preventDefault()
+          typed.settle()
+        }}
+      >
         <label class="grow">
           <span>Filter by address, key, state or error</span>
           <input
             type="search"
-            value={filter}
+            value={typed.text}
             autocomplete="off"
             spellcheck={false}
-            onInput={({ currentTarget }) =>
-              replaceRoute({ view: 'peers', filter: currentTarget.value })
-            }
+            onInput={({ currentTarget }) => typed.type(currentTarget.value)}
           />
         </label>
       </form>
@@ -68,7 +75,7 @@ function PeerPages({ peers }: { readonly peers: readonly Peer[] }): JSX.Element 
   const [count, setCount] = useState(pagePeers)
   return (
     <>
-      <PeerTable caption="Peers, the worst first" peers={peers.slice(0, count)} />
+      <PeerTable caption="Peers, the worst first" peers={peers.slice(0, count)} isWhole={true} />
       {peers.length <= count ? null : (
         <p class="more">
           <button type="button" onClick={() => setCount(count + pagePeers)}>
