@@ -18,6 +18,7 @@ import {
   leftoverProblems,
   lockfileHostProblems,
   machinePathProblems,
+  pageModelProblems,
   processProblems,
 } from './tidy/words.ts'
 
@@ -113,6 +114,10 @@ test('every file is imported by another or started by name', () => {
 
 test('the protocol core names no clock, timer, chance, I/O or promise', () => {
   none(impurityProblems(files))
+})
+
+test('the model of the status page names no browser, clock or timer', () => {
+  none(pageModelProblems(files))
 })
 
 test('lines and files are of a size that a reader can hold', () => {

@@ -3,7 +3,7 @@
  * used by import, by require and by the compiler, on the Node.js versions that are promised and on
  * those that are not.
  */
-import { deepEqual, equal, match } from 'node:assert/strict'
+import { deepEqual, equal, match, ok } from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -184,6 +184,14 @@ test('tinymq/testing needs nothing that was not installed with tinymq', async ()
     )
     deepEqual([code, stdout], [0, 'Hello\n'], stderr)
   }
+})
+
+test('the status page is in the package, with every file that it names', () => {
+  const folder = join(project, 'node_modules', 'tinymq', 'dist', 'page')
+  const html = readFileSync(join(folder, 'index.html'), 'utf8')
+  const named = Array.from(html.matchAll(/(?:src|href)="([^"]*)"/g), ([, path]) => path ?? '')
+  ok(named.length >= 3, html)
+  for (const path of named) ok(readFileSync(join(folder, path)).length > 0, path)
 })
 
 test('the types are those of the documentation, also without skipLibCheck', async () => {

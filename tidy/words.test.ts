@@ -6,6 +6,7 @@ import {
   leftoverProblems,
   lockfileHostProblems,
   machinePathProblems,
+  pageModelProblems,
   processProblems,
 } from './words.ts'
 
@@ -49,6 +50,14 @@ test('a comment, a string, a longer word or a member may be called as a clock is
     '/x.Date/',
   ]
   deepEqual(broken(impurityProblems, 'daemon/protocol/a.ts', ...fine), [])
+})
+
+test('the model of the page may not name the browser, a clock or a timer', () => {
+  const breaches = ['document.title', 'f(Date.now())', 'await fetch(a)', 'setTimeout(f, 1)']
+  deepEqual(broken(pageModelProblems, 'daemon/page/model/a.ts', ...breaches), [1, 2, 3, 4])
+  deepEqual(broken(pageModelProblems, 'daemon/page/client/a.ts', ...breaches), [])
+  const fine = ['new Date(at)', 'a.location', "'document'", 'documents']
+  deepEqual(broken(pageModelProblems, 'daemon/page/model/a.ts', ...fine), [])
 })
 
 test('notes to self are found in code, comments and pages', () => {

@@ -51,6 +51,25 @@ export function impurityProblems(files: readonly SourceFile[]): Problem[] {
     )
 }
 
+const browserNames =
+  'document|window|location|navigator|localStorage|sessionStorage|fetch|EventSource|setTimeout|' +
+  'setInterval|performance|globalThis|Date\\s*\\.\\s*now'
+const inBrowser = new RegExp(`(?<![\\w$#]|(?<!\\.\\.)\\.)(?:${browserNames})(?![\\w$])`, 'g')
+
+/** The browser, clocks and timers in the model of the status page. */
+export function pageModelProblems(files: readonly SourceFile[]): Problem[] {
+  return files
+    .filter(({ path }) => path.startsWith('daemon/page/model/') && isCode(path) && !isTest(path))
+    .flatMap((file) =>
+      matchProblems(
+        file,
+        maskedFile(file).code,
+        inBrowser,
+        (name) => `The model of the page may not name ${name}: that is for client/ and parts/.`,
+      ),
+    )
+}
+
 // The brackets keep these lines from being what they look for.
 const leftForLater = /\b(?:T[O]DO|F[I]XME|X[X]X|H[A]CK)\b/g
 const silencedTypes = /@ts-(?:ignore|nocheck)/g
