@@ -31,6 +31,11 @@ export class Scene {
     this.#keepsFiles = true
   }
 
+  /** Something else that ends with the test. */
+  use<T extends AsyncDisposable>(resource: T): T {
+    return this.#stack.use(resource)
+  }
+
   /** A machine whose daemon is not running yet. */
   async machine(name: string, options: Partial<MachineOptions> = {}): Promise<Machine> {
     const database = join(this.directory, `${name}.db`)
@@ -45,9 +50,9 @@ export class Scene {
     return machine
   }
 
-  /** A way to `target` that treats datagrams badly, in both directions. */
-  async relayTo(target: Machine, impairment: Impairment): Promise<LossyRelay> {
-    const port = await freePort()
+  /** A way to `target` that treats datagrams badly, in both directions; `at` is its port. */
+  async relayTo(target: Machine, impairment: Impairment, at?: number): Promise<LossyRelay> {
+    const port = at ?? (await freePort())
     const { host, port: targetPort } = target
     const relay = new LossyRelay({ port, target: { host, port: targetPort }, impairment })
     this.#stack.use(relay)

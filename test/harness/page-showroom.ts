@@ -1,0 +1,123 @@
+/**
+ * Machines with names and habits of an ordinary plant, for pictures of the status page: one is
+ * well, one is far away over a bad line, one is dead. Must never show what daemons do not do.
+ */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import Database from 'better-sqlite3'
+import { freePort } from './free-port.ts'
+import type { Machine } from './machine.ts'
+import type { Scene } from './scene.ts'
+
+/** Addresses of their pages by what is to be seen there. */
+export type Showroom = { readonly views: { readonly [name: string]: string } }
+
+/** Each machine has an address of its own, so that each can have the usual port. */
+const addresses = {
+  MachineA: '127.0.70.1',
+  MachineB: '127.0.70.2',
+  'edge-3': '127.0.0.1',
+  'warehouse-7': '127.0.70.4',
+}
+const port = 9_000
+const edgeDelayMs = 38
+const edgeLossShare = 0.02
+const smallBytes = 2_000
+const quietMs = 60_000
+const busyMs = 240_000
+
+/** Resolves when there are some minutes of traffic to be seen. */
+export async function openShowroom(scene: Scene): Promise<Showroom> {
+  const hosts = join(scene.directory, 'hosts')
+  const lines = Object.entries(addresses).map(([name, address]) => `${address} ${name}\n`)
+  writeFileSync(hosts, `127.0.0.1 localhost\n${lines.join('')}`)
+  // In a mount namespace of its own a process can have a hosts file of its own.
+  const script = 'mount --bind "$0" /etc/hosts && exec "$@"'
+  const prefix = ['unshare', '--mount', 'sh', '-c', script, hosts]
+
+  const machine = async (name: string, host: string, http?: number): Promise<Machine> => {
+    const own = await scene.machine(name, { host, port, prefix })
+    const page = http === undefined ? [] : ['--http', `127.0.0.1:${http}`, '--http-actions', 'on']
+    await own.start('--bind', host, '--advertise', name, ...page)
+    return own
+  }
+  const http = await freePort()
+  const a = await machine('MachineA', addresses.MachineA, http)
+  const b = await machine('MachineB', addresses.MachineB)
+  const edge = await scene.machine('edge', { host: '127.0.70.3', port, prefix })
+  await edge.start('--bind', edge.host, '--advertise', 'edge-3')
+  await scene.relayTo(
+    edge,
+    {
+      seed: 7,
+      lossShare: edgeLossShare,
+      duplicateShare: 0,
+      delayMs: edgeDelayMs,
+      jitterMs: 2,
+      datagramBytesMax: 1_500,
+    },
+    port,
+  )
+
+  await b.sql(`UPDATE mqmeta SET value = ${smallBytes} WHERE key = 'message_bytes_max';`)
+  const traffic = scene.use(new Plant(a, b))
+  await sleep(quietMs)
+  traffic.warehouseHasDied()
+  await sleep(busyMs)
+  const parked = await a.sql("SELECT id FROM mqout WHERE token = 'invoices';")
+  const page = `http://127.0.0.1:${http}/`
+  return {
+    views: { overview: page, peers: `${page}#/peers`, message: `${page}#/outbox/${parked}` },
+  }
+}
+
+/** What goes to and fro: more at times, less at others. */
+class Plant implements AsyncDisposable {
+  readonly #databases: readonly Database.Database[]
+  readonly #timer: NodeJS.Timeout
+  readonly #send: (host: string, token: string, data: string) => void
+  #isWarehouseUsed = false
+
+  constructor(a: Machine, b: Machine) {
+    const [from, back] = [new Database(a.database), new Database(b.database)]
+    this.#databases = [from, back]
+    const statement = 'INSERT INTO mqout (host, token, headers, data) VALUES (?, ?, ?, ?)'
+    const [sending, answering] = [from.prepare(statement), back.prepare(statement)]
+    const headers = JSON.stringify({ 'content-type': 'application/json' })
+    this.#send = (host, token, data) => void sending.run(host, token, headers, data)
+    const tick = from.transaction(() => this.#tick())
+    this.#timer = setInterval(() => {
+      tick()
+      for (let count = 0; count < 8; count++) answering.run('MachineA', 'receipts', headers, '{}')
+      back.exec("DELETE FROM mqin WHERE token <> ''")
+      from.exec('DELETE FROM mqin WHERE arrived_at < (SELECT max(arrived_at) FROM mqin) - 2000')
+    }, 100)
+    this.#send('MachineB', 'invoices', invoice())
+  }
+
+  warehouseHasDied(): void {
+    this.#isWarehouseUsed = true
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#timer)
+    for (const database of this.#databases) database.close()
+  }
+
+  #tick(): void {
+    const minutes = Date.now() / 60_000
+    const order = (id: number): string => JSON.stringify({ order: id, sku: 'A-1', count: 2 })
+    const count = Math.round(25 + 15 * Math.sin(minutes * 4) + 8 * Math.random())
+    for (let index = 0; index < count; index++) this.#send('MachineB', 'orders', order(index))
+    this.#send('edge-3', 'telemetry', order(0))
+    if (this.#isWarehouseUsed) this.#send('warehouse-7', 'orders', order(count))
+  }
+}
+
+function invoice(): string {
+  const items = Array.from({ length: 40 }, (_, index) => {
+    return { sku: `A-${100 + index}`, count: 1 + (index % 4), price: 1_250 + 35 * index }
+  })
+  return JSON.stringify({ invoice: 20_418, customer: 'C-311', items }, null, 1)
+}

@@ -1,0 +1,71 @@
+/**
+ * Makes the pictures of the status page for the documentation, of real daemons in a real browser:
+ * `npm run build && npm run page:captures`. Must never show anything that a reader could not have.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Page } from 'playwright-core'
+import { Browser, type PageOptions } from './harness/browser.ts'
+import { indexedPng } from './harness/indexed-png.ts'
+import { openShowroom, type Showroom } from './harness/page-showroom.ts'
+import { Scene } from './harness/scene.ts'
+
+const folder = join(import.meta.dirname, '..', 'docs', 'images')
+
+const looks: readonly (readonly [string, PageOptions])[] = [
+  ['light', { width: 1_200, height: 760, theme: 'light' }],
+  ['dark', { width: 1_200, height: 760, theme: 'dark' }],
+  ['360', { width: 360, height: 760, theme: 'light', scale: 2 }],
+]
+
+const ends: (() => Promise<void>)[] = []
+const scene = new Scene({ after: (end) => void ends.push(end) })
+try {
+  const browser = scene.use(await Browser.start())
+  const showroom = await openShowroom(scene)
+  mkdirSync(folder, { recursive: true })
+  for (const [look, options] of looks) {
+    const { page } = await browser.open(options)
+    for (const [name, address] of Object.entries(showroom.views))
+      await take(page, name, address, look)
+    await page.context().close()
+  }
+} finally {
+  for (const end of ends) await end()
+}
+
+type View = keyof Showroom['views']
+
+async function take(page: Page, name: View | string, address: string, look: string): Promise<void> {
+  await page.goto(address)
+  await page.locator('.as-of-live').waitFor()
+  await page.locator('.note:has-text("Loading")').waitFor({ state: 'detached' })
+  const file = join(folder, `page-${name}-${look}.png`)
+  const shot = await page.screenshot({ animations: 'disabled' })
+  const bytes = indexedPng(await pixelsOf(page, shot))
+  writeFileSync(file, bytes)
+  console.log(`${file}: ${bytes.length} bytes`)
+}
+
+/** The browser knows how to read a PNG; its own page allows pictures from `data:` addresses. */
+async function pixelsOf(
+  page: Page,
+  png: Buffer,
+): Promise<{ width: number; height: number; rgba: Uint8Array }> {
+  const { width, height, base64 } = await page.evaluate(
+    async (source) => {
+      const image = new Image()
+      image.src = source
+      await image.decode()
+      const canvas = new OffscreenCanvas(image.width, image.height)
+      const context = canvas.getContext('2d')
+      context?.drawImage(image, 0, 0)
+      const pixels = context?.getImageData(0, 0, image.width, image.height).data ?? []
+      let binary = ''
+      for (const byte of pixels) binary += String.fromCharCode(byte)
+      return { width: image.width, height: image.height, base64: btoa(binary) }
+    },
+    `data:image/png;base64,${png.toString('base64')}`,
+  )
+  return { width, height, rgba: Buffer.from(base64, 'base64') }
+}
