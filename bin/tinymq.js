@@ -17,6 +17,7 @@ const usage = `Usage: tinymq [port] [database]  run the daemon: tinymq 9000 /var
   retry WHAT...      try a host or a parked row now
   dead list|redrive  messages that no consumer could process
   backup FILE        copy the database while everything goes on
+  bench HOST         rows a second and latency to another host of yours
   check              whether the daemon answers right now
   keys               make, list, check and renew the keys of a ring
   doctor             look for what keeps messages from moving, and say what to do
@@ -36,6 +37,7 @@ const commands = [
   'retry',
   'dead',
   'backup',
+  'bench',
   'completion',
 ]
 

@@ -34,6 +34,7 @@ const commands: { readonly [name: string]: () => Promise<Add> } = {
   retry: async () => (await import('./retry.ts')).addRetry,
   dead: async () => (await import('./dead.ts')).addDead,
   backup: async () => (await import('./backup.ts')).addBackup,
+  bench: async () => (await import('./bench.ts')).addBench,
   completion: async () => (await import('./completion.ts')).addCompletion,
 }
 
