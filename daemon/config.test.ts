@@ -32,6 +32,10 @@ test('without a word every option has its default', () => {
     keys: undefined,
     keylessTokens: [],
     maxRate: 0,
+    http: undefined,
+    httpPasswordFile: undefined,
+    httpNames: [],
+    httpActions: 'off',
     logLevel: 'info',
     logFormat: 'auto',
   })
@@ -51,6 +55,8 @@ test('the command line counts before the environment, the environment before the
 test('every option is taken from its flag and from its variable', () => {
   const args = ['1', 'x', '--bind=[::1]', '--advertise', 'MachineA:9', '--keyless-from', 'anywhere']
   args.push('--keys', '/run/ring', '--keyless-tokens', 'a, "",b,a')
+  args.push('--http', '0.0.0.0:80', '--http-password-file', '/run/pw')
+  args.push('--http-names', 'Ops.example, b', '--http-actions', 'on')
   args.push('--max-rate', '1000', '--log-level=warn', '--log-format', 'json')
   const environment = {
     TINYMQ_UDP_PORT: '1',
@@ -61,6 +67,10 @@ test('every option is taken from its flag and from its variable', () => {
     TINYMQ_KEYS_FILE: '/run/ring',
     TINYMQ_KEYLESS_TOKENS: 'a,"",b',
     TINYMQ_MAX_RATE: '1000',
+    TINYMQ_HTTP: '0.0.0.0:80',
+    TINYMQ_HTTP_PASSWORD_FILE: '/run/pw',
+    TINYMQ_HTTP_NAMES: 'ops.example,b',
+    TINYMQ_HTTP_ACTIONS: 'on',
     TINYMQ_LOG_LEVEL: 'warn',
     TINYMQ_LOG_FORMAT: 'json',
   }
@@ -68,6 +78,23 @@ test('every option is taken from its flag and from its variable', () => {
   deepEqual(configOf(args), configOf([], environment))
   deepEqual(configOf(args).advertise, { host: 'MachineA', port: 9 })
   deepEqual(configOf(args).keylessTokens, ['a', '', 'b'])
+})
+
+test('HTTP is off, a port of this machine, or an address and a port', () => {
+  const places = ['off', '8080', '10.0.0.1:80', '[::1]:9', '0'].map(
+    (text) => configOf(['--http', text]).http,
+  )
+  deepEqual(places, [
+    'off',
+    { ip: '127.0.0.1', port: 8080 },
+    { ip: '10.0.0.1', port: 80 },
+    { ip: '::1', port: 9 },
+    { ip: '127.0.0.1', port: 0 },
+  ])
+  for (const text of ['', 'on', 'host:80', '::1:80', '70000', '1.2.3:80', '[::1]']) {
+    ok(problemsOf(['--http', text]).includes('--http must be off, a port'), text)
+  }
+  ok(problemsOf(['--http-names', 'a:80']).includes('--http-names must be a list'))
 })
 
 test('an advertised address may be a name, IPv4 or IPv6, with or without a port', () => {

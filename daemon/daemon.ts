@@ -2,6 +2,7 @@
  * One daemon: what main, tests, the demo and programs of others start and stop. Several may run in
  * one process. Must never end the process.
  */
+import { hostname } from 'node:os'
 import { resolve } from 'node:path'
 import { createCounters, type Counters } from './counters.ts'
 import { realPath, settled, surroundings } from './database-file.ts'
@@ -12,6 +13,9 @@ import { KeysWatch } from './keys-watch.ts'
 import { Life } from './life.ts'
 import type { Log } from './log.ts'
 import { History } from './observe/history.ts'
+import { checkHttp, openHttpDoor, type HttpDoor } from './observe/http-door.ts'
+import { Observer, type NodeFacts, type Readiness } from './observe/observer.ts'
+import { Reader } from './observe/reader.ts'
 import { volatilityOf } from './mounts.ts'
 import { defaultConfig, type Config } from './options.ts'
 import type { Environment } from './protocol/environment.ts'
@@ -41,7 +45,6 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
 
 export class Daemon {
   readonly counters: Counters = createCounters()
-  readonly history = new History(Date.now())
   readonly #config: Config
   readonly #path: string
   readonly #log: Log
@@ -55,6 +58,10 @@ export class Daemon {
   /** A life that is ending or beginning: one change at a time. */
   #change: Promise<void> = Promise.resolve()
   #isStopping = false
+  readonly #startedAt = Date.now()
+  readonly #history = new History(this.#startedAt)
+  readonly #reader: Reader
+  #door: HttpDoor | undefined
 
   /** `start` must follow. */
   constructor({ log, onFatal, environment, network, ...chosen }: DaemonOptions) {
@@ -62,6 +69,7 @@ export class Daemon {
     this.#network = network
     this.#config = { ...defaultConfig(), ...chosen }
     this.#path = resolve(this.#config.database)
+    this.#reader = new Reader(this.#path)
     this.#log = log ?? (() => {})
     this.#onFatal = onFatal ?? rethrow
   }
@@ -72,17 +80,61 @@ export class Daemon {
     return this.#address
   }
 
+  /** Where the status page is; undefined when it is off. */
+  get httpAddress(): Address | undefined {
+    return this.#door?.address
+  }
+
   async start(): Promise<void> {
+    checkHttp(this.#config)
     const ring = ringPath(this.#config)
     if (ring !== undefined) this.#ring = await this.#watchRing(resolve(ring))
     try {
       await this.#begin(this.#config.port, 'started', 'The daemon is running.')
+      await this.#openDoor()
     } catch (error) {
+      this.#isStopping = true
       this.#watch?.stop()
+      await this.#end()
       throw error
     }
     this.#sayWhoMaySend(ring)
     this.#warnIfVolatile()
+  }
+
+  async #openDoor(): Promise<void> {
+    const config = this.#config
+    const observer = new Observer({
+      counters: this.counters,
+      history: this.#history,
+      reader: this.#reader,
+      facts: () => this.#facts(),
+      readiness: () => this.#readiness(),
+    })
+    const udpPort = this.address.port
+    this.#door = await openHttpDoor({ config, udpPort, observer, log: this.#log })
+    if (this.#door === undefined) return
+    const sentence = `The status page is at http://${showAddress(this.#door.address)}/.`
+    this.#log({ level: 'info', event: 'http', sentence })
+  }
+
+  #facts(): NodeFacts {
+    return {
+      name: this.#config.advertise?.host ?? hostname(),
+      version: readVersion(),
+      database: this.#path,
+      address: showAddress(this.address),
+      startedAt: this.#startedAt,
+      pid: process.pid,
+      canAct: this.#config.httpActions === 'on',
+      hasKeys: this.#ring !== undefined,
+    }
+  }
+
+  #readiness(): Readiness {
+    if (this.#isStopping) return { isReady: false, sentence: 'it is stopping' }
+    if (this.#life !== undefined) return { isReady: true, sentence: '' }
+    return { isReady: false, sentence: 'the database file was replaced, it begins anew' }
   }
 
   /** Reads the key ring again, whether its file has changed or not. */
@@ -128,6 +180,7 @@ export class Daemon {
     this.#isStopping = true
     this.#watch?.stop()
     await this.#change
+    await this.#door?.close()
     await this.#end()
   }
 
@@ -143,7 +196,7 @@ export class Daemon {
       counters: this.counters,
       onBacklog: (backlog) => {
         const { delivered: sent, received } = this.counters.done
-        this.history.add({ at: Date.now(), sent, received, ...backlog })
+        this.#history.add({ at: Date.now(), sent, received, ...backlog })
       },
       onFatal: (error) => this.#fail(error),
       onReplaced: (wal) => {
@@ -159,6 +212,7 @@ export class Daemon {
   }
 
   async #end(): Promise<void> {
+    this.#reader.stop()
     const life = this.#life
     this.#life = undefined
     await life?.end()

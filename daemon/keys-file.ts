@@ -97,7 +97,7 @@ function readText(path: string): string {
   try {
     file = openSync(path, 'r')
     const stats = fstatSync(file)
-    const problem = placeProblem(path, stats)
+    const problem = secretProblem(path, stats)
     if (problem !== undefined) throw badKeys(path, [problem])
     return readFileSync(file, 'utf8')
   } catch (cause) {
@@ -109,8 +109,11 @@ function readText(path: string): string {
   }
 }
 
-/** Who else could read or change it. A secret of Docker's is nobody else's, whatever its mode. */
-function placeProblem(path: string, stats: Stats): string | undefined {
+/**
+ * What is wrong with the file of a secret: who else could read or change it. A secret of Docker's
+ * is nobody else's, whatever its mode.
+ */
+export function secretProblem(path: string, stats: Stats): string | undefined {
   const { mode, uid, size } = stats
   if (!stats.isFile()) return 'it is not a file'
   if (size > fileBytesMax) return `it has more than ${fileBytesMax} bytes`

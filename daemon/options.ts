@@ -23,6 +23,9 @@ export type Option<Value> = {
   readonly sentence: string
 }
 
+/** Where the status page and its companions are; undefined where the operator said nothing. */
+export type HttpPlace = 'off' | { readonly ip: string; readonly port: number }
+
 export type HostAndPort = { readonly host: string; readonly port: number | undefined }
 
 function integer(placeholder: string, min: number, max: number): Kind<number> {
@@ -86,6 +89,32 @@ const hostAndPort: Kind<HostAndPort> = {
           problem:
             'must be a name or an address, with or without a port: host, host:9000, [::1]:9000',
         }
+  },
+}
+
+const httpPlace: Kind<HttpPlace> = {
+  placeholder: 'off|[address:]port',
+  parse: (text) => {
+    if (text === 'off') return { value: 'off' }
+    const match = /^(?:\[([\da-fA-F:.%\w]+)\]:|([\d.]+):)?(\d{1,5})$/.exec(text)
+    const ip = match?.[1] ?? match?.[2] ?? '127.0.0.1'
+    const port = Number(match?.[3] ?? Number.NaN)
+    return isIP(ip) !== 0 && port <= 65_535
+      ? { value: { ip, port } }
+      : {
+          problem:
+            'must be off, a port, or an IP address and a port: 9000, 0.0.0.0:9000, [::1]:9000',
+        }
+  },
+}
+
+const hostNames: Kind<readonly string[]> = {
+  placeholder: 'name,…',
+  parse: (text) => {
+    const value = text.split(',').map((name) => name.trim().toLowerCase())
+    return value.every((name) => /^[\w.-]{1,253}$/.test(name))
+      ? { value }
+      : { problem: 'must be a list of host names without ports, with commas between them' }
   },
 }
 
@@ -161,6 +190,33 @@ export const options = {
     defaultText: '0, no limit',
     variable: 'TINYMQ_MAX_RATE',
     sentence: 'Bytes a second that this daemon sends to one peer at most.',
+  }),
+  http: option({
+    kind: httpPlace,
+    default: undefined,
+    defaultText: '127.0.0.1 and the number of the UDP port',
+    variable: 'TINYMQ_HTTP',
+    sentence: 'Where the status page, /metrics, /healthz and /readyz are served over HTTP.',
+  }),
+  httpPasswordFile: option({
+    kind: path,
+    default: undefined,
+    defaultText: '/run/secrets/tinymq-http-password if it is there',
+    variable: 'TINYMQ_HTTP_PASSWORD_FILE',
+    sentence: 'File with the password that HTTP asks for; beyond loopback there must be one.',
+  }),
+  httpNames: option({
+    kind: hostNames,
+    default: [],
+    defaultText: 'localhost and literal addresses',
+    variable: 'TINYMQ_HTTP_NAMES',
+    sentence: 'Host names by which browsers and scrapers may ask for the page.',
+  }),
+  httpActions: option({
+    kind: choice('off', 'on'),
+    default: 'off',
+    variable: 'TINYMQ_HTTP_ACTIONS',
+    sentence: 'Whether the page may cancel, retry and redrive messages.',
   }),
   logLevel: option({
     kind: choice('debug', 'info', 'warn', 'error'),

@@ -8,6 +8,9 @@ const startCodes: readonly (readonly [StartErrorCode, number])[] = [
   ['TINYMQ_NO_DIRECTORY', 66],
   ['TINYMQ_FILE_MOUNT', 72],
   ['TINYMQ_PORT_TAKEN', 69],
+  ['TINYMQ_HTTP_TAKEN', 69],
+  ['TINYMQ_HTTP_OPEN', 64],
+  ['TINYMQ_BAD_PASSWORD_FILE', 67],
   ['TINYMQ_BAD_ADDRESS', 69],
   ['TINYMQ_ALREADY_RUNNING', 75],
 ]

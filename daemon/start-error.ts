@@ -14,6 +14,9 @@ export type StartErrorCode =
   | 'TINYMQ_NO_DIRECTORY'
   | 'TINYMQ_FILE_MOUNT'
   | 'TINYMQ_PORT_TAKEN'
+  | 'TINYMQ_HTTP_TAKEN'
+  | 'TINYMQ_HTTP_OPEN'
+  | 'TINYMQ_BAD_PASSWORD_FILE'
   | 'TINYMQ_BAD_ADDRESS'
   | 'TINYMQ_ALREADY_RUNNING'
 
@@ -33,11 +36,11 @@ export class StartError extends Error {
  * another attempt.
  *
  *    0  stopped by SIGTERM or SIGINT, everything handed over
- *   64  the command line or the environment is wrong
+ *   64  the command line or the environment is wrong, or HTTP would be open without a password
  *   65  the file is not a database, is damaged, or its tables are somebody else's
  *   66  the directory of the database does not exist
- *   67  the key ring cannot be read, others can read it, or a line of it is wrong
- *   69  the UDP port is taken, or the address is not one of this machine
+ *   67  the key ring or the password file cannot be read, others can read it, or it is wrong
+ *   69  the UDP or the HTTP port is taken, or the address is not one of this machine
  *   70  our own bug
  *   72  the file system, or a mount of the file alone, would damage the database
  *   74  the database failed: disk full, disk broken, SQLite
@@ -52,6 +55,9 @@ const exitCodes: { readonly [Code in StartErrorCode]: number } = {
   TINYMQ_BAD_KEYS: 67,
   TINYMQ_NO_DIRECTORY: 66,
   TINYMQ_PORT_TAKEN: 69,
+  TINYMQ_HTTP_TAKEN: 69,
+  TINYMQ_HTTP_OPEN: exitUsage,
+  TINYMQ_BAD_PASSWORD_FILE: 67,
   TINYMQ_BAD_ADDRESS: 69,
   TINYMQ_FILE_MOUNT: 72,
   TINYMQ_ALREADY_RUNNING: 75,

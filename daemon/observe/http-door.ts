@@ -1,0 +1,136 @@
+/**
+ * Where HTTP is listened for: opens the port, and loads what answers when somebody knocks. Must
+ * never open a port beyond this machine without a password.
+ */
+import { createServer, type Server, type Socket } from 'node:net'
+import type { Log } from '../log.ts'
+import type { Config, HttpPlace } from '../options.ts'
+import { showAddress } from '../protocol/address.ts'
+import type { Address } from '../protocol/node-io.ts'
+import { StartError } from '../start-error.ts'
+import { isLoopbackIp } from './gate.ts'
+import type { HttpServing } from './http-server.ts'
+import type { Observer } from './observer.ts'
+import { readPassword } from './password.ts'
+
+export type DoorOptions = {
+  readonly config: Config
+  /** The number that HTTP has when nothing was chosen. */
+  readonly udpPort: number
+  readonly observer: Observer
+  readonly log: Log
+}
+
+const connectionsMax = 64
+const loopback = '127.0.0.1'
+
+/**
+ * Opens the port.
+ * @returns undefined when it is off, or cannot be had and nobody has asked for it by name.
+ * @throws StartError
+ */
+export async function openHttpDoor(options: DoorOptions): Promise<HttpDoor | undefined> {
+  const { config, udpPort, log } = options
+  const password = checkHttp(config)
+  if (config.http === 'off') return undefined
+  const place = config.http ?? { ip: loopback, port: udpPort }
+  const listener = createServer({ pauseOnConnect: true })
+  listener.maxConnections = connectionsMax
+  try {
+    await listen(listener, place)
+  } catch (cause) {
+    const problem = takenError(place, cause)
+    if (config.http !== undefined) throw problem
+    log({ level: 'warn', event: 'http-off', sentence: `${problem.message} It goes on without.` })
+    return undefined
+  }
+  return new HttpDoor(listener, options, password)
+}
+
+/**
+ * Whether what was chosen goes together, before anything is opened.
+ * @returns the password.
+ * @throws StartError
+ */
+export function checkHttp(config: Config): string | undefined {
+  const password = readPassword(config)
+  const { http } = config
+  if (http === undefined || http === 'off') return password
+  if (isLoopbackIp(http.ip) || password !== undefined) return password
+  const sentence =
+    `HTTP at ${showAddress(http)} would be open to everybody who reaches it: give it a password ` +
+    'with --http-password-file FILE, or serve this machine alone with --http 127.0.0.1:' +
+    `${http.port}.`
+  throw new StartError('TINYMQ_HTTP_OPEN', sentence)
+}
+
+async function listen(listener: Server, { ip: host, port }: Address): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<undefined>()
+  listener.once('error', reject)
+  listener.listen({ host, port, exclusive: true }, () => {
+    listener.off('error', reject)
+    resolve(undefined)
+  })
+  return promise
+}
+
+function takenError(place: Exclude<HttpPlace, 'off'>, cause: unknown): StartError {
+  const code = (cause as NodeJS.ErrnoException).code ?? String(cause)
+  const why = code === 'EADDRINUSE' ? 'another program has it' : code
+  const sentence =
+    `TCP port ${place.port} at ${place.ip}, for the status page and /metrics, cannot be had ` +
+    `(${why}): choose another with --http ${place.port === 9_000 ? 9_001 : 9_000}, or --http off.`
+  return new StartError('TINYMQ_HTTP_TAKEN', sentence, { cause })
+}
+
+export class HttpDoor {
+  readonly address: Address
+  readonly #listener: Server
+  readonly #options: DoorOptions
+  readonly #password: string | undefined
+  readonly #waiting = new Set<Socket>()
+  #serving: Promise<HttpServing> | undefined
+
+  /** `listener` listens. */
+  constructor(listener: Server, options: DoorOptions, password: string | undefined) {
+    this.#listener = listener
+    this.#options = options
+    this.#password = password
+    const bound = listener.address()
+    const isPlace = bound !== null && typeof bound === 'object'
+    this.address = isPlace ? { ip: bound.address, port: bound.port } : { ip: loopback, port: 0 }
+    listener.on('connection', (socket) => void this.#onKnock(socket))
+    listener.unref()
+  }
+
+  async close(): Promise<void> {
+    for (const socket of this.#waiting) socket.destroy()
+    if (this.#serving !== undefined) await (await this.#serving).close()
+    const { promise, resolve } = Promise.withResolvers<undefined>()
+    this.#listener.close(() => resolve(undefined))
+    return promise
+  }
+
+  async #onKnock(socket: Socket): Promise<void> {
+    this.#waiting.add(socket)
+    // It may go before anybody has answered.
+    socket.on('error', () => socket.destroy())
+    socket.once('close', () => this.#waiting.delete(socket))
+    this.#serving ??= this.#load()
+    const serving = await this.#serving
+    this.#waiting.delete(socket)
+    if (!socket.destroyed) serving.take(socket)
+  }
+
+  async #load(): Promise<HttpServing> {
+    const { HttpServing: Serving } = await import('./http-server.ts')
+    const { config, observer, log } = this.#options
+    return new Serving(this.#listener, {
+      observer,
+      names: config.httpNames,
+      canAct: config.httpActions === 'on',
+      password: this.#password,
+      log,
+    })
+  }
+}

@@ -1,0 +1,59 @@
+/**
+ * What keeps messages from moving, for `api/health` and the health of the overview: the doctor's
+ * findings about the place and the tables, and the peers that are in trouble. Must never send a
+ * datagram.
+ */
+import type Database from 'better-sqlite3'
+import { surroundings } from '../../database-file.ts'
+import type { Finding, Level } from '../../doctor/finding.ts'
+import { bufferFinding } from '../../doctor/machine.ts'
+import { placeFindings } from '../../doctor/place.ts'
+import { readTables } from '../../doctor/tables.ts'
+import type { Health, HealthFinding, HealthLevel } from '../page-api.ts'
+
+type Trouble = {
+  readonly host: string
+  readonly port: number
+  readonly code: string
+  readonly error: string | null
+  readonly isWaitedFor: number
+}
+
+const troublesMax = 50
+const levels: { readonly [Is in Level]: HealthLevel } = { ok: 'ok', warning: 'warn', bad: 'error' }
+
+export function readHealth(db: Database.Database, nowMs: number): Health {
+  const found = [
+    ...placeFindings(db.name, surroundings()),
+    ...readTables(db.name, nowMs, false).findings,
+    ...bufferFinding(),
+  ]
+  const findings = [...found.map(toHealth), ...troubles(db)].toSorted(worstFirst)
+  return { ok: findings.every(({ level }) => level !== 'error'), findings }
+}
+
+const order: readonly HealthLevel[] = ['error', 'warn', 'ok']
+const worstFirst = (a: HealthFinding, b: HealthFinding): number =>
+  order.indexOf(a.level) - order.indexOf(b.level)
+
+function toHealth({ level, about, sentence, fix }: Finding): HealthFinding {
+  return { level: levels[level], code: about, sentence, hint: fix }
+}
+
+/** A peer that does not answer is none of this daemon's faults: rows wait for it, and that is all. */
+function troubles(db: Database.Database): HealthFinding[] {
+  return db
+    .prepare<[], Trouble>(
+      `SELECT host, port, coalesce(error_code, '') AS code, error,
+         EXISTS (SELECT 1 FROM mqout AS o WHERE o.host = l.host AND o.port = l.port) AS isWaitedFor
+       FROM mqlane AS l WHERE state = 'waiting' ORDER BY since LIMIT ${troublesMax}`,
+    )
+    .all()
+    .filter(({ isWaitedFor }) => isWaitedFor === 1)
+    .map(({ host, port, code, error }) => ({
+      level: 'warn',
+      code,
+      sentence: `Rows wait for ${host}:${port}: ${error ?? code}.`,
+      hint: `See SELECT * FROM mqstuck WHERE host = '${host}'; it says what to do.`,
+    }))
+}
