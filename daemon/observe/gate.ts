@@ -46,7 +46,7 @@ function methodRefusal({ method, path }: Caller): Refusal | undefined {
   }
 }
 
-/** A name that a stranger's DNS points here is not one of ours; a literal address cannot be bound anew. */
+/** A name that a stranger's DNS points here is not one of ours. An address cannot be bound anew. */
 function hostRefusal({ host }: Caller, { names }: GateRules): Refusal | undefined {
   const name = hostNameOf(host)
   if (name !== undefined && isOwnName(name, names)) return undefined
@@ -86,7 +86,7 @@ function originRefusal(caller: Caller, rules: GateRules): Refusal | undefined {
       status: 403,
       code: 'HTTP_ACTIONS_OFF',
       message: 'Actions are off.',
-      hint: 'Start the daemon with --http-actions on, or use tinymq cancel, retry and dead redrive.',
+      hint: 'Start the daemon with --http-actions on, or use tinymq cancel, retry and redrive.',
     }
   }
   if (marker === '1') return undefined

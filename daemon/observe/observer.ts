@@ -37,7 +37,7 @@ type Totals = {
   readonly bytesIn: number
 }
 
-/** The last answer to a question, and the one that is on its way: many may ask, one look is made. */
+/** The last answer to a question, or the one on its way: many may ask, one look is made. */
 type Kept<Answer> = { readonly atMs: number; readonly answer: Promise<Answer> }
 
 export class Observer {

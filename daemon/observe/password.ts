@@ -24,7 +24,8 @@ export function readPassword({ httpPasswordFile }: Config): string | undefined {
   if (password.length >= charactersMin && !/[\r\n]/.test(password)) return password
   throw badFile(
     path,
-    `it must hold one line of at least ${charactersMin} characters: openssl rand -base64 24 > ${path}`,
+    `it must hold one line of at least ${charactersMin} characters: ` +
+      `openssl rand -base64 24 > ${path}`,
   )
 }
 

@@ -40,7 +40,7 @@ function toHealth({ level, about, sentence, fix }: Finding): HealthFinding {
   return { level: levels[level], code: about, sentence, hint: fix }
 }
 
-/** A peer that does not answer is none of this daemon's faults: rows wait for it, and that is all. */
+/** A peer that does not answer is no fault of this daemon's: rows wait for it, and that is all. */
 function troubles(db: Database.Database): HealthFinding[] {
   return db
     .prepare<[], Trouble>(

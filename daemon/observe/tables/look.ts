@@ -105,7 +105,8 @@ export class TablesLooks {
   #inFlight(): Count {
     const runs = this.#db
       .prepare<[], RunRow>(
-        `SELECT r.first, r.count, r.ids, l.confirmed FROM mqrun AS r JOIN mqlane AS l ON l.id = r.lane
+        `SELECT r.first, r.count, r.ids, l.confirmed
+         FROM mqrun AS r JOIN mqlane AS l ON l.id = r.lane
          WHERE r.done_at IS NULL LIMIT ${runsMax + 1}`,
       )
       .all()

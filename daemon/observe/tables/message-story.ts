@@ -141,7 +141,8 @@ function arrivalStory(db: Database.Database, table: 'mqin' | 'mqdead', id: numbe
   const end = table === 'mqdead' ? 'died_at AS diedAt, error' : 'NULL AS diedAt, NULL AS error'
   const row = db
     .prepare<[number], ArrivalRow>(
-      `SELECT sent_at AS sentAt, arrived_at AS arrivedAt, host, port, sender_row AS senderRow, ${end}
+      `SELECT sent_at AS sentAt, arrived_at AS arrivedAt, host, port,
+         sender_row AS senderRow, ${end}
        FROM ${table} WHERE id = ?`,
     )
     .get(id)

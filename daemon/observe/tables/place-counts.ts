@@ -76,14 +76,11 @@ class PlaceStatements {
     this.#isByToken = columns.includes('token')
     const place = `host = ? AND port = ?${this.#isByToken ? ' AND token = ?' : ''}`
     const from = `FROM mqout INDEXED BY mqout_lane WHERE ${place}`
-    this.#token = db
-      .prepare<Values, string>(
-        'SELECT token FROM mqout WHERE host = ? AND port = ? AND token > ? ORDER BY token LIMIT 1',
-      )
-      .pluck()
-    this.#few = db
-      .prepare<Values, number>(`SELECT count(*) FROM (SELECT 1 ${from} LIMIT ${countedMax + 1})`)
-      .pluck()
+    const token =
+      'SELECT token FROM mqout WHERE host = ? AND port = ? AND token > ? ORDER BY token LIMIT 1'
+    this.#token = db.prepare<Values, string>(token).pluck()
+    const few = `SELECT count(*) FROM (SELECT 1 ${from} LIMIT ${countedMax + 1})`
+    this.#few = db.prepare<Values, number>(few).pluck()
     this.#first = db.prepare(`SELECT id, created_at AS at ${from} ORDER BY id LIMIT 1`)
     this.#last = db.prepare<Values, number>(`SELECT id ${from} ORDER BY id DESC LIMIT 1`).pluck()
     this.#window = db
