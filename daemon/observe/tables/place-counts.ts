@@ -62,7 +62,7 @@ export class PlaceCounts {
 
 const nameOf = ({ host, port }: Place): string => `${port} ${host}`
 
-/** Prepared for the index of lanes as it is at this moment: the daemon rebuilds it with its keys. */
+/** For the index of lanes as it is at this moment: the daemon rebuilds it when its keys come. */
 class PlaceStatements {
   readonly #isByToken: boolean
   readonly #token: Database.Statement<Values, string>
