@@ -1,5 +1,11 @@
 /** Every benchmark by its name, in the order of the table. */
 import type { Benchmark } from './benchmark.ts'
+import { measureBacklog } from './backlog.ts'
+import { measureIdle } from './idle.ts'
+import { measureLanes } from './lanes.ts'
+import { measureLarge } from './large.ts'
+import { measurePeers } from './peers.ts'
+import { measureSoak } from './soak.ts'
 import { measureConsume } from './consume.ts'
 import { measureDrain } from './drain.ts'
 import { measureGoodput } from './goodput.ts'
@@ -51,6 +57,42 @@ export const benchmarks: readonly Benchmark[] = [
     about: "the narrow link shared with the kernel's TCP CUBIC, and among our own flows",
     isQuick: true,
     run: measureFairness,
+  },
+  {
+    name: 'idle',
+    about: 'processor and memory of daemons that have nothing to do',
+    isQuick: true,
+    run: measureIdle,
+  },
+  {
+    name: 'backlog',
+    about: 'ten million waiting rows: start, memory, rate',
+    isQuick: true,
+    run: measureBacklog,
+  },
+  {
+    name: 'lanes',
+    about: 'a thousand lanes of which 990 are dead',
+    isQuick: true,
+    run: measureLanes,
+  },
+  {
+    name: 'large',
+    about: 'messages of 1 MiB, and one of 64 MiB',
+    isQuick: true,
+    run: measureLarge,
+  },
+  {
+    name: 'peers',
+    about: 'a receiver that knows ten thousand senders',
+    isQuick: false,
+    run: measurePeers,
+  },
+  {
+    name: 'soak',
+    about: 'a week in virtual time: wake-ups and memory',
+    isQuick: true,
+    run: measureSoak,
   },
   {
     name: 'consume',

@@ -6,11 +6,10 @@
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 
-const batch = 1_000
 const columns = 'id INTEGER PRIMARY KEY, host TEXT, port INTEGER, token TEXT, data TEXT'
 
-/** Rows per second. */
-export function copyLocally(directory: string, rows: number, data: string): number {
+/** Rows per second; `batch` of them are in one transaction. */
+export function copyLocally(directory: string, rows: number, data: string, batch = 1_000): number {
   const source = openPlain(join(directory, 'source.db'), 'mqout')
   const target = openPlain(join(directory, 'target.db'), 'mqin')
   fill(source, rows, data)
