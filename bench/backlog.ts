@@ -21,7 +21,7 @@ type Run = { readonly rate: number; readonly peakMb: number }
 
 export async function measureBacklog({ scratch, quick, repeats }: Room): Promise<Measure[]> {
   const rows = quick ? manyRowsQuick : manyRows
-  const windowRows = quick ? 40_000 : 100_000
+  const windowRows = quick ? 50_000 : 100_000
   await using many = await DaemonPair.prepare(join(scratch, 'many'))
   await using none = await DaemonPair.prepare(join(scratch, 'none'))
   buildBacklog(many, rows)

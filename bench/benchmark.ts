@@ -21,6 +21,8 @@ export type Benchmark = {
   readonly about: string
   /** Part of `--quick` too. */
   readonly isQuick: boolean
+  /** Why it cannot be run on this machine; undefined: it can. */
+  readonly whyNot?: (room: Pick<Room, 'over'>) => string | undefined
   /** @throws when something does not arrive at all. */
   readonly run: (room: Room) => Promise<Measure[]>
 }

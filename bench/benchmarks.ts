@@ -13,6 +13,7 @@ import { measureKeys } from './keys.ts'
 import { measureLatency } from './latency.ts'
 import { measureFairness } from './link/fairness.ts'
 import { measureLinkGoodput, measureLinkLatency } from './link/measure-link.ts'
+import { whyNoLink } from './link/open-link.ts'
 import { measureYardsticks } from './yardsticks.ts'
 
 export const benchmarks: readonly Benchmark[] = [
@@ -44,18 +45,21 @@ export const benchmarks: readonly Benchmark[] = [
     name: 'link',
     about: 'daemons over a narrow, lossy link, against raw UDP on it',
     isQuick: true,
+    whyNot: whyNoLink,
     run: measureLinkGoodput,
   },
   {
     name: 'link-latency',
     about: 'one message over a long, lossy link',
     isQuick: false,
+    whyNot: whyNoLink,
     run: measureLinkLatency,
   },
   {
     name: 'fairness',
     about: "the narrow link shared with the kernel's TCP CUBIC, and among our own flows",
     isQuick: true,
+    whyNot: whyNoLink,
     run: measureFairness,
   },
   {
@@ -73,7 +77,7 @@ export const benchmarks: readonly Benchmark[] = [
   {
     name: 'lanes',
     about: 'a thousand lanes of which 990 are dead',
-    isQuick: true,
+    isQuick: false,
     run: measureLanes,
   },
   {

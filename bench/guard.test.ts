@@ -36,6 +36,16 @@ test('twice a goal that must not be passed is the ceiling', () => {
   equal(meetsGoal(figure(8.1, most)), false)
 })
 
+test('what the machine itself takes of a time comes on top of the goal, and of nothing else', () => {
+  const beside = (unit: 'ms' | 'MB', value: number, bare: number) =>
+    isRegression(
+      measured({ what: 'x', unit, figures: [value], goal: most }, { what: 'y', figures: [bare] }),
+    )
+  // (8 + 2) ms, twice.
+  deepEqual([beside('ms', 20, 2), beside('ms', 20.1, 2)], [false, true])
+  equal(beside('MB', 16.1, 2), true)
+})
+
 test('a share may be off on either side', () => {
   deepEqual(
     [0.14, 0.15, 0.5, 1.4, 1.5].map((value) => isRegression(figure(value, between))),

@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util'
 import type { Benchmark, Room } from './benchmark.ts'
 import { benchmarks } from './benchmarks.ts'
 import { regressionsOf } from './guard.ts'
+import { runInGuest } from './guest.ts'
 import { plot } from './plot.ts'
 import { profileDrain } from './profile/profiled-drain.ts'
 import { runAll } from './run.ts'
@@ -21,8 +22,9 @@ const usage = `npm run bench -- [OPTION]...
   --only A,B      only these
   --quick         a short run that fails when a measure is more than two times off its goal
   --rows N        rows that a drain moves: 200,000, or 100,000 with --quick
-  --repeats N     how often each figure is taken: 3
+  --repeats N     how often each figure is taken: 3, or 2 with --quick
   --over KIND     what makes the narrow link: netem or emulator; netem where it is, when left out
+  --guest         in a guest of the e2e whose kernel has netem (--only link, for instance)
   --json          figures as JSON
   --plot FILE     also as a picture (SVG)
   --profile DIR   where the time of a drain goes, instead; profiles are left in DIR`
@@ -48,6 +50,7 @@ function readOptions() {
         rows: { type: 'string' },
         repeats: { type: 'string' },
         over: { type: 'string' },
+        guest: { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
         plot: { type: 'string' },
         profile: { type: 'string' },
@@ -86,7 +89,7 @@ async function main(): Promise<number> {
   const { quick } = options
   const chosen = choose(options.only, quick)
   const rows = count('rows', options.rows, quick ? 100_000 : 200_000)
-  const repeats = count('repeats', options.repeats, 3)
+  const repeats = count('repeats', options.repeats, quick ? 2 : 3)
   const over = kindOf(options.over)
   if (options.help || options.list) {
     const width = Math.max(...benchmarks.map(({ name }) => name.length))
@@ -94,6 +97,7 @@ async function main(): Promise<number> {
     console.log(options.help ? usage : lines.join('\n'))
     return 0
   }
+  if (options.guest) return runInGuest(process.argv.slice(2).filter((word) => word !== '--guest'))
   const where = surroundings()
   if (options.profile !== undefined) {
     console.log(`${showSurroundings(where)}\n\n${await profile(options.profile, rows)}`)

@@ -1,6 +1,7 @@
 /**
  * Runs benchmarks one after the other and gathers what they find. A benchmark that fails is told
- * and ends the run: a table with a hole would look like a good one.
+ * and ends the run: a table with a hole would look like a good one. One that this machine cannot run
+ * is left out, and told.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -21,6 +22,11 @@ export async function runAll(
 ): Promise<Measure[]> {
   const measures: Measure[] = []
   for (const benchmark of benchmarks) {
+    const whyNot = benchmark.whyNot?.(options)
+    if (whyNot !== undefined) {
+      options.onProgress(`${benchmark.name}: left out, ${whyNot}`)
+      continue
+    }
     const startMs = performance.now()
     options.onProgress(`${benchmark.name}: ${benchmark.about}`)
     const first = await runOne(benchmark, options)

@@ -27,8 +27,7 @@ export const narrowLink: LinkConditions = {
 /** So large that what a message costs beside its data is next to nothing. */
 export const messageBytes = 50_000
 const warmUpMs = 5_000
-const windowMs = 4_000
-const windows = 3
+const windowMs = 3_000
 
 /** Two daemons, one at each end. */
 export async function pairOver(
@@ -59,7 +58,8 @@ export async function measureLinkGoodput(room: Room): Promise<Measure[]> {
     const conditions = { ...narrowLink, loss }
     await using link = await openLink(room, conditions)
     const capacity = await capacityOf(link, conditions)
-    const rates = await goodput(link, join(room.scratch, `goodput-${loss}`))
+    const directory = join(room.scratch, `goodput-${loss}`)
+    const rates = await goodput(link, directory, room.repeats)
     measures.push(
       measured(
         {
@@ -77,7 +77,7 @@ export async function measureLinkGoodput(room: Room): Promise<Measure[]> {
 }
 
 /** Bytes of data a second that are stored, in windows after a warm-up. */
-async function goodput(link: Link, directory: string): Promise<number[]> {
+async function goodput(link: Link, directory: string, windows: number): Promise<number[]> {
   await using pair = await pairOver(link, directory)
   const seconds = (warmUpMs + (windows + 1) * windowMs) / 1_000
   fillOutbox(pair.sender.database, {

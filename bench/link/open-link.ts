@@ -6,16 +6,31 @@ import { EmulatedLink, whyNoEmulator } from './emulator.ts'
 import type { Link, LinkConditions } from './link.ts'
 import { NetemLink, whyNoNetem } from './netem.ts'
 
-/** @throws when this machine can have neither, or not the one that was asked for. */
+type Choice = { readonly kind: Link['kind'] } | { readonly whyNot: string }
+
+function choose(over: Room['over']): Choice {
+  const noNetem = over === 'emulator' ? 'it was not asked for' : whyNoNetem()
+  if (noNetem === undefined) return { kind: 'netem' }
+  if (over === 'netem') return { whyNot: `there is no netem: ${noNetem}` }
+  const noEmulator = whyNoEmulator()
+  if (noEmulator === undefined) return { kind: 'emulator' }
+  return { whyNot: `there is no narrow link: netem: ${noNetem}; emulator: ${noEmulator}` }
+}
+
+/** Why there can be no link here, or not the one that was asked for; undefined: there can be one. */
+export function whyNoLink({ over }: Pick<Room, 'over'>): string | undefined {
+  const choice = choose(over)
+  return 'whyNot' in choice ? choice.whyNot : undefined
+}
+
+/** @throws when `whyNoLink` says so. */
 export async function openLink(
   { scratch, over }: Pick<Room, 'scratch' | 'over'>,
   conditions: LinkConditions,
 ): Promise<Link> {
-  const noNetem = over === 'emulator' ? 'it was not asked for' : whyNoNetem()
-  if (noNetem === undefined) return NetemLink.open(conditions)
-  if (over === 'netem') throw new Error(`There is no netem link here: ${noNetem}.`)
-  const noEmulator = whyNoEmulator()
-  if (noEmulator === undefined) return EmulatedLink.open(scratch, conditions)
-  const whys = `netem: ${noNetem}; emulator: ${noEmulator}`
-  throw new Error(`A narrow link cannot be had here (${whys}). Leave out link, or mend that.`)
+  const choice = choose(over)
+  if ('whyNot' in choice) throw new Error(choice.whyNot)
+  return choice.kind === 'netem'
+    ? NetemLink.open(conditions)
+    : EmulatedLink.open(scratch, conditions)
 }
