@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import type { Page } from 'playwright-core'
 import { Browser, type PageOptions } from './harness/browser.ts'
 import { indexedPng } from './harness/indexed-png.ts'
-import { openShowroom, type Showroom } from './harness/page-showroom.ts'
+import { openShowroom } from './harness/page-showroom.ts'
 import { Scene } from './harness/scene.ts'
 
 const folder = join(import.meta.dirname, '..', 'docs', 'images')
@@ -25,29 +25,27 @@ try {
   const showroom = await openShowroom(scene)
   mkdirSync(folder, { recursive: true })
   for (const [look, options] of looks) {
-    const { page } = await browser.open(options)
-    for (const [name, address] of Object.entries(showroom.views))
-      await take(page, name, address, look)
+    const [{ page }, { page: reader }] = [await browser.open(options), await browser.open()]
+    for (const [name, address] of Object.entries(showroom.views)) {
+      const file = join(folder, `page-${name}-${look}.png`)
+      const bytes = indexedPng(await pixelsOf(reader, await shotOf(page, address)))
+      writeFileSync(file, bytes)
+      console.log(`${file}: ${bytes.length} bytes`)
+    }
     await page.context().close()
   }
 } finally {
   for (const end of ends) await end()
 }
 
-type View = keyof Showroom['views']
-
-async function take(page: Page, name: View | string, address: string, look: string): Promise<void> {
+async function shotOf(page: Page, address: string): Promise<Buffer> {
   await page.goto(address)
   await page.locator('.as-of-live').waitFor()
   await page.locator('.note:has-text("Loading")').waitFor({ state: 'detached' })
-  const file = join(folder, `page-${name}-${look}.png`)
-  const shot = await page.screenshot({ animations: 'disabled' })
-  const bytes = indexedPng(await pixelsOf(page, shot))
-  writeFileSync(file, bytes)
-  console.log(`${file}: ${bytes.length} bytes`)
+  return page.screenshot({ animations: 'disabled' })
 }
 
-/** The browser knows how to read a PNG; its own page allows pictures from `data:` addresses. */
+/** The browser knows how to read a PNG; `page` is an empty one, whose policy allows it. */
 async function pixelsOf(
   page: Page,
   png: Buffer,

@@ -248,7 +248,7 @@ test('a message tells its story, its headers and its data, binary too', async ()
   await heading(page, 'Inbox').waitFor()
 
   await page.goto(`${office.pageOfA}#/outbox/999999999`)
-  await page.getByRole('alert').waitFor()
+  await text(page.locator('.note'), /TINYMQ_/)
   await page.context().close()
   // The browser says of an answer that is not there that it is not there.
   ok(
@@ -280,7 +280,7 @@ test('rows are cancelled and tried again where that is enabled, after a question
   await text(dialog.locator('.said-ok'), /\w/)
   equal(await isThere(), '0')
   await page.keyboard.press('Enter')
-  await page.getByText('It is not in the outbox any more.').waitFor()
+  await text(page.locator('.note'), /What you see is what was there last/)
 
   await page.goto(`${office.pageOfA}#/outbox/${other}`)
   await page.getByRole('button', { name: 'Retry now' }).click()

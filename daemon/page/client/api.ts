@@ -17,6 +17,7 @@ import type {
 } from '../../observe/page-api.ts'
 import type { Deed } from '../model/deed.ts'
 import type { Failure } from '../model/link.ts'
+import { shownSentence } from '../model/shown-text.ts'
 import { queryParameters, suffixOf, type Box, type Query } from '../model/route.ts'
 import { pageRows } from '../model/rows-search.ts'
 
@@ -90,7 +91,10 @@ const silence: Failure = {
 
 function failureOf(response: Response, body: unknown): Failure {
   const { error } = (typeof body === 'object' && body !== null ? body : {}) as Partial<ApiFailure>
-  if (error !== undefined) return error
+  if (error !== undefined) {
+    const message = shownSentence(error.message)
+    return { ...error, message, ...(response.status === 404 && { isGone: true }) }
+  }
   return {
     code: `HTTP ${response.status}`,
     message: `Something before the daemon answered ${response.status} ${response.statusText}.`,

@@ -6,7 +6,13 @@ import type { Overview } from '../../observe/page-api.ts'
 import { unreachable } from './unreachable.ts'
 
 /** Why nothing comes, for people. */
-export type Failure = { readonly code: string; readonly message: string; readonly hint: string }
+export type Failure = {
+  readonly code: string
+  readonly message: string
+  readonly hint: string
+  /** The daemon is there, what was asked for is not: for a row often good news. */
+  readonly isGone?: true
+}
 
 export type Link =
   | { readonly type: 'connecting' }

@@ -1,6 +1,13 @@
 import { deepEqual, equal } from 'node:assert/strict'
 import { test } from 'node:test'
-import { hexLines, prettyJson, shortened, shownBlock, shownLine } from './shown-text.ts'
+import {
+  hexLines,
+  prettyJson,
+  shortened,
+  shownBlock,
+  shownSentence,
+  shownLine,
+} from './shown-text.ts'
 
 test('what is invisible or turns the order is shown by its number', () => {
   equal(shownLine('live\u202Egpj.exe'), 'live⟨202E⟩gpj.exe')
@@ -11,6 +18,12 @@ test('what is invisible or turns the order is shown by its number', () => {
 test('letters of every script and joined emoji stay as they are', () => {
   const text = 'שלום مرحبا 日本 👩‍👩‍👧 ❤️ é'
   equal(shownLine(text), text)
+})
+
+test('what continued a line becomes a sentence', () => {
+  equal(shownSentence('row 7 was delivered'), 'Row 7 was delivered.')
+  equal(shownSentence('Fine.'), 'Fine.')
+  equal(shownSentence(''), '.')
 })
 
 test('a long line is cut between characters', () => {

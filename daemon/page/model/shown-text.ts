@@ -29,6 +29,12 @@ export function shownBlock(text: string): string {
   )
 }
 
+/** A sentence of its own, of one that continued a line of a log: `no answer` → `No answer.` */
+export function shownSentence(text: string): string {
+  const shown = shownLine(text)
+  return `${shown.charAt(0).toUpperCase()}${shown.slice(1)}${/[.!?…]$/.test(shown) ? '' : '.'}`
+}
+
 /** The beginning of a long line, for a table; whole characters. */
 export function shortened(text: string, charsMax: number): string {
   if (text.length <= charsMax) return text

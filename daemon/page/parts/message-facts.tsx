@@ -3,7 +3,7 @@ import type { JSX } from 'preact'
 import type { InboxRow, OutboxRow } from '../../observe/page-api.ts'
 import { bytesText, countText, nothing } from '../model/quantity.ts'
 import type { Box } from '../model/route.ts'
-import { shownLine } from '../model/shown-text.ts'
+import { shownLine, shownSentence } from '../model/shown-text.ts'
 import { toneOfRow } from '../model/trouble.ts'
 import { CopyButton } from './copy-button.tsx'
 import { Facts, type Fact } from './facts.tsx'
@@ -24,7 +24,7 @@ export function MessageFacts({ row, box }: Props): JSX.Element {
     <>
       {why === null || why === '' ? null : (
         <p class={`callout callout-${toneOfRow(row.state)}`}>
-          <bdi>{shownLine(why)}</bdi>
+          <bdi>{shownSentence(why)}</bdi>
         </p>
       )}
       <Facts facts={[...shared, ...own]} />

@@ -10,7 +10,7 @@ import {
   shareText,
 } from '../model/quantity.ts'
 import { hashOf, noQuery } from '../model/route.ts'
-import { shownLine } from '../model/shown-text.ts'
+import { shownLine, shownSentence } from '../model/shown-text.ts'
 import { isStuck, peerStateText, toneOfPeer } from '../model/trouble.ts'
 import { Table, type Column } from './table.tsx'
 import { Distance, Duration, For } from './time.tsx'
@@ -79,7 +79,8 @@ function PeerName({ peer }: { readonly peer: Peer }): JSX.Element {
       </span>
       {error === null && errorCode === null ? null : (
         <span class={`why ${isStuck(peer) ? 'why-error' : 'why-warn'}`}>
-          <bdi>{shownLine(error ?? '')}</bdi> <code class="code">{errorCode}</code>
+          <bdi>{error === null ? '' : shownSentence(error)}</bdi>{' '}
+          <code class="code">{errorCode}</code>
           {retryAt === null ? null : (
             <span class="quiet">
               {' '}

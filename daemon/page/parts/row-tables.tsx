@@ -4,7 +4,7 @@ import type { InboxRow, OutboxRow } from '../../observe/page-api.ts'
 import type { Row } from '../client/api.ts'
 import { bytesText, countText } from '../model/quantity.ts'
 import { hashOf, type Box } from '../model/route.ts'
-import { shownLine } from '../model/shown-text.ts'
+import { shownSentence } from '../model/shown-text.ts'
 import { rowStateText, toneOfRow } from '../model/trouble.ts'
 import { Table, type Column } from './table.tsx'
 import { Distance } from './time.tsx'
@@ -63,7 +63,7 @@ function RowLink({ box, id }: { readonly box: Box; readonly id: number }): JSX.E
 function Why({ row: { reason, retryAt } }: { readonly row: OutboxRow }): JSX.Element {
   return (
     <>
-      <bdi>{shownLine(reason)}</bdi>
+      <bdi>{shownSentence(reason)}</bdi>
       {retryAt === null ? null : (
         <span class="quiet">
           {' '}

@@ -43,7 +43,7 @@ export function MessageView({ box, id }: Props): JSX.Element {
           </>
         )}
       </div>
-      {failure === null ? null : <Gone loaded={loaded} box={box} />}
+      <NotRead loaded={loaded} />
       {value === null && failure === null ? <Loading what="the message" /> : null}
       {value === null ? null : (
         <div class={failure === null ? '' : 'is-old'}>
@@ -66,20 +66,20 @@ function Told({ message, box }: { readonly message: AnyMessage; readonly box: Bo
   )
 }
 
-type GoneProps = { readonly loaded: Loaded<AnyMessage>; readonly box: Box }
+type FailureProps = { readonly loaded: Loaded<AnyMessage> }
 
-/** A row that was there and is not any more has most likely gone the way that it should. */
-function Gone({ loaded: { value, failure, reload }, box }: GoneProps): JSX.Element | null {
+/** A row that is not there has most likely gone the way that it should: the daemon says which. */
+function NotRead({ loaded: { value, failure, reload } }: FailureProps): JSX.Element | null {
   if (failure === null) return null
-  if (value === null || !failure.code.includes('NOT_FOUND')) {
-    return <Failed failure={failure} again={reload} />
-  }
+  if (failure.isGone !== true) return <Failed failure={failure} again={reload} />
   return (
-    <p class="note" role="status">
-      <strong>It is not in the {box} any more.</strong>{' '}
-      {box === 'outbox' ? 'It was delivered, or deleted.' : 'It was consumed, or deleted.'} What you
-      see is what was there last.
-    </p>
+    <div class="note" role="status">
+      <p>
+        <strong>{failure.message}</strong> <code class="code">{failure.code}</code>
+      </p>
+      {failure.hint === '' ? null : <p>{failure.hint}</p>}
+      {value === null ? null : <p>What you see is what was there last.</p>}
+    </div>
   )
 }
 
