@@ -24,6 +24,8 @@ export type Office = {
   readonly traffic: Traffic
 }
 
+/** mqout takes no longer ones. What else writes to mqin may. */
+const tokenCharsMax = 250
 /** What is larger than this is refused by `b`. */
 const largeBytes = 100_000
 const waitMs = 20_000
@@ -70,15 +72,17 @@ async function fill(a: Machine, b: Machine, deadPort: number): Promise<void> {
     insert.run(a.host, port, token, '{"content-type":"text/plain"}', data)
   }
   db.transaction(() => {
-    for (const text of Object.values(hostile)) send(deadPort, text, text)
+    for (const text of Object.values(hostile)) send(deadPort, text.slice(0, tokenCharsMax), text)
     send(deadPort, 'binary', Buffer.from(Array.from({ length: 300 }, (_, byte) => byte & 255)))
     send(deadPort, 'large', 'L'.repeat(3 * largeBytes))
     for (let order = 1; order <= 120; order++) send(deadPort, 'orders', `order ${order}`)
     send(b.port, 'refused', 'R'.repeat(2 * largeBytes))
-    for (const text of Object.values(hostile)) send(b.port, text, text)
+    for (const text of Object.values(hostile)) send(b.port, text.slice(0, tokenCharsMax), text)
     send(b.port, 'poison', '{"sku":null}')
   })()
   db.close()
+  const endless = `'${hostile.endless}', 1, '${hostile.endless}'`
+  await b.sql(`INSERT INTO mqin (token, arrived_at, data) VALUES (${endless});`)
   await a.shows("SELECT count(*) FROM mqstatus WHERE state = 'parked';", /^1$/, waitMs)
   await bury(b)
 }

@@ -49,7 +49,7 @@ export function SearchForm({ box, query }: Props): JSX.Element {
         />
       </label>
       <Choice
-        label="in"
+        label="Search in"
         value={query.by}
         values={searchBys}
         labels={byLabels}
