@@ -110,40 +110,35 @@ test('numbers and plots move by themselves', async () => {
 
 const views = ['', '#/outbox', '#/inbox', '#/inbox?dead=1', '#/peers', '#/health', '#/nowhere']
 
-for (const theme of ['light', 'dark'] as const) {
-  for (const width of [1_280, 360]) {
-    test(`every view is accessible and fits: ${theme}, ${width} px`, async () => {
-      const watched = await visit(office.pageOfA, { theme, width })
-      const { page } = watched
-      const [outboxId, inboxId] = [
-        await newestId(office.a, 'mqout'),
-        await newestId(office.b, 'mqin'),
-      ]
-      const addresses = [
-        ...views.map((view) => office.pageOfA + view),
-        `${office.pageOfA}#/outbox/${outboxId}`,
-        `${office.pageOfB}#/inbox/${inboxId}`,
-        office.pageOfB,
-      ]
-      for (const address of addresses) {
-        await page.goto(address)
-        await live(page)
-        await page.locator('h1').first().waitFor()
-        await page.locator('.more:has-text("Reading"), .note:has-text("Loading")').waitFor({
-          state: 'detached',
-        })
-        equal(await overflowOf(page), 0, `${address} is wider than ${width} px`)
-        deepEqual(await accessibilityProblems(page), [], address)
-      }
-      await finish(watched)
-    })
-  }
-}
-
-async function newestId(machine: Office['a'], table: string): Promise<string> {
-  const like = table === 'mqout' ? "token = 'binary'" : "token = 'large'"
-  const found = await machine.sql(`SELECT max(id) FROM ${table} WHERE ${like};`)
-  return found === '' ? machine.sql(`SELECT max(id) FROM ${table};`) : found
+// Each theme, each width: what a rule finds in one it finds in the other too.
+for (const [theme, width] of [
+  ['light', 1_280],
+  ['dark', 360],
+] as const) {
+  test(`every view is accessible and fits: ${theme}, ${width} px`, async () => {
+    const watched = await visit(office.pageOfA, { theme, width })
+    const { page } = watched
+    const [outboxId, inboxId] = [
+      await office.a.sql("SELECT id FROM mqout WHERE token = 'binary';"),
+      await office.b.sql('SELECT id FROM mqin WHERE headers IS NOT NULL LIMIT 1;'),
+    ]
+    const addresses = [
+      ...views.map((view) => office.pageOfA + view),
+      `${office.pageOfA}#/outbox/${outboxId}`,
+      `${office.pageOfB}#/inbox/${inboxId}`,
+      office.pageOfB,
+    ]
+    for (const address of addresses) {
+      await page.goto(address)
+      await live(page)
+      await page.locator('h1').first().waitFor({ state: 'attached' })
+      const waiting = page.locator('.more:has-text("Reading"), .note:has-text("Loading")')
+      await waiting.waitFor({ state: 'detached' })
+      equal(await overflowOf(page), 0, `${address} is wider than ${width} px`)
+      deepEqual(await accessibilityProblems(page), [], address)
+    }
+    await finish(watched)
+  })
 }
 
 const search = async (page: Page, words: string): Promise<void> =>
