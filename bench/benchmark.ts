@@ -11,6 +11,8 @@ export type Room = {
   readonly repeats: number
   /** What makes the narrow link; undefined: netem where the kernel has it, else the emulator. */
   readonly over: 'netem' | 'emulator' | undefined
+  /** Of the narrow link. */
+  readonly mbitPerSecond: number
   /** How many rows a drain moves. */
   readonly rows: number
 }

@@ -36,7 +36,7 @@ test('twice a goal that must not be passed is the ceiling', () => {
   equal(meetsGoal(figure(8.1, most)), false)
 })
 
-test('what the machine itself takes of a time comes on top of the goal, and of nothing else', () => {
+test('what the machine takes of a time comes on top of the goal, and of nothing else', () => {
   const beside = (unit: 'ms' | 'MB', value: number, bare: number) =>
     isRegression(
       measured({ what: 'x', unit, figures: [value], goal: most }, { what: 'y', figures: [bare] }),
@@ -56,6 +56,7 @@ test('a share may be off on either side', () => {
 test('what could not be measured is a regression, what has no goal never is', () => {
   equal(isRegression(figure(Number.NaN, most)), true)
   equal(isRegression(ratio(Number.NaN)), true)
+  equal(isRegression(ratio(Number.POSITIVE_INFINITY)), true)
   equal(isRegression(measured({ what: 'x', unit: 'ms', figures: [1e9] })), false)
 })
 

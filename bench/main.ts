@@ -25,6 +25,7 @@ const usage = `npm run bench -- [OPTION]...
   --repeats N     how often each figure is taken: 3, or 2 with --quick
   --over KIND     what makes the narrow link: netem or emulator; netem where it is, when left out
   --guest         in a guest of the e2e whose kernel has netem (--only link, for instance)
+  --rate MBIT     rate of the narrow link: 20 Mbit/s
   --json          figures as JSON
   --plot FILE     also as a picture (SVG)
   --profile DIR   where the time of a drain goes, instead; profiles are left in DIR`
@@ -51,6 +52,7 @@ function readOptions() {
         repeats: { type: 'string' },
         over: { type: 'string' },
         guest: { type: 'boolean', default: false },
+        rate: { type: 'string' },
         json: { type: 'boolean', default: false },
         plot: { type: 'string' },
         profile: { type: 'string' },
@@ -91,6 +93,7 @@ async function main(): Promise<number> {
   const rows = count('rows', options.rows, quick ? 100_000 : 200_000)
   const repeats = count('repeats', options.repeats, quick ? 2 : 3)
   const over = kindOf(options.over)
+  const mbitPerSecond = count('rate', options.rate, 20)
   if (options.help || options.list) {
     const width = Math.max(...benchmarks.map(({ name }) => name.length))
     const lines = chosen.map(({ name, about }) => `${name.padEnd(width)}  ${about}`)
@@ -104,7 +107,7 @@ async function main(): Promise<number> {
     return 0
   }
   const onProgress = (sentence: string): void => void process.stderr.write(`${sentence}\n`)
-  const measures = await runAll(chosen, { quick, rows, repeats, over, onProgress })
+  const measures = await runAll(chosen, { quick, rows, repeats, over, mbitPerSecond, onProgress })
   if (options.json) console.log(JSON.stringify({ ...where, measures }, null, 2))
   else console.log([showSurroundings(where), showTable(measures), showNotes(measures)].join('\n\n'))
   if (options.plot !== undefined) writeFileSync(options.plot, plot(measures))

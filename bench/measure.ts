@@ -93,6 +93,8 @@ export function meetsGoal(measure: Measure): boolean | undefined {
  * reached, and allows twice of what is not to be passed.
  */
 export function isWithin(value: number, goal: Goal, slack: number): boolean {
+  // A yardstick of nothing makes a ratio without end: nothing was measured then.
+  if (!Number.isFinite(value)) return false
   switch (goal.type) {
     case 'at least':
       return value >= goal.value / slack

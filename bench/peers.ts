@@ -69,7 +69,8 @@ function multiply({ database }: Member, senders: number): void {
       `WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
        INSERT INTO mqsender (id, origin, stream, key, watermark, chain, host, port, seen_at)
        SELECT n.i, randomblob(16), randomblob(16), key, watermark, chain,
-         '127.' || (1 + n.i / 65536) || '.' || (n.i / 256 % 256) || '.' || (n.i % 256), port, seen_at
+         '127.' || (1 + n.i / 65536) || '.' || (n.i / 256 % 256) || '.' || (n.i % 256),
+         port, seen_at
        FROM mqsender JOIN n ON mqsender.id = 1 WHERE n.i <= ?`,
     ).run(senders, senders)
     db.exec(

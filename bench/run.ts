@@ -1,7 +1,7 @@
 /**
  * Runs benchmarks one after the other and gathers what they find. A benchmark that fails is told
- * and ends the run: a table with a hole would look like a good one. One that this machine cannot run
- * is left out, and told.
+ * and ends the run: a table with a hole would look like a good one. One that this machine cannot
+ * run is left out, and told.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -12,7 +12,7 @@ import { measured, type Measure } from '../measure.ts'
 import { jainIndex } from '../spread.ts'
 import { Flow, ratesOf } from './flow.ts'
 import type { Link } from './link.ts'
-import { messageBytes, narrowLink, pairOver, toMbit } from './measure-link.ts'
+import { messageBytesOf, messagesFor, narrowLink, pairOver, toMbit } from './measure-link.ts'
 import { openLink } from './open-link.ts'
 
 const windows = 3
@@ -28,7 +28,7 @@ async function besideCubic(room: Room): Promise<Measure[]> {
   const measures: Measure[] = []
   const begins = ['CUBIC', 'we'] as const
   for (const first of room.quick ? begins.slice(0, 1) : begins) {
-    await using link = await openLink(room, narrowLink)
+    await using link = await openLink(room, narrowLink(room))
     const { ours, cubic } = await share(link, join(room.scratch, `beside-${first}`), first, room)
     const row = (what: string, figures: readonly number[]): Measure =>
       measured(
@@ -38,7 +38,7 @@ async function besideCubic(room: Room): Promise<Measure[]> {
           figures: figures.map(toMbit),
           goal: { type: 'between', of: 'ratio', least: 0.3, most: 0.7 },
         },
-        { what: 'rate of the link', figures: [toMbit(narrowLink.bytesPerSecond)] },
+        { what: 'rate of the link', figures: [room.mbitPerSecond] },
       )
     measures.push(row('beside one CUBIC flow', ours), row('that CUBIC flow', cubic))
   }
@@ -49,16 +49,16 @@ async function share(
   link: Link,
   directory: string,
   first: 'CUBIC' | 'we',
-  { quick }: Room,
+  room: Room,
 ): Promise<Shares> {
-  const [aheadMs, warmUpMs, windowMs] = quick ? [2_000, 6_000, 3_000] : [3_000, 12_000, 8_000]
-  const seconds = (aheadMs + warmUpMs + (windows + 1) * windowMs) / 1_000
+  const [aheadMs, warmUpMs, windowMs] = room.quick ? [2_000, 6_000, 3_000] : [3_000, 12_000, 8_000]
+  const bytes = messageBytesOf(narrowLink(room))
   await using pair = await pairOver(link, directory)
   fillOutbox(pair.sender.database, {
-    rows: Math.ceil((narrowLink.bytesPerSecond * seconds) / messageBytes),
+    rows: messagesFor(aheadMs + warmUpMs + (windows + 1) * windowMs),
     host: link.ends[1].ip,
     port: pair.receiver.port,
-    bytes: messageBytes,
+    bytes,
   })
   await pair.start(pair.receiver)
   using inbox = new InboxWatch(pair.receiver.database)
@@ -67,7 +67,7 @@ async function share(
   if (first === 'CUBIC') await sleep(aheadMs).then(async () => pair.start(pair.sender))
   await sleep(warmUpMs)
   const [ours, cubic] = await Promise.all([
-    ratesOf(async () => inbox.arrived * messageBytes, windows, windowMs),
+    ratesOf(async () => inbox.arrived * bytes, windows, windowMs),
     ratesOf(async () => rival.received(), windows, windowMs),
   ])
   return { ours, cubic }
@@ -76,8 +76,8 @@ async function share(
 async function amongOwn(room: Room): Promise<Measure[]> {
   const measures: Measure[] = []
   for (const flows of room.quick ? [2] : [2, 4]) {
-    await using link = await openLink(room, narrowLink)
-    const rates = await ownFlows(link, join(room.scratch, `own-${flows}`), flows, room.quick)
+    await using link = await openLink(room, narrowLink(room))
+    const rates = await ownFlows(link, join(room.scratch, `own-${flows}`), flows, room)
     measures.push(
       measured({
         what: `Jain's index of ${flows} of our flows, ${link.kind}`,
@@ -91,7 +91,7 @@ async function amongOwn(room: Room): Promise<Measure[]> {
           unit: 'Mbit/s',
           figures: rates.map((shares) => toMbit(shares.reduce((sum, rate) => sum + rate, 0))),
         },
-        { what: 'rate of the link', figures: [toMbit(narrowLink.bytesPerSecond)] },
+        { what: 'rate of the link', figures: [room.mbitPerSecond] },
       ),
     )
   }
@@ -106,20 +106,20 @@ async function ownFlows(
   link: Link,
   directory: string,
   flows: number,
-  quick: boolean,
+  room: Room,
 ): Promise<number[][]> {
-  const [apartMs, warmUpMs, windowMs] = quick ? [1_000, 6_000, 3_000] : [1_500, 9_000, 6_000]
-  const seconds = (flows * apartMs + warmUpMs + (windows + 1) * windowMs) / 1_000
+  const [apartMs, warmUpMs, windowMs] = room.quick ? [1_000, 6_000, 3_000] : [1_500, 9_000, 6_000]
+  const bytes = messageBytesOf(narrowLink(room))
   await using pair = await pairOver(link, directory)
   await pair.start(pair.receiver)
   await using senders = new AsyncDisposableStack()
   for (let flow = 0; flow < flows; flow++) {
     const database = join(directory, `flow-${flow}.db`)
     fillOutbox(database, {
-      rows: Math.ceil((narrowLink.bytesPerSecond * seconds) / messageBytes),
+      rows: messagesFor(flows * apartMs + warmUpMs + (windows + 1) * windowMs),
       host: link.ends[1].ip,
       port: pair.receiver.port,
-      bytes: messageBytes,
+      bytes,
     })
     const { prefix } = link.ends[0]
     const daemon = new DaemonProcess({ port: await freePort(), database, prefix })
@@ -128,10 +128,14 @@ async function ownFlows(
     await sleep(apartMs)
   }
   await sleep(warmUpMs)
-  return await sharesOf(pair.receiver.database, windowMs)
+  return await sharesOf(pair.receiver.database, windowMs, bytes)
 }
 
-async function sharesOf(database: string, windowMs: number): Promise<number[][]> {
+async function sharesOf(
+  database: string,
+  windowMs: number,
+  messageBytes: number,
+): Promise<number[][]> {
   const inbox = new Database(database, { readonly: true, timeout: 5_000 })
   const bySender = inbox.prepare<[], { sender: number; rows: number }>(
     'SELECT sender, count(*) AS rows FROM mqin GROUP BY sender ORDER BY sender',

@@ -16,16 +16,27 @@ import { capacityOf, ratesOf } from './flow.ts'
 import type { Link, LinkConditions } from './link.ts'
 import { openLink } from './open-link.ts'
 
-/** 20 Mbit/s, 100 ms there and back, a buffer of one bandwidth-delay product. */
-export const narrowLink: LinkConditions = {
-  bytesPerSecond: 2_500_000,
-  bufferBytes: 250_000,
-  delayUs: 50_000,
-  loss: 0,
+const delayUs = 50_000
+const messagesPerSecond = 50
+
+/** 100 ms there and back, and a buffer of one bandwidth-delay product. */
+export function narrowLink({ mbitPerSecond }: Room, loss = 0): LinkConditions {
+  const bytesPerSecond = mbitPerSecond * 125_000
+  return { bytesPerSecond, bufferBytes: (bytesPerSecond * 2 * delayUs) / 1e6, delayUs, loss }
 }
 
-/** So large that what a message costs beside its data is next to nothing. */
-export const messageBytes = 50_000
+/**
+ * Of data in each message: so large that what it costs beside its data is next to nothing, so small
+ * that a window holds many.
+ */
+export function messageBytesOf({ bytesPerSecond }: LinkConditions): number {
+  return bytesPerSecond / messagesPerSecond
+}
+
+/** Messages that keep the link busy for so long. */
+export function messagesFor(milliseconds: number): number {
+  return Math.ceil((milliseconds / 1_000) * messagesPerSecond)
+}
 const warmUpMs = 5_000
 const windowMs = 3_000
 
@@ -55,11 +66,11 @@ export async function measureLinkGoodput(room: Room): Promise<Measure[]> {
     ? goodputGoals.filter(([loss]) => loss === 0 || loss === 0.1)
     : goodputGoals
   for (const [loss, value] of wanted) {
-    const conditions = { ...narrowLink, loss }
+    const conditions = narrowLink(room, loss)
     await using link = await openLink(room, conditions)
     const capacity = await capacityOf(link, conditions)
     const directory = join(room.scratch, `goodput-${loss}`)
-    const rates = await goodput(link, directory, room.repeats)
+    const rates = await goodput(link, conditions, directory, room.repeats)
     measures.push(
       measured(
         {
@@ -77,20 +88,25 @@ export async function measureLinkGoodput(room: Room): Promise<Measure[]> {
 }
 
 /** Bytes of data a second that are stored, in windows after a warm-up. */
-async function goodput(link: Link, directory: string, windows: number): Promise<number[]> {
+async function goodput(
+  link: Link,
+  conditions: LinkConditions,
+  directory: string,
+  windows: number,
+): Promise<number[]> {
   await using pair = await pairOver(link, directory)
-  const seconds = (warmUpMs + (windows + 1) * windowMs) / 1_000
+  const bytes = messageBytesOf(conditions)
   fillOutbox(pair.sender.database, {
-    rows: Math.ceil((narrowLink.bytesPerSecond * seconds) / messageBytes),
+    rows: messagesFor(warmUpMs + (windows + 1) * windowMs),
     host: link.ends[1].ip,
     port: pair.receiver.port,
-    bytes: messageBytes,
+    bytes,
   })
   await pair.start(pair.receiver)
   await pair.start(pair.sender)
   using inbox = new InboxWatch(pair.receiver.database)
   await sleep(warmUpMs)
-  return await ratesOf(async () => inbox.arrived * messageBytes, windows, windowMs)
+  return await ratesOf(async () => inbox.arrived * bytes, windows, windowMs)
 }
 
 const latencyGoals = [
@@ -105,7 +121,7 @@ const pauseMs = [300, 700] as const
 export async function measureLinkLatency(room: Room): Promise<Measure[]> {
   const measures: Measure[] = []
   for (const [loss, value] of latencyGoals) {
-    await using link = await openLink(room, { ...narrowLink, loss })
+    await using link = await openLink(room, narrowLink(room, loss))
     const rounds = await loneMessages(link, join(room.scratch, `latency-${loss}`), room)
     measures.push(
       measured(
@@ -116,7 +132,7 @@ export async function measureLinkLatency(room: Room): Promise<Measure[]> {
           note: await link.told(),
           goal: { type: 'at most', of: 'figure', value },
         },
-        { what: 'one way', figures: [narrowLink.delayUs / 1_000] },
+        { what: 'one way', figures: [delayUs / 1_000] },
       ),
     )
   }

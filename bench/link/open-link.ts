@@ -17,7 +17,7 @@ function choose(over: Room['over']): Choice {
   return { whyNot: `there is no narrow link: netem: ${noNetem}; emulator: ${noEmulator}` }
 }
 
-/** Why there can be no link here, or not the one that was asked for; undefined: there can be one. */
+/** Why there can be no link as it was asked for; undefined: there can be one. */
 export function whyNoLink({ over }: Pick<Room, 'over'>): string | undefined {
   const choice = choose(over)
   return 'whyNot' in choice ? choice.whyNot : undefined
