@@ -59,7 +59,7 @@ function blocksOf(page: string): Block[] {
     language,
     mark,
     text: body,
-  })).filter(({ language }) => ['ts', 'sh', 'sql'].includes(language))
+  })).filter(({ language }) => ['ts', 'sh', 'sql', 'python'].includes(language))
 }
 
 /** The block with the names of the test in the place of those of the page. */
@@ -93,6 +93,7 @@ async function execute(command: string, args: string[], cwd: string): Promise<st
 async function runBlock({ language, text }: Block, machine: Machine, cwd: string): Promise<string> {
   const body = localized(text, machine)
   if (language === 'sql') return machine.sql(body)
+  if (language === 'python') return execute('python3', ['-c', body], cwd)
   if (language === 'sh') return execute('bash', ['-euo', 'pipefail', '-c', body], cwd)
   writeFileSync(join(cwd, 'block.mts'), body)
   writeFileSync(join(cwd, 'tsconfig.json'), JSON.stringify(tsconfig))
