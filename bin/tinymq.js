@@ -21,6 +21,7 @@ const usage = `Usage: tinymq [port] [database]  run the daemon: tinymq 9000 /var
   check              whether the daemon answers right now
   keys               make, list, check and renew the keys of a ring
   doctor             look for what keeps messages from moving, and say what to do
+  ui                 the status page of the daemon, in a browser
   completion SHELL   print completions for bash, zsh or fish
 
        tinymq --version
@@ -53,6 +54,7 @@ function run(args) {
   if (first === 'check') return check(args.slice(1))
   if (first === 'doctor') return doctor(args.slice(1))
   if (first === 'keys') return keys(args.slice(1))
+  if (first === 'ui') return ui(args.slice(1))
   if (first === 'demo') return demo(args.slice(1))
   if (first !== undefined && /^\d/.test(first)) return daemon(args)
   if (first === '--help' || first === '-h') return print(usage)
@@ -97,6 +99,15 @@ async function doctor(args) {
   const { doctor: run } = await import('../daemon/doctor/doctor.ts')
   const err = /** @param {string} text */ (text) => process.stderr.write(text)
   process.exitCode = await run(args, { environment: process.env, out: print, err })
+}
+
+/** @param {string[]} args */
+async function ui(args) {
+  const { uiCommand } = await import('../daemon/ui-command.ts')
+  const { isatty } = await import('node:tty')
+  const err = /** @param {string} text */ (text) => process.stderr.write(text)
+  const io = { environment: process.env, out: print, err, isTerminal: isatty(1) }
+  process.exitCode = await uiCommand(args, io)
 }
 
 /** @param {string[]} args */

@@ -114,6 +114,7 @@ export class Daemon {
     const udpPort = this.address.port
     this.#door = await openHttpDoor({ config, udpPort, observer, log: this.#log })
     if (this.#door === undefined) return
+    this.#life?.announcePage(this.#door.address)
     const sentence = `The status page is at http://${showAddress(this.#door.address)}/.`
     this.#log({ level: 'info', event: 'http', sentence })
   }
@@ -231,6 +232,7 @@ export class Daemon {
       await settled(this.#path)
       if (this.#isStopping) return
       await this.#begin(this.address.port, 'started-anew', 'The daemon is running again.')
+      if (this.#door !== undefined) this.#life?.announcePage(this.#door.address)
       this.#life?.note('DATABASE_REPLACED', sentence)
     } catch (error) {
       this.#fail(error)

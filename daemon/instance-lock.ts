@@ -14,15 +14,20 @@ import { StartError } from './start-error.ts'
 
 export type InstanceLock = {
   /**
-   * Says where the daemon listens, for whoever asks `holderOf`.
+   * Says where the daemon listens, for UDP and for the status page, for whoever asks `holderOf`.
    * @throws StartError when somebody else has taken the lock meanwhile.
    */
-  readonly announce: (address: Address) => void
+  readonly announce: (address: Address, page?: Address) => void
   readonly release: () => void
 }
 
 /** Who holds a lock, and since it was announced, where it listens. */
-export type Holder = { readonly name: string; readonly address: Address | undefined }
+export type Holder = {
+  readonly name: string
+  readonly address: Address | undefined
+  /** Where its status page is; undefined when it is off. */
+  readonly page: Address | undefined
+}
 
 /**
  * A starting daemon waits this long for whoever only looks (`holderOf`), so that it is not refused
@@ -36,20 +41,20 @@ const lookWaitMs = 20
 export function lockInstance(databasePath: string): InstanceLock {
   const db = openLock(lockPath(databasePath), { timeout: startWaitMs })
   const name = `process ${process.pid} on ${hostname()}, since ${new Date().toISOString()}`
-  const take = (address: Address | undefined): void => {
+  const take = (address: Address | undefined, page: Address | undefined): void => {
     try {
-      hold(db, { name, address })
+      hold(db, { name, address, page })
     } catch (error) {
       const { name: other } = readHolder(db)
       db.close()
       throw lockError(fromSqlite(error), databasePath, other)
     }
   }
-  take(undefined)
+  take(undefined, undefined)
   return {
-    announce: (address) => {
+    announce: (address, page) => {
       db.exec('ROLLBACK')
-      take(address)
+      take(address, page)
     },
     release: () => db.close(),
   }
@@ -94,16 +99,18 @@ function openLock(path: string, options: Database.Options): Database.Database {
  * down ends one, and before the next begins somebody else may have written theirs: then it is
  * written again, until name and lock are of one hand.
  */
-function hold(db: Database.Database, { name, address }: Holder): void {
+function hold(db: Database.Database, { name, address, page }: Holder): void {
   for (;;) {
     db.exec('BEGIN IMMEDIATE')
     db.exec('CREATE TABLE IF NOT EXISTS holder (name TEXT)')
     db.exec('CREATE TABLE IF NOT EXISTS listener (ip TEXT, port INTEGER)')
-    db.exec('DELETE FROM holder; DELETE FROM listener')
+    db.exec('CREATE TABLE IF NOT EXISTS page (ip TEXT, port INTEGER)')
+    db.exec('DELETE FROM holder; DELETE FROM listener; DELETE FROM page')
     db.prepare('INSERT INTO holder VALUES (?)').run(name)
     if (address !== undefined) {
       db.prepare('INSERT INTO listener VALUES (?, ?)').run(address.ip, address.port)
     }
+    if (page !== undefined) db.prepare('INSERT INTO page VALUES (?, ?)').run(page.ip, page.port)
     db.exec('COMMIT')
     db.exec('BEGIN IMMEDIATE')
     if (readHolder(db).name === name) return
@@ -112,15 +119,22 @@ function hold(db: Database.Database, { name, address }: Holder): void {
 }
 
 function readHolder(db: Database.Database): Holder {
-  const unknown = { name: 'just starting', address: undefined }
+  const unknown = { name: 'just starting', address: undefined, page: undefined }
   try {
     const name = db.prepare<[], string>('SELECT name FROM holder').pluck().get()
     const address = db.prepare<[], Address>('SELECT ip, port FROM listener').get()
-    return name === undefined ? unknown : { name, address }
+    return name === undefined ? unknown : { name, address, page: readPage(db) }
   } catch {
     // It is being written at this moment.
     return unknown
   }
+}
+
+/** Daemons of before there were pages have no such table. */
+function readPage(db: Database.Database): Address | undefined {
+  const query = "SELECT 1 FROM sqlite_master WHERE name = 'page'"
+  if (db.prepare(query).get() === undefined) return undefined
+  return db.prepare<[], Address>('SELECT ip, port FROM page').get()
 }
 
 function lockError(error: unknown, path: string, holder: string): unknown {

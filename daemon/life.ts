@@ -103,6 +103,11 @@ export class Life {
     this.#driver.submit({ type: 'event', code, detail })
   }
 
+  /** Where the status page is, for `tinymq ui`. */
+  announcePage(page: Address): void {
+    this.#lock.announce(this.address, page)
+  }
+
   /** Closes every session, the store, the socket and the lock, in this order. */
   async end(): Promise<void> {
     this.#network.stop()

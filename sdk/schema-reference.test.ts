@@ -1,12 +1,13 @@
 /** docs/sql.md against the tables as they are made: what users may rely on must stand there. */
 import { deepEqual, ok } from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { outboxTriggers } from './schema-outbox.ts'
 import { schemaSql, tableNames, viewNames } from './schema.ts'
 import { scratchDatabase } from './testing/scratch.ts'
 
-const page = readFileSync(new URL('../docs/sql.md', import.meta.url), 'utf8')
+const page = readFileSync(join(import.meta.dirname, '..', 'docs', 'sql.md'), 'utf8')
 const named = new Set(Array.from(page.matchAll(/`([\w ]+)`/g), ([, name = '']) => name))
 
 /** Tables that people read or write; the others are the daemon's own. */

@@ -18,7 +18,7 @@ export type StartNodesOptions = {
   readonly seed?: number | undefined
   /** What the network does from the beginning on, in every direction. */
   readonly conditions?: LinkConditions | undefined
-  /** Options of the daemons: a key ring, for instance. */
+  /** Options of the daemons: a key ring, for instance. HTTP is off. */
   readonly config?: Partial<Omit<Config, 'port' | 'database' | 'bind'>> | undefined
 }
 
@@ -118,7 +118,7 @@ export class NodeLab<Name extends string = string> implements AsyncDisposable {
   #makeNode(name: Name, config: StartNodesOptions['config']): TestNode {
     const database = join(this.#directory, `${name}.db`)
     const network = this.#network.host(name)
-    const options = { ...config, database, port, network }
+    const options = { http: 'off', ...config, database, port, network } as const
     return new TestNode({ name, database, options, unplug: () => this.#network.unplug(name) })
   }
 

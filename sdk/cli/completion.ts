@@ -7,7 +7,7 @@ const shells = ['bash', 'zsh', 'fish'] as const
 type Words = { readonly command: string; readonly words: readonly string[] }
 
 /** Commands that live outside this program: the daemon's. */
-const elsewhere: readonly string[] = ['daemon', 'demo', 'check', 'doctor', 'keys']
+const elsewhere: readonly string[] = ['daemon', 'demo', 'check', 'doctor', 'keys', 'ui']
 
 export function addCompletion(program: Command, { terminal }: Context): void {
   program

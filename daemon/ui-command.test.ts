@@ -1,0 +1,76 @@
+import { deepEqual, equal, match } from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test, type TestContext } from 'node:test'
+import { startDaemon, type DaemonOptions } from './daemon.ts'
+import { lockInstance } from './instance-lock.ts'
+import { uiCommand } from './ui-command.ts'
+
+type Ran = { readonly code: number; readonly out: string; readonly err: string }
+
+async function run(...args: readonly string[]): Promise<Ran> {
+  let [out, err] = ['', '']
+  const code = await uiCommand(args, {
+    environment: {},
+    out: (text) => (out += text),
+    err: (text) => (err += text),
+    isTerminal: false,
+  })
+  return { code, out, err }
+}
+
+function databasePath(context: TestContext): string {
+  const directory = mkdtempSync(join(tmpdir(), 'tinymq-ui-'))
+  context.after(() => rmSync(directory, { recursive: true }))
+  return join(directory, 'db')
+}
+
+/** The path of a database on which a daemon runs. */
+async function served(context: TestContext, options: Partial<DaemonOptions>): Promise<string> {
+  const database = databasePath(context)
+  const daemon = await startDaemon({ database, port: 0, bind: '127.0.0.1', ...options })
+  context.after(async () => daemon.stop())
+  return database
+}
+
+test('the address of the page is that of the daemon, and leads to it', async (context) => {
+  const database = await served(context, { http: { ip: '127.0.0.1', port: 0 } })
+  const { code, out, err } = await run(database)
+  deepEqual([code, err], [0, ''])
+  match(out, /^http:\/\/127\.0\.0\.1:\d+\/\n$/)
+  const page = await fetch(out.trim())
+  equal(page.status, 200)
+  match(await page.text(), /<!doctype html>/i)
+  const json = await run(database, '--json')
+  deepEqual(JSON.parse(json.out), { url: out.trim() })
+})
+
+test('no page is told from no daemon, and each says what to do', async (context) => {
+  const off = await run(await served(context, { http: 'off' }))
+  deepEqual([off.code, off.out], [1, ''])
+  match(off.err, /has .*db, and its status page is off, .*: start it with --http/)
+  const none = await run(databasePath(context), '--json')
+  equal(none.code, 1)
+  const { url, sentence } = JSON.parse(none.out) as { url: null; sentence: string }
+  equal(url, null)
+  match(sentence, /no daemon has .*: start it \(tinymq 9000/)
+})
+
+test('a page that does not answer is no page', async (context) => {
+  const path = databasePath(context)
+  writeFileSync(path, '')
+  const lock = lockInstance(path)
+  context.after(() => lock.release())
+  // Port 9 discards what comes, where anybody listens there at all.
+  lock.announce({ ip: '127.0.0.1', port: 9 }, { ip: '127.0.0.1', port: 9 })
+  const { code, err } = await run(path)
+  equal(code, 1)
+  match(err, /nothing answers at http:\/\/127\.0\.0\.1:9\/, where the daemon .*: it hangs/)
+})
+
+test('what it is asked wrongly is said, and help is help', async () => {
+  equal((await run('a', 'b')).code, 64)
+  match((await run('--bogus')).err, /bogus/)
+  match((await run('--help')).out, /^Usage: tinymq ui/)
+})
