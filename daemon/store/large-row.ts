@@ -11,7 +11,8 @@ import {
   needsDigest,
 } from '../protocol/record.ts'
 import { Writer } from '../protocol/wire.ts'
-import { bodyBytes, sliceBytes, type OutboxRow, type OutboxRows } from './outbox-rows.ts'
+import { bodyBytes, type OutboxRow, type OutboxRows } from './outbox-rows.ts'
+import { sliceBytes } from './packed-rows.ts'
 
 const windowBytes = 8_388_608
 /** Record head, token, digest and the like; headers make it grow. */

@@ -15,10 +15,8 @@ import { utf8Length } from '../protocol/wire.ts'
 import type { Connection } from './connection.ts'
 import type { Keying } from './keying.ts'
 import type { LanePlace } from './outbox-places.ts'
+import { packedAll, packedOne, sliceBytes, unpack, type UnpackedRow } from './packed-rows.ts'
 import { uidBytes } from './run.ts'
-
-/** Larger data is not read with its row, and leaves in slices of this size. */
-export const sliceBytes = 262_144
 
 const noBytes = new Uint8Array(0)
 const noDigest = new Uint8Array(32)
@@ -32,51 +30,46 @@ export type OutboxRow = {
   readonly isLarge: boolean
 }
 
-type RawRow = [
-  id: number,
-  createdAt: unknown,
-  isText: number,
-  token: string | null,
-  headers: string | null,
-  dataBytes: number | null,
-  uidAndData: Buffer | null,
-]
-
-// The uid and the data come as one value: each value that is a blob costs as much as the rest of a
-// row. `||` joins bytes as they are, in a database in UTF-8.
-const columns = `o.id, o.created_at, typeof(o.data) <> 'blob', o.token, o.headers, o.bytes,
-  CASE WHEN o.bytes <= ${sliceBytes}
-    THEN CAST(o.uid || CAST(o.data AS BLOB) AS BLOB) ELSE o.uid END`
-
 const isNotParked = 'NOT EXISTS (SELECT 1 FROM mqparked AS p WHERE p.id = o.id AND p.uid = o.uid)'
 
-type ByPlace<Row> = BetterSqlite3.Statement<(string | number)[], Row>
+type ByPlace<Value> = BetterSqlite3.Statement<(string | number)[], Value>
+
+/** Where rows are looked for, as ids and as packed rows. */
+type Search = {
+  readonly ids: ByPlace<number>
+  readonly unparked: ByPlace<Buffer | null>
+  /** For where nothing is parked: to ask that of each row costs as much as the row. */
+  readonly all: ByPlace<Buffer | null>
+}
 
 export class OutboxRows {
   readonly #keying: Keying
-  readonly #fresh: ByPlace<RawRow>
-  readonly #late: ByPlace<RawRow>
-  readonly #freshIds: ByPlace<number>
-  readonly #lateIds: ByPlace<number>
+  readonly #fresh: Search
+  readonly #late: Search
+  readonly #byIds: BetterSqlite3.Statement<[string], Buffer | null>
+  readonly #isAnyParked: BetterSqlite3.Statement<[number], number>
   readonly #isAnyFresh: ByPlace<number>
   readonly #isAny: ByPlace<number>
-  readonly #byId: BetterSqlite3.Statement<[number], RawRow>
-  readonly #one: BetterSqlite3.Statement<[number, Uint8Array, string, number], RawRow>
+  readonly #one: BetterSqlite3.Statement<[number, Uint8Array, string, number], Buffer>
   readonly #data: BetterSqlite3.Statement<[number, Uint8Array], Buffer>
   readonly #dataWindow: BetterSqlite3.Statement<[number, number, number, Uint8Array], Buffer>
 
   constructor(connection: Connection, keying: Keying) {
     this.#keying = keying
     const { isByToken } = keying
-    this.#fresh = connection.prepare(freshSql(isByToken))
-    this.#late = connection.prepare(lateSql(isByToken))
-    this.#freshIds = connection.prepareValue(freshSql(isByToken, 'o.id'))
-    this.#lateIds = connection.prepareValue(lateSql(isByToken, 'o.id'))
-    this.#byId = connection.prepare(`SELECT ${columns} FROM mqout AS o WHERE id = ?`)
-    this.#one = connection.prepare(
-      `SELECT ${columns} FROM mqout AS o WHERE id = ? AND uid = ? AND host = ? AND port = ?`,
+    const search = (fromSql: (isByToken: boolean, condition?: string) => string): Search => ({
+      ids: connection.prepareValue(`SELECT o.id ${fromSql(isByToken, isNotParked)}`),
+      unparked: connection.prepareValue(packedAll(fromSql(isByToken, isNotParked))),
+      all: connection.prepareValue(packedAll(fromSql(isByToken))),
+    })
+    this.#fresh = search(freshSql)
+    this.#late = search(lateSql)
+    this.#byIds = connection.prepareValue(packedAll(byIdsSql))
+    this.#one = connection.prepareValue(
+      packedOne('FROM mqout AS o WHERE id = ? AND uid = ? AND host = ? AND port = ?'),
     )
     const place = placeSql(isByToken)
+    this.#isAnyParked = connection.prepareValue('SELECT 1 FROM mqparked WHERE id >= ? LIMIT 1')
     this.#isAnyFresh = connection.prepareValue(
       `SELECT 1 FROM mqout WHERE ${place} AND id > ? LIMIT 1`,
     )
@@ -93,18 +86,17 @@ export class OutboxRows {
 
   /** Rows of a lane from the id after `afterId` on that are not parked, by id. */
   fresh(lane: LanePlace, afterId: number, count: number): OutboxRow[] {
-    return this.#ofLane(lane, this.#fresh, this.#freshIds, [afterId], count)
+    return this.#ofLane(lane, this.#fresh, [afterId], count)
   }
 
   /** Late rows of a lane with ids from `fromId` to `toId` that are not parked, by id. */
   late(lane: LanePlace, fromId: number, toId: number, count: number): OutboxRow[] {
-    return this.#ofLane(lane, this.#late, this.#lateIds, [fromId, toId], count)
+    return this.#ofLane(lane, this.#late, [fromId, toId], count)
   }
 
   /** The row with this identity, as long as it is there. */
   one(id: number, uid: Uint8Array, host: string, port: number): OutboxRow | undefined {
-    const raw = this.#one.get(id, uid, host, port)
-    return raw === undefined ? undefined : rowOf(raw)
+    return unpack(this.#one.get(id, uid, host, port)).map(rowOf)[0]
   }
 
   /** Cheap; parked rows count. */
@@ -122,18 +114,21 @@ export class OutboxRows {
   /** Rows of several tokens go in the order of their ids too: the ids are merged first. */
   #ofLane(
     lane: LanePlace,
-    rows: ByPlace<RawRow>,
-    ids: ByPlace<number>,
-    bounds: readonly number[],
+    search: Search,
+    bounds: readonly [number, ...number[]],
     count: number,
   ): OutboxRow[] {
     const places = this.#keying.placesOf(lane)
     const [only] = places
     if (only === undefined) return []
-    if (places.length === 1) return rows.all(...only, ...bounds, count).map(rowOf)
-    const found = places.flatMap((place) => ids.all(...place, ...bounds, count))
-    const first = found.toSorted((one, other) => one - other).slice(0, count)
-    return first.flatMap((id) => this.#byId.all(id).map(rowOf))
+    if (places.length > 1) {
+      const found = places.flatMap((place) => search.ids.all(...place, ...bounds, count))
+      const first = found.toSorted((one, other) => one - other).slice(0, count)
+      return unpack(this.#byIds.get(JSON.stringify(first))).map(rowOf)
+    }
+    const hasParked = this.#isAnyParked.get(bounds[0]) !== undefined
+    const rows = hasParked ? search.unparked : search.all
+    return unpack(rows.get(...only, ...bounds, count)).map(rowOf)
   }
 
   /** All of the row's data; undefined when the row is gone. */
@@ -152,35 +147,33 @@ export const placeSql = (isByToken: boolean): string =>
   isByToken ? 'host = ? AND port = ? AND token = ?' : 'host = ? AND port = ?'
 
 // Without the hint the planner would go through all of mqlate for each lane.
-export const freshSql = (isByToken: boolean, what = columns): string =>
-  `SELECT ${what} FROM mqout AS o INDEXED BY mqout_lane
-   WHERE ${placeSql(isByToken)} AND id > ? AND ${isNotParked} ORDER BY id LIMIT ?`
-export const lateSql = (isByToken: boolean, what = columns): string =>
-  `SELECT ${what} FROM mqout AS o INDEXED BY mqout_lane
+export const freshSql = (isByToken: boolean, condition = 'true'): string =>
+  `FROM mqout AS o INDEXED BY mqout_lane
+   WHERE ${placeSql(isByToken)} AND id > ? AND ${condition} ORDER BY id LIMIT ?`
+export const lateSql = (isByToken: boolean, condition = 'true'): string =>
+  `FROM mqout AS o INDEXED BY mqout_lane
    WHERE ${placeSql(isByToken)} AND id BETWEEN ? AND ?
-     AND EXISTS (SELECT 1 FROM mqlate AS l WHERE l.id = o.id) AND ${isNotParked}
+     AND EXISTS (SELECT 1 FROM mqlate AS l WHERE l.id = o.id) AND ${condition}
    ORDER BY id LIMIT ?`
+// The limit keeps the order where it is (`packedAll`).
+export const byIdsSql = `FROM json_each(?) AS j CROSS JOIN mqout AS o ON o.id = j.value
+   ORDER BY j.id LIMIT -1`
 
-function rowOf(raw: RawRow): OutboxRow {
-  const [id, createdAt, isText, token, headers, bytes, uidAndData] = raw
-  const dataBytes = bytes ?? 0
-  const blob = uidAndData ?? noBytes
-  const message = {
-    uid: blob.subarray(0, uidBytes),
-    isText: isText !== 0,
-    row: id,
-    // A row has the same time in every copy of its database (PROTOCOL §7.5), so not that of today.
-    timeMs: isTime(createdAt) ? createdAt : 0,
-    token: token ?? '',
-    headers: headers ?? undefined,
-    digest: undefined,
-    data: blob.subarray(uidBytes),
-  }
+function rowOf({
+  id,
+  timeMs,
+  isText,
+  dataBytes,
+  token,
+  headers,
+  uid,
+  data,
+}: UnpackedRow): OutboxRow {
+  // A row has the same time in every copy of its database (PROTOCOL §7.5), so not that of today.
+  const time = timeMs ?? 0
+  const message = { uid, isText, row: id, timeMs: time, token, headers, digest: undefined, data }
   return { id, message, dataBytes, isLarge: dataBytes > sliceBytes }
 }
-
-const isTime = (value: unknown): value is number =>
-  Number.isSafeInteger(value) && Number(value) >= 0
 
 /** The length of the row's body on the wire (PROTOCOL §6.2). */
 export function bodyBytes({ message, dataBytes, isLarge }: OutboxRow): number {
