@@ -36,6 +36,8 @@ export class Connection {
   readonly #nowUs: () => number
   readonly #begin: BetterSqlite3.Statement<[]>
   readonly #commit: BetterSqlite3.Statement<[]>
+  readonly #savepoint: BetterSqlite3.Statement<[]>
+  readonly #release: BetterSqlite3.Statement<[]>
   readonly #dataVersion: BetterSqlite3.Statement<[], number>
   #beginUs = 0
   #rowsSpent = 0
@@ -62,6 +64,8 @@ export class Connection {
     }
     this.#begin = this.#db.prepare('BEGIN IMMEDIATE')
     this.#commit = this.#db.prepare('COMMIT')
+    this.#savepoint = this.#db.prepare('SAVEPOINT nested')
+    this.#release = this.#db.prepare('RELEASE nested')
     this.#dataVersion = this.#db.prepare<[], number>('PRAGMA data_version').pluck()
   }
 
@@ -150,10 +154,10 @@ export class Connection {
    * trigger has rolled all of it back.
    */
   nested<T>(work: () => T): T {
-    this.#db.exec('SAVEPOINT nested')
+    this.#savepoint.run()
     try {
       const result = work()
-      this.#db.exec('RELEASE nested')
+      this.#release.run()
       return result
     } catch (error) {
       if (this.#db.inTransaction) this.#db.exec('ROLLBACK TO nested; RELEASE nested')

@@ -4,23 +4,14 @@
  */
 import type BetterSqlite3 from 'better-sqlite3'
 import type { Message } from '../protocol/record.ts'
+import { alikeFrom, alikeMin, AlikeRows, type Arrival } from './alike-rows.ts'
 import type { Connection } from './connection.ts'
 import { isBroken, isRefusal } from './faults.ts'
-import type { SenderId } from './senders.ts'
 
-/** Rows of one statement: half of the time is the calls, not the rows. */
+/** Rows of one statement that are unlike each other: half of the time is the calls. */
 const rowsAtOnce = 8
 
 type Value = string | number | null | Uint8Array
-
-export type Arrival = {
-  readonly sender: SenderId
-  /** Name of the key that the session is under, '' without one. */
-  readonly key: string
-  /** Where the sender can be answered. */
-  readonly host: string
-  readonly port: number
-}
 
 /** `refused`: this row will never be taken; `broken`: no row is taken at present. */
 export type Insertion = {
@@ -30,11 +21,13 @@ export type Insertion = {
 
 export class InboxRows {
   readonly #connection: Connection
+  readonly #alike: AlikeRows
   readonly #insertOne: BetterSqlite3.Statement<Value[]>
   readonly #insertMany: BetterSqlite3.Statement<Value[]>
 
   constructor(connection: Connection) {
     this.#connection = connection
+    this.#alike = new AlikeRows(connection)
     this.#insertOne = connection.prepareChange(insertSql(1))
     this.#insertMany = connection.prepareChange(insertSql(rowsAtOnce))
   }
@@ -55,6 +48,20 @@ export class InboxRows {
   }
 
   #insertAll(messages: readonly Message[], arrival: Arrival, nowMs: number): void {
+    let unlike = 0
+    for (let at = 0; at < messages.length;) {
+      const count = alikeFrom(messages, at)
+      if (count >= alikeMin) {
+        this.#insertUnlike(messages.slice(unlike, at), arrival, nowMs)
+        this.#alike.insert(messages.slice(at, at + count), arrival, nowMs)
+        unlike = at + count
+      }
+      at += count
+    }
+    this.#insertUnlike(messages.slice(unlike), arrival, nowMs)
+  }
+
+  #insertUnlike(messages: readonly Message[], arrival: Arrival, nowMs: number): void {
     let done = 0
     for (; messages.length - done >= rowsAtOnce; done += rowsAtOnce) {
       this.#run(this.#insertMany, messages.slice(done, done + rowsAtOnce), arrival, nowMs)
