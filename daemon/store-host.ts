@@ -110,11 +110,11 @@ export class StoreHost {
   }
 
   /** A run that has written is followed by a pause. */
-  #onRan(startUs: number, pauseUs: number): void {
+  #onRan(startUs: number, hasWritten: boolean): void {
     const endUs = nowUs()
     this.#busyUs += endUs - startUs
-    this.#readyUs = endUs + pauseUs
-    if (pauseUs > 0) this.#wroteUs = endUs
+    this.#readyUs = endUs + this.#store.pauseUs
+    if (hasWritten) this.#wroteUs = endUs
   }
 
   #takeEffort(): StoreEffort {
@@ -169,9 +169,10 @@ export class StoreHost {
     const tasks = this.#tasks
     this.#tasks = []
     const startUs = nowUs()
+    const commits = this.#store.commits
     try {
       const results = this.#store.run(tasks, Date.now())
-      this.#onRan(startUs, this.#store.pauseUs)
+      this.#onRan(startUs, this.#store.commits > commits)
       if (results.length > 0) this.#events.onResults(results, this.#takeEffort())
       if (nowUs() - this.#tailedUs >= tailEveryUs) this.#tellNoted()
       if (this.#store.hasWork) this.#schedule()

@@ -14,8 +14,8 @@ import type { Judging } from './judging.ts'
 import type { Lane, Lanes } from './lanes.ts'
 import { LargeRow } from './large-row.ts'
 import type { Numbering, PeerLimits } from './numbering.ts'
-import type { OutboxRow, OutboxRows } from './outbox-rows.ts'
-import { RecordBatch } from './record-batch.ts'
+import { bodyBytes, type OutboxRow, type OutboxRows } from './outbox-rows.ts'
+import { RecordBatch, type Encode } from './record-batch.ts'
 import type { Run } from './run.ts'
 import { rowsPerRun, type Runs } from './runs.ts'
 
@@ -33,8 +33,11 @@ export type OutboxParts = {
   readonly origin: Uint8Array
 }
 
+/** An answer, or what makes it: that is called when the transaction is on disk. */
+export type Answer = StoreResult | (() => StoreResult)
+
 /** One call of the store: its time, and where its answers go. */
-export type Turn = { readonly nowMs: number; readonly emit: (result: StoreResult) => void }
+export type Turn = { readonly nowMs: number; readonly emit: (answer: Answer) => void }
 
 type Work<Type extends StoreWork['type']> = Extract<StoreWork, { type: Type }>
 
@@ -58,6 +61,9 @@ type OutboundSession = {
   /** Undefined until the rules have let it go. */
   reading: Reading | undefined
 }
+
+/** `length` in bytes, at most; 0 means nothing. */
+type Filled = { readonly length: number; readonly encode: Encode; readonly drained: boolean }
 
 export class Outbox {
   readonly #parts: OutboxParts
@@ -217,13 +223,14 @@ export class Outbox {
     connection.begin()
     const filled = this.#fill(session, reading, bytesMax, turn)
     if (filled === undefined) return true
-    const { bytes, drained } = filled
+    const { length, encode, drained } = filled
     // Rows were set aside, and there may be more: the read still waits.
-    if (bytes.length === 0) return drained
-    connection.spend(0, bytes.length)
+    if (length === 0) return drained
+    connection.spend(0, length)
     reading.bytesMax = undefined
     const lastSequence = reading.large?.sequence ?? reading.next - 1
-    turn.emit({ type: 'rows', session: session.id, bytes, lastSequence, drained })
+    const { id } = session
+    turn.emit(() => ({ type: 'rows', session: id, bytes: encode(), lastSequence, drained }))
     return true
   }
 
@@ -238,26 +245,30 @@ export class Outbox {
     reading: Reading,
     bytesMax: number,
     turn: Turn,
-  ): { readonly bytes: Uint8Array; readonly drained: boolean } | undefined {
+  ): Filled | undefined {
     if (reading.large !== undefined) {
       const bytes = this.#nextSlice(session, reading, reading.large, turn)
-      return bytes && { bytes, drained: false }
+      return bytes && { length: bytes.length, encode: () => bytes, drained: false }
     }
     let drained = false
     let known: readonly OutboxRow[] = []
-    while (!drained && this.#batch.length < bytesMax && this.#batch.rows < rowsPerRun) {
+    let isMore = true
+    while (this.#batch.length < bytesMax && this.#batch.rows < rowsPerRun) {
       if (reading.next <= session.lane.numbered) {
         if (!this.#addNumbered(session, reading, known, turn)) break
         continue
       }
+      drained = !isMore
+      if (drained) break
       const numbered = this.#number(session, reading, bytesMax - this.#batch.length, turn)
       if (numbered === undefined) break
       known = numbered.rows
-      drained = !numbered.isMore && known.length === 0
+      isMore = numbered.isMore
       if (this.#parts.connection.isSpent && known.length === 0) break
     }
     if (session.reading === undefined) return undefined
-    return { bytes: this.#batch.take(), drained }
+    const { length } = this.#batch
+    return { length, encode: this.#batch.take(), drained }
   }
 
   /** Undefined: the next row is the operator's to decide about. */
@@ -304,7 +315,7 @@ export class Outbox {
       return this.#skip(lane, run, reading)
     }
     if (row.isLarge) return this.#beginLarge(reading, row)
-    this.#batch.add(row.message)
+    this.#batch.add(row.message, bodyBytes(row))
     reading.next++
     reading.part = 0
     return true

@@ -104,7 +104,10 @@ export class ParkedRows {
       this.#freedId = undefined
     }
     if (Math.abs(nowMs - this.#lookAtMs) < lookPauseMs) return []
-    return this.#due.all(nowMs + 1, nowMs + retryMsMax, rowsPerLook)
+    const due = this.#due.all(nowMs + 1, nowMs + retryMsMax, rowsPerLook)
+    // Nothing to be freed, which would put the next look off.
+    if (due.length === 0) this.#lookAtMs = nowMs
+    return due
   }
 
   /** Frees what `due` gave, inside the open transaction: the rows are late now. */

@@ -1,21 +1,31 @@
 /**
- * Puts records one after the other into one buffer, that can be given to another thread. Must never
- * hold more than one answer.
+ * Records that follow each other, to be put into one buffer that can be given to another thread.
+ * They are gathered while the database is locked, and encoded when it no longer is. Must never hold
+ * more than one answer.
  */
+import { assert } from '../protocol/assert.ts'
 import { encodeMessage, encodeSkip, skipCountMax, type Message } from '../protocol/record.ts'
-import { Writer } from '../protocol/wire.ts'
+import { varintLength, Writer } from '../protocol/wire.ts'
+import { uidBytes } from './run.ts'
 
-/** Twice what a read asks for: the last row of a batch goes beyond it. */
-const bytesUsual = 524_288
+type Piece =
+  | { readonly type: 'message'; readonly message: Message }
+  | { readonly type: 'skip'; readonly uids: Uint8Array }
+  | { readonly type: 'raw'; readonly bytes: Uint8Array }
+
+/** Encodes what was gathered. To be called once: the bytes are the caller's own. */
+export type Encode = () => Uint8Array
 
 export class RecordBatch {
-  readonly #writer = new Writer(bytesUsual)
+  #pieces: Piece[] = []
+  #bytes = 0
   #skipped: Uint8Array[] = []
   #rows = 0
 
-  /** Bytes so far, without what `take` adds. */
+  /** Bytes so far. */
   get length(): number {
-    return this.#writer.length + this.#skipped.length
+    const skipped = this.#skipped.length
+    return this.#bytes + (skipped === 0 ? 0 : recordBytes(skipped, skipped * uidBytes))
   }
 
   /** Sequences so far. */
@@ -23,9 +33,11 @@ export class RecordBatch {
     return this.#rows
   }
 
-  add(message: Message): void {
+  /** @param bodyBytes of its body on the wire. */
+  add(message: Message, bodyBytes: number): void {
     this.#endSkip()
-    encodeMessage(this.#writer, message)
+    this.#pieces.push({ type: 'message', message })
+    this.#bytes += recordBytes(bodyBytes, bodyBytes)
     this.#rows++
   }
 
@@ -39,22 +51,42 @@ export class RecordBatch {
   /** Bytes that are encoded already. */
   raw(bytes: Uint8Array): void {
     this.#endSkip()
-    this.#writer.bytes(bytes)
+    this.#pieces.push({ type: 'raw', bytes })
+    this.#bytes += bytes.length
     this.#rows++
   }
 
-  /** All of it, the caller's own; the batch begins anew. */
-  take(): Uint8Array {
+  /** All of it; the batch begins anew. */
+  take(): Encode {
     this.#endSkip()
-    const bytes = this.#writer.written.slice()
-    this.#writer.reset()
+    const [pieces, length] = [this.#pieces, this.#bytes]
+    this.#pieces = []
+    this.#bytes = 0
     this.#rows = 0
-    return bytes
+    return () => encode(pieces, length)
   }
 
   #endSkip(): void {
     if (this.#skipped.length === 0) return
-    encodeSkip(this.#writer, Buffer.concat(this.#skipped))
+    const { length } = this
+    this.#pieces.push({ type: 'skip', uids: Buffer.concat(this.#skipped) })
     this.#skipped = []
+    this.#bytes = length
   }
+}
+
+/** Of a record whose head has `number` besides its type, and `bytes` behind the head. */
+function recordBytes(number: number, bytes: number): number {
+  return 1 + varintLength(number) + bytes
+}
+
+function encode(pieces: readonly Piece[], length: number): Uint8Array {
+  const writer = new Writer(length)
+  for (const piece of pieces) {
+    if (piece.type === 'message') encodeMessage(writer, piece.message)
+    else if (piece.type === 'skip') encodeSkip(writer, piece.uids)
+    else writer.bytes(piece.bytes)
+  }
+  assert(writer.length === length, 'Records are as long as was said.')
+  return writer.written
 }

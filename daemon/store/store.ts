@@ -19,7 +19,7 @@ import { Lanes } from './lanes.ts'
 import { Numbering } from './numbering.ts'
 import { OutboxPlaces } from './outbox-places.ts'
 import { OutboxRows } from './outbox-rows.ts'
-import { Outbox, type Turn } from './outbox.ts'
+import { Outbox, type Answer, type Turn } from './outbox.ts'
 import { LateRows, ParkedRows } from './parked.ts'
 import { Parts } from './parts.ts'
 import { Rekeying } from './rekeying.ts'
@@ -82,7 +82,11 @@ export class Store {
   readonly #backlog: StoreTask[] = []
   /** Lanes whose read could not be answered in the last transaction. */
   readonly #unread = new Set<LaneId>()
+  readonly #nowUs: () => number
   #version = -1
+  /** The pause has begun: the database is not locked any more. */
+  #quietFromUs = Number.NEGATIVE_INFINITY
+  #commits = 0
 
   /** Use `openStore`. */
   constructor(path: string, options: StoreOptions) {
@@ -107,6 +111,7 @@ export class Store {
     const storing = new Storing(connection, keying, senders, seen, new InboxRows(connection))
     const parts = new Parts(connection)
     this.origin = origin
+    this.#nowUs = environment.nowUs
     this.#connection = connection
     this.#lanes = lanes
     this.#runs = runs
@@ -129,9 +134,15 @@ export class Store {
     return this.#backlog.length + this.#unread.size > 0 || this.#inbox.hasWork
   }
 
-  /** How long the caller should leave the database to other programs before the next `run`. */
+  /** How much longer the caller should leave the database to other programs. */
   get pauseUs(): number {
-    return this.#duty.pauseUs
+    const passedUs = this.#nowUs() - this.#quietFromUs
+    return Math.max(0, this.#duty.pauseUs - passedUs)
+  }
+
+  /** Transactions so far. */
+  get commits(): number {
+    return this.#commits
   }
 
   /**
@@ -142,20 +153,21 @@ export class Store {
    */
   run(tasks: readonly StoreTask[], nowMs: number): StoreResult[] {
     for (const task of tasks) this.#backlog.push(task)
-    const results: StoreResult[] = []
-    const turn: Turn = { nowMs, emit: (result) => void results.push(result) }
+    const answers: Answer[] = []
+    const turn: Turn = { nowMs, emit: (answer) => void answers.push(answer) }
     const done: StoreTask[] = []
     try {
       this.#look(nowMs)
       this.#rekeying.apply(nowMs)
       this.#workThrough(turn, done)
       this.#commit(nowMs)
-      return results
+      return answers.map(resultOf)
     } catch (error) {
       if (!(error instanceof DatabaseBusy)) return this.#recover(error, done, nowMs)
       // Nothing was written. What was answered so far needed no transaction.
       this.#duty.onTrouble(busyPauseUs)
-      return results
+      this.#quietFromUs = this.#nowUs()
+      return answers.map(resultOf)
     } finally {
       this.#backlog.splice(0, done.length)
     }
@@ -259,9 +271,11 @@ export class Store {
       this.#lanes.write()
       this.#senders.write(nowMs)
       const heldUs = this.#connection.commit()
+      this.#commits++
       this.#statuses.onCommitted(nowMs)
       this.#scanner.onCommitted()
       this.#duty.onCommit(heldUs, nowMs)
+      this.#quietFromUs = this.#nowUs()
     } else this.#duty.onIdle()
     this.#rekeying.onCommitted()
     this.#outbox.onCommitted()
@@ -274,8 +288,8 @@ export class Store {
     if (fault.type === 'fatal') throw fault.error
     if (fault.type === 'bug') throw error
     this.#connection.rollback()
-    const results: StoreResult[] = []
-    const turn: Turn = { nowMs, emit: (result) => void results.push(result) }
+    const answers: Answer[] = []
+    const turn: Turn = { nowMs, emit: (answer) => void answers.push(answer) }
     this.#outbox.loseAll(troublePauseMs, fault.reason, turn)
     this.#inbox.loseAll(troublePauseMs, fault.reason, turn)
     this.#lanes.reset()
@@ -287,9 +301,12 @@ export class Store {
     // Events are not bound to a session; they are said when they can be.
     this.#backlog.push(...done.filter(({ type }) => type === 'event'))
     this.#duty.onTrouble(troublePauseMs * 1_000)
-    return results
+    this.#quietFromUs = this.#nowUs()
+    return answers.map(resultOf)
   }
 }
+
+const resultOf = (answer: Answer): StoreResult => (typeof answer === 'function' ? answer() : answer)
 
 const peersSql = `SELECT host, port FROM mqsender
   WHERE host <> '' AND port BETWEEN 1 AND 65535
