@@ -128,7 +128,9 @@ const numbersSql = `
 const fromDirectory = (start: number, end: number): string =>
   `CAST(substr(@directory, i * ${entryBytes} + ${start + 1}, ${end - start}) AS INTEGER)`
 
-const dataSql = `substr(@bytes, ${fromDirectory(rowEnd, startEnd)}, ${fromDirectory(startEnd, lengthEnd)})`
+const startSql = fromDirectory(rowEnd, startEnd)
+const lengthSql = fromDirectory(startEnd, lengthEnd)
+const dataSql = `substr(@bytes, ${startSql}, ${lengthSql})`
 
 // A BLOB that becomes text keeps its bytes, whatever they are; a JavaScript string would not.
 const insertSql = `

@@ -5,7 +5,7 @@
  */
 import { unreachable } from '../protocol/assert.ts'
 import type { Sha256 } from '../protocol/chain.ts'
-import type { LaneId, SessionId, StoreResult, StoreWork } from '../protocol/store-port.ts'
+import type { LaneId, SessionId, StoreWork } from '../protocol/store-port.ts'
 import type { Connection } from './connection.ts'
 import type { Confirming } from './confirming.ts'
 import type { Events } from './events.ts'
@@ -15,6 +15,7 @@ import type { Lane, Lanes } from './lanes.ts'
 import { LargeRow } from './large-row.ts'
 import type { Numbering, PeerLimits } from './numbering.ts'
 import { bodyBytes, type OutboxRow, type OutboxRows } from './outbox-rows.ts'
+import type { Turn } from './turn.ts'
 import { RecordBatch, type Encode } from './record-batch.ts'
 import type { Run } from './run.ts'
 import { rowsPerRun, type Runs } from './runs.ts'
@@ -32,12 +33,6 @@ export type OutboxParts = {
   readonly sha256: Sha256
   readonly origin: Uint8Array
 }
-
-/** An answer, or what makes it: that is called when the transaction is on disk. */
-export type Answer = StoreResult | (() => StoreResult)
-
-/** One call of the store: its time, and where its answers go. */
-export type Turn = { readonly nowMs: number; readonly emit: (answer: Answer) => void }
 
 type Work<Type extends StoreWork['type']> = Extract<StoreWork, { type: Type }>
 
@@ -229,8 +224,8 @@ export class Outbox {
     connection.spend(0, length)
     reading.bytesMax = undefined
     const lastSequence = reading.large?.sequence ?? reading.next - 1
-    const { id } = session
-    turn.emit(() => ({ type: 'rows', session: id, bytes: encode(), lastSequence, drained }))
+    const rows = { type: 'rows', session: session.id, lastSequence, drained } as const
+    turn.emit(() => ({ ...rows, bytes: encode() }))
     return true
   }
 
@@ -250,9 +245,8 @@ export class Outbox {
       const bytes = this.#nextSlice(session, reading, reading.large, turn)
       return bytes && { length: bytes.length, encode: () => bytes, drained: false }
     }
-    let drained = false
+    let [drained, isMore] = [false, true]
     let known: readonly OutboxRow[] = []
-    let isMore = true
     while (this.#batch.length < bytesMax && this.#batch.rows < rowsPerRun) {
       if (reading.next <= session.lane.numbered) {
         if (!this.#addNumbered(session, reading, known, turn)) break
@@ -262,8 +256,7 @@ export class Outbox {
       if (drained) break
       const numbered = this.#number(session, reading, bytesMax - this.#batch.length, turn)
       if (numbered === undefined) break
-      known = numbered.rows
-      isMore = numbered.isMore
+      ;({ rows: known, isMore } = numbered)
       if (this.#parts.connection.isSpent && known.length === 0) break
     }
     if (session.reading === undefined) return undefined

@@ -19,7 +19,7 @@ import { Lanes } from './lanes.ts'
 import { Numbering } from './numbering.ts'
 import { OutboxPlaces } from './outbox-places.ts'
 import { OutboxRows } from './outbox-rows.ts'
-import { Outbox, type Answer, type Turn } from './outbox.ts'
+import { Outbox } from './outbox.ts'
 import { LateRows, ParkedRows } from './parked.ts'
 import { Parts } from './parts.ts'
 import { Rekeying } from './rekeying.ts'
@@ -30,6 +30,7 @@ import { SenderLog } from './sender-log.ts'
 import { Senders } from './senders.ts'
 import { Storing } from './storing.ts'
 import type { Done } from './tally.ts'
+import { resultOf, type Answer, type Turn } from './turn.ts'
 import { WriteDuty } from './write-duty.ts'
 
 export type StoreTask =
@@ -305,8 +306,6 @@ export class Store {
     return answers.map(resultOf)
   }
 }
-
-const resultOf = (answer: Answer): StoreResult => (typeof answer === 'function' ? answer() : answer)
 
 const peersSql = `SELECT host, port FROM mqsender
   WHERE host <> '' AND port BETWEEN 1 AND 65535
