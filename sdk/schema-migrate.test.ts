@@ -102,7 +102,9 @@ test('a newer schema is refused, and nothing is changed', (t) => {
   const before = dump(path)
   assert.throws(() => migrate(db), {
     code: 'TINYMQ_SCHEMA_NEWER',
-    message: /version 3, and this tinymq knows up to 2: update tinymq here/,
+    message:
+      `the tables in this database are version ${newer}, and this tinymq knows up to ` +
+      `${schemaVersion}: update tinymq here`,
   })
   assert.equal(dump(path), before)
 })
@@ -131,6 +133,22 @@ test('a table of somebody else is refused by name and left untouched', (t) => {
     t.after(() => db.close())
     const message = new RegExp(`something called ${name} that is not tinymq's; nothing was changed`)
     assert.throws(() => migrate(db), { code: 'TINYMQ_FOREIGN_TABLE', message }, sql)
+    assert.equal(dump(path), before)
+  }
+})
+
+test('a view of somebody else with the name of a new one stops the update, and stays', (t) => {
+  for (const sql of ['CREATE VIEW mqstuck AS SELECT 1 AS mine', 'CREATE TABLE mqstuck (mine)']) {
+    const path = scratchPath(t)
+    const db = openDatabase(path)
+    t.after(() => db.close())
+    migrate(db)
+    shell(
+      path,
+      `DROP VIEW mqstuck; ${sql}; UPDATE mqmeta SET value = 2 WHERE key = 'schema_version';`,
+    )
+    const before = dump(path)
+    assert.throws(() => migrate(db), { code: 'TINYMQ_FOREIGN_TABLE', message: /called mqstuck/ })
     assert.equal(dump(path), before)
   }
 })

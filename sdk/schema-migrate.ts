@@ -7,13 +7,14 @@
 import { TinymqError, translated } from './errors.ts'
 import { atomically, prepare, type SqliteHandle } from './handle.ts'
 import { carryOver, isOriginal, putAside } from './schema-adopt.ts'
+import { stuckMark } from './schema-stuck.ts'
 import { schemaSql, schemaVersion, tableNames, viewNames } from './schema.ts'
 
 /**
  * `steps[n]` turns version n into n + 1, but the first makes the newest at once: version 0 is a
  * file without our tables.
  */
-const steps: readonly ((db: SqliteHandle) => void)[] = [createTables, addTraffic]
+const steps: readonly ((db: SqliteHandle) => void)[] = [createTables, addTraffic, renewViews]
 
 /**
  * Creates or updates the tables, each step in one transaction (in a savepoint, if one is open). Any
@@ -30,6 +31,9 @@ export function migrate(db: SqliteHandle): void {
     if (tableNames.some((name) => !present.has(name))) atomically(db, () => db.exec(schemaSql))
   })
 }
+
+/** What tells a view of ours from somebody else's of the same name. */
+const viewMarks: { readonly [name: string]: string } = { mqstuck: stuckMark }
 
 function stepForward(db: SqliteHandle): void {
   // Read again, now that nobody else can write: another process may have been faster.
@@ -85,9 +89,18 @@ function addTraffic(db: SqliteHandle): void {
   renewViews(db)
 }
 
-/** Views hold nothing: those of the newest version do for every step. */
+/**
+ * Views hold nothing: those of the newest version do for every step. Version 3 has mqstuck.
+ * @throws TinymqError TINYMQ_FOREIGN_TABLE when the name of a new one is taken.
+ */
 function renewViews(db: SqliteHandle): void {
-  for (const name of viewNames) db.exec(`DROP VIEW IF EXISTS ${name}`)
+  const query = 'SELECT type, sql FROM sqlite_master WHERE lower(name) = ?'
+  for (const name of viewNames) {
+    const found = prepare(db, query).get(name) as { type: string; sql: string } | undefined
+    const isOurs = found?.type === 'view' && found.sql.includes(viewMarks[name] ?? '')
+    if (found !== undefined && !isOurs) throw foreign(name)
+    db.exec(`DROP VIEW IF EXISTS ${name}`)
+  }
   db.exec(schemaSql)
 }
 

@@ -1,10 +1,11 @@
 /**
  * The views for people: `mqstatus` (where is my message, and why is it still there?) and `mqpeers`
- * (how is it going with each machine?). Each column of `mqstatus` is a look-up by key, so that a
- * single row is found at once among millions, and none reads `data`.
+ * (how is it going with each machine?); `mqstuck` has a file of its own. Each column of `mqstatus`
+ * is a look-up by key, so that a single row is found at once among millions, and none reads `data`.
  */
 
 import { inFlightSql } from './schema-outbox.ts'
+import { stuck } from './schema-stuck.ts'
 
 const secondsUntil = (at: string): string =>
   `max(0, round(${at} / 1000.0 - (julianday('now') - 2440587.5) * 86400, 1))`
@@ -82,4 +83,4 @@ FROM mqsender AS s;
 `
 
 /** The views. */
-export const views: string = status + peers
+export const views: string = status + peers + stuck

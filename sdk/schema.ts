@@ -1,5 +1,5 @@
 /**
- * The tables of tinymq, version 2: the only place that says what they look like. The daemon's store
+ * The tables of tinymq, version 3: the only place that says what they look like. The daemon's store
  * and the SDK both create them through `migrate` (schema-migrate.ts). The comments inside are SQL,
  * so that `.schema` in any SQLite shell is the documentation.
  *
@@ -15,7 +15,7 @@ import { outboxTriggers } from './schema-outbox.ts'
 import { views } from './schema-views.ts'
 
 /** The version that this code reads and writes; it is stored in `mqmeta`. */
-export const schemaVersion = 2
+export const schemaVersion = 3
 
 /** What `mqmeta.message_bytes_max` is at first: 64 MiB. */
 export const messageBytesMaxDefault = 67_108_864
@@ -236,7 +236,7 @@ export const tableNames: readonly string[] = [
 ]
 
 /** All views. */
-export const viewNames: readonly string[] = ['mqstatus', 'mqpeers']
+export const viewNames: readonly string[] = ['mqstatus', 'mqpeers', 'mqstuck']
 
 /** Creates what is missing of this version and leaves alone what is there. */
 export const schemaSql: string = meta + outbox + lanes + inbox + senders + outboxTriggers + views

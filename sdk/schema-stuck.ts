@@ -1,0 +1,219 @@
+/**
+ * The view `mqstuck`: which rows do not move, why, and what to do about it. It goes from what is
+ * wrong to the rows, never through the rows to see whether something is wrong: a million rows that
+ * move cost it nothing, and so do a million that wait for one peer, as long as a LIMIT or an id is
+ * given.
+ */
+
+/** Stands in the view, and tells it from a view of somebody else with its name. */
+export const stuckMark = '-- Rows that do not move'
+
+const agoS = (at: string): string =>
+  `max(0, round((julianday('now') - 2440587.5) * 86400 - ${at} / 1000.0, 1))`
+const inS = (at: string): string =>
+  `max(0, round(${at} / 1000.0 - (julianday('now') - 2440587.5) * 86400, 1))`
+
+/** After this a row that nobody has touched is worth a word. */
+const untouchedS = 60
+/** After this the first row of a stream that seems to move is, and a row that no consumer takes. */
+const oldS = 3600
+
+type Arm = {
+  readonly box: 'outbox' | 'inbox' | 'dead'
+  readonly row: string
+  readonly at: string
+  readonly why: string
+  readonly code: string
+  readonly reason: string
+  readonly advice: string
+  readonly retryAt: string
+  readonly from: string
+}
+
+const arm = ({ box, row, at, why, code, reason, advice, retryAt, from }: Arm): string => `
+SELECT '${box}', ${row}.id, ${row}.host, ${row}.port, ${row}.token, ${agoS(at)},
+  ${why}, ${code}, ${reason},
+  ${advice},
+  ${retryAt === 'NULL' ? 'NULL' : inS(retryAt)}
+FROM ${from}`
+
+/** What to do, by the code of a lane or of a parked row. */
+const adviceByCode: readonly (readonly [string, string])[] = [
+  [
+    'TINYMQ_NO_ANSWER',
+    'start tinymq there, let its UDP port in, or send elsewhere: UPDATE mqout SET host',
+  ],
+  [
+    'TINYMQ_UNRESOLVED',
+    'mend the name in DNS or /etc/hosts, or send elsewhere: UPDATE mqout SET host',
+  ],
+  ['TINYMQ_NO_KEY', 'add the key to the ring here and at the peer, or UPDATE mqout SET token'],
+  ['TINYMQ_WRONG_KEY', 'give both rings the same key for this token'],
+  ['TINYMQ_INBOX_CLOSED', 'let the peer take what comes without a key, or give both ends a key'],
+  ['TINYMQ_SUPERSEDED', 'stop the copy of this database that runs elsewhere'],
+  ['TINYMQ_SELF_LOOP', 'the name leads back to this daemon: correct the host'],
+  [
+    'TINYMQ_AMBIGUOUS',
+    'it may be there already: look, then DELETE it or tinymq retry --resend HOST',
+  ],
+  ['TINYMQ_PEER_STORE', 'look at the disk and the log of the peer'],
+  ['TINYMQ_STORE', 'look at the disk of this machine and the log of the daemon'],
+  ['TINYMQ_VERSION', 'update tinymq at the older end'],
+  ['TINYMQ_PEER_LIMIT', 'raise message_bytes_max in mqmeta at the peer, or send it in pieces'],
+  ['TINYMQ_TOO_LARGE', 'send it in pieces'],
+  ['TINYMQ_REFUSED', 'mend what the peer says, or DELETE the row'],
+]
+
+const adviceFor = (code: string, otherwise: string): string =>
+  `CASE ${code}${adviceByCode
+    .map(([name, advice]) => `\n    WHEN '${name}' THEN '${advice}'`)
+    .join('')}
+    ELSE '${otherwise}' END`
+
+const said = (sentence: string, code: string): string => `coalesce(${sentence}, ${code})`
+
+const parked = arm({
+  box: 'outbox',
+  row: 'o',
+  at: 'o.created_at',
+  why: "'parked'",
+  code: 'p.code',
+  reason: said('p.reason', 'p.code'),
+  advice: adviceFor('p.code', 'mend the cause, then tinymq retry ID'),
+  retryAt: 'p.retry_at',
+  from: 'mqparked AS p CROSS JOIN mqout AS o ON o.id = p.id AND o.uid = p.uid',
+})
+
+const waitsFor = (match: string): string =>
+  arm({
+    box: 'outbox',
+    row: 'o',
+    at: 'o.created_at',
+    why: "'waits for the peer'",
+    code: 'l.error_code',
+    reason: said('l.error', 'l.error_code'),
+    advice: adviceFor('l.error_code', 'see the log of this daemon and of the peer'),
+    retryAt: 'l.retry_at',
+    // From the few lanes to their rows, never the other way: hence CROSS.
+    from: `mqlane AS l CROSS JOIN mqout AS o ON o.host = l.host AND o.port = l.port ${match}
+WHERE l.error_code IS NOT NULL
+  AND NOT EXISTS (SELECT 1 FROM mqparked AS p WHERE p.id = o.id AND p.uid = o.uid)`,
+  })
+
+/** Under a key: the lane names the token of its rows. */
+const waitsUnderKey = waitsFor(
+  "AND l.key <> '' AND o.token = CASE l.key WHEN '(no token)' THEN '' ELSE l.key END",
+)
+
+/** Without one: every row that has no lane of its own. */
+const waitsWithoutKey = waitsFor(`AND l.key = ''
+  AND NOT EXISTS (SELECT 1 FROM mqlane AS k WHERE k.host = o.host AND k.port = o.port
+    AND k.state IS NOT 'unused'
+    AND k.key = CASE o.token WHEN '' THEN '(no token)' ELSE o.token END)`)
+
+/** Every place that rows go to: a jump along the index for each, however many rows there are. */
+const places = `(
+  WITH RECURSIVE place (host, port) AS (
+    SELECT * FROM (SELECT host, port FROM mqout ORDER BY host, port LIMIT 1)
+    UNION ALL
+    SELECT
+      CASE WHEN EXISTS (SELECT 1 FROM mqout AS o WHERE o.host = place.host AND o.port > place.port)
+        THEN place.host
+        ELSE (SELECT min(o.host) FROM mqout AS o WHERE o.host > place.host) END,
+      coalesce(
+        (SELECT min(o.port) FROM mqout AS o WHERE o.host = place.host AND o.port > place.port),
+        (SELECT min(o.port) FROM mqout AS o
+          WHERE o.host = (SELECT min(n.host) FROM mqout AS n WHERE n.host > place.host)))
+    FROM place WHERE place.host IS NOT NULL
+  )
+  SELECT host, port FROM place WHERE host IS NOT NULL
+)`
+
+/** When a row for a place was inserted that the index has first: as a rule it is the oldest. */
+const firstOf = (place: string): string =>
+  `(SELECT q.created_at FROM mqout AS q WHERE q.host = ${place}.host AND q.port = ${place}.port` +
+  ' LIMIT 1)'
+
+const untouched = arm({
+  box: 'outbox',
+  row: 'o',
+  at: 'o.created_at',
+  why: "'no daemon'",
+  code: 'NULL',
+  reason: "'no daemon has looked at it yet'",
+  advice: "'start the daemon of this database: tinymq check says whether it runs'",
+  retryAt: 'NULL',
+  from: `${places} AS place CROSS JOIN mqout AS o ON o.host = place.host AND o.port = place.port
+WHERE NOT EXISTS (SELECT 1 FROM mqlane AS l WHERE l.host = place.host AND l.port = place.port)
+  AND ${agoS(firstOf('place'))} > ${untouchedS}
+  AND ${agoS('o.created_at')} > ${untouchedS}`,
+})
+
+const old = arm({
+  box: 'outbox',
+  row: 'o',
+  at: 'o.created_at',
+  why: "'old'",
+  code: 'NULL',
+  reason: "'it is the oldest of its lane, which says that all is well'",
+  advice: "'see whether the link is slow (mqpeers), or no daemon runs (tinymq check)'",
+  retryAt: 'NULL',
+  from: `mqlane AS l CROSS JOIN mqout AS o ON o.id = (SELECT id FROM mqout AS q
+    WHERE q.host = l.host AND q.port = l.port LIMIT 1)
+WHERE l.error_code IS NULL AND l.state IS NOT 'unused' AND ${agoS('o.created_at')} > ${oldS}
+  AND NOT EXISTS (SELECT 1 FROM mqparked AS p WHERE p.id = o.id AND p.uid = o.uid)
+  AND NOT EXISTS (SELECT 1 FROM mqlane AS k WHERE k.host = l.host AND k.port = l.port
+    AND k.error_code IS NOT NULL)`,
+})
+
+const failing = arm({
+  box: 'inbox',
+  row: 'i',
+  at: 'i.arrived_at',
+  why: "CASE WHEN s.owner IS NULL THEN 'failed' ELSE 'held' END",
+  code: 'NULL',
+  reason: `CASE WHEN s.owner IS NULL
+    THEN 'attempt ' || s.attempts || ' failed: ' || coalesce(s.error, 'no reason given')
+    ELSE 'the consumer ' || s.owner || ' has let its lease run out' END`,
+  advice: "'look at the log of the consumer; the row is tried again by itself'",
+  retryAt: 's.until',
+  from: `mqlease AS s CROSS JOIN mqin AS i ON i.id = s.id
+WHERE (s.owner IS NULL AND s.error IS NOT NULL)
+  OR (s.owner IS NOT NULL AND ${agoS('s.until')} > ${untouchedS})`,
+})
+
+const unread = arm({
+  box: 'inbox',
+  row: 'i',
+  at: 'i.arrived_at',
+  why: "'old'",
+  code: 'NULL',
+  reason: "'it is the oldest of the inbox, and no consumer has taken it'",
+  advice: "'start a consumer; or DELETE FROM mqin what is done with'",
+  retryAt: 'NULL',
+  from: `mqin AS i
+WHERE i.id = (SELECT id FROM mqin ORDER BY id LIMIT 1) AND ${agoS('i.arrived_at')} > ${oldS}
+  AND NOT EXISTS (SELECT 1 FROM mqlease AS s WHERE s.id = i.id)`,
+})
+
+const dead = arm({
+  box: 'dead',
+  row: 'd',
+  at: 'd.died_at',
+  why: "'dead'",
+  code: 'NULL',
+  reason: "coalesce(d.error, 'no reason given')",
+  advice: "'mend the consumer, then tinymq dead redrive ID; or DELETE FROM mqdead'",
+  retryAt: 'NULL',
+  from: 'mqdead AS d',
+})
+
+export const stuck = `
+CREATE VIEW IF NOT EXISTS mqstuck (
+  box, id, host, port, token, age_s, why, code, reason, advice, retry_in_s
+) AS
+${stuckMark}, why, and what to do: box is outbox (id of mqout), inbox (of mqin) or dead (of mqdead).
+${[parked, waitsUnderKey, waitsWithoutKey, untouched, old, failing, unread, dead]
+  .map((sql) => sql.trim())
+  .join('\nUNION ALL\n')};
+`
