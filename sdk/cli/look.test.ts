@@ -100,12 +100,26 @@ type Top = {
   }[]
 }
 
-test('top draws over its last picture on a screen, and below it elsewhere', async (t) => {
+test('top has a screen of its own, and leaves its last picture', async (t) => {
   const path = madeDatabase(t)
   fill(path)
-  const flags = ['top', '--interval', '0.1', '--count', '1']
-  const screen = await run(path, flags, { isTerminal: true })
-  assert.ok(screen.out.startsWith('\u001b[Houtbox 3'))
-  const page = await run(path, flags)
-  assert.ok(page.out.startsWith('outbox 3'))
+  const flags = ['top', '--interval', '0.1', '--count', '2']
+  const { out } = await run(path, flags, { isTerminal: true })
+  const pictures = out.split('\u001b[H')
+  // At once, and after each pause.
+  assert.equal(pictures.length, 4)
+  assert.equal(pictures[0], '\u001b[?1049h\u001b[?25l')
+  assert.match(pictures[1] ?? '', /^\d\d:\d\d:\d\d {2}outbox 3, .*b:9000 /s)
+  const [drawn = '', left = ''] = (pictures[3] ?? '').split('\u001b[?25h\u001b[?1049l')
+  assert.ok(drawn.endsWith('\u001b[J'))
+  assert.match(left, /^\d\d:\d\d:\d\d {2}outbox 3, .*no answer\n.*\n\n$/s)
+})
+
+test('top goes on below where there is no screen', async (t) => {
+  const path = madeDatabase(t)
+  fill(path)
+  const { out } = await run(path, ['top', '--interval', '0.1', '--count', '2'])
+  assert.equal(out.match(/^\d\d:\d\d:\d\d {2}outbox 3, /gm)?.length, 2)
+  assert.ok(!out.includes('\u001b'))
+  assert.ok(!out.includes('key'))
 })

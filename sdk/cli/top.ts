@@ -14,6 +14,7 @@ import { addressText, backlogText, lossText, type PeerRow, readPeers, rttText } 
 import type { RowCount } from '../row-count.ts'
 import { readTotals, type Totals, totalsJson, totalsLine } from './status.ts'
 import { type Column, countText, durationText, tableLines } from './table.ts'
+import { cut, type Terminal } from './terminal.ts'
 import { waited } from './watch.ts'
 
 type Flags = DatabaseFlags & JsonFlags & { readonly interval: number; readonly count?: number }
@@ -53,18 +54,50 @@ export function addTop(program: Command, context: Context): void {
   withJson(withDatabase(command)).action(async (flags: Flags) => {
     using opened = new Opened(flags)
     const { terminal } = context
-    const isScreen = terminal.outIsTerminal && flags.json !== true
-    let left = flags.count ?? Infinity
-    let before = look(opened)
-    while (left-- > 0 && (await waited(Math.max(0.1, flags.interval) * 1_000, terminal.signal))) {
-      const now = look(opened)
-      const paces = pacesOf(before, now)
-      before = now
-      const { columns, rows } = terminal
-      if (flags.json === true) await terminal.out(`${topJson(now, paces)}\n`)
-      else await terminal.out(isScreen ? screen(now, paces, columns, rows) : page(now, paces, 0))
+    if (terminal.outIsTerminal && flags.json !== true) await watchOnScreen(opened, flags, terminal)
+    else {
+      for await (const now of looks(opened, flags, terminal.signal)) {
+        await terminal.out(flags.json === true ? `${topJson(now)}\n` : page(now))
+      }
     }
   })
+}
+
+/** A look, and how each peer has done since the one before. */
+type Seen = Look & { readonly paces: readonly PeerPace[] }
+
+/** The first one comes after the first pause: before, there is nothing to compare with. */
+async function* looks(opened: Opened, flags: Flags, signal: AbortSignal): AsyncGenerator<Seen> {
+  let left = flags.count ?? Infinity
+  let before = look(opened)
+  while (left-- > 0 && (await waited(Math.max(0.1, flags.interval) * 1_000, signal))) {
+    const now = look(opened)
+    yield { ...now, paces: pacesOf(before, now) }
+    before = now
+  }
+}
+
+const screenOn = '\u001b[?1049h\u001b[?25l'
+const screenOff = '\u001b[?25h\u001b[?1049l'
+
+/** On a screen of its own, which goes away at the end; the last picture stays. */
+async function watchOnScreen(opened: Opened, flags: Flags, terminal: Terminal): Promise<void> {
+  const first = look(opened)
+  let last: Seen = { ...first, paces: pacesOf(first, first) }
+  const draw = async (): Promise<void> => {
+    const { columns, rows } = terminal
+    await terminal.out(screen(last, columns, rows))
+  }
+  await terminal.out(screenOn)
+  try {
+    await draw()
+    for await (const now of looks(opened, flags, terminal.signal)) {
+      last = now
+      await draw()
+    }
+  } finally {
+    await terminal.out(`${screenOff}${page(last)}`)
+  }
 }
 
 /** A twentieth of a second, once a second. */
@@ -145,23 +178,28 @@ const rateText = (rate: number): string =>
   rate < 10 ? rate.toFixed(1) : countText(Math.round(rate))
 const ageText = (age: number | null): string => (age === null ? '' : durationText(age))
 
-function lines({ totals }: Look, paces: readonly PeerPace[], width: number): string[] {
-  const table = paces.length === 0 ? ['no peers yet'] : tableLines(paces, columnsOfTop, width)
-  return [totalsLine(totals), '', ...table]
+function lines({ atMs, totals, paces }: Seen, width: number): string[] {
+  // Without a key ring there is no key to be told.
+  const hasKeys = paces.some(({ key }) => key !== '')
+  const columns = columnsOfTop.filter(({ title }) => hasKeys || title !== 'key')
+  const table = paces.length === 0 ? ['no peers yet'] : tableLines(paces, columns, width)
+  const time = new Date(atMs).toISOString().slice(11, 19)
+  const first = `${time}  ${totalsLine(totals)}`
+  return [width > 0 ? cut(first, width) : first, '', ...table]
 }
 
-function page(now: Look, paces: readonly PeerPace[], width: number): string {
-  return `${lines(now, paces, width).join('\n')}\n\n`
+function page(now: Seen): string {
+  return `${lines(now, 0).join('\n')}\n\n`
 }
 
 /** Written over the last one, line by line, so that nothing flickers. */
-function screen(now: Look, paces: readonly PeerPace[], width: number, rows: number): string {
-  const all = lines(now, paces, width)
+function screen(now: Seen, width: number, rows: number): string {
+  const all = lines(now, width)
   const shown = rows > 1 && all.length >= rows ? [...all.slice(0, rows - 2), '…'] : all
   return `\u001b[H${shown.map((line) => `${line}\u001b[K\n`).join('')}\u001b[J`
 }
 
-function topJson({ atMs, totals }: Look, paces: readonly PeerPace[]): string {
+function topJson({ atMs, totals, paces }: Seen): string {
   const peers = paces.map((pace) => ({ ...pace, waiting: pace.waiting?.value ?? null }))
   return JSON.stringify({ at: new Date(atMs).toISOString(), ...totalsJson(totals), peers })
 }
