@@ -105,7 +105,8 @@ class Unpacker {
     for (;;) {
       const unit = this.#bytes[this.#at++] ?? space
       if (unit === space) return isNegative ? -value : value
-      value = value * 10 + unit - zero
+      // In this order, or the largest ids are rounded on the way.
+      value = value * 10 + (unit - zero)
     }
   }
 
