@@ -112,7 +112,8 @@ export class AlikeRows {
     let rest = value
     do {
       const tens = Math.floor(rest / 10)
-      this.#directory[--at] = zero + rest - tens * 10
+      // In this order, or the largest numbers are rounded on the way.
+      this.#directory[--at] = zero + (rest - tens * 10)
       rest = tens
     } while (rest > 0)
   }
