@@ -28,7 +28,8 @@ try {
     const [{ page }, { page: reader }] = [await browser.open(options), await browser.open()]
     for (const [name, address] of Object.entries(showroom.views)) {
       const file = join(folder, `page-${name}-${look}.png`)
-      const bytes = indexedPng(await pixelsOf(reader, await shotOf(page, address)))
+      const isLong = look !== '360'
+      const bytes = indexedPng(await pixelsOf(reader, await shotOf(page, address, isLong)))
       writeFileSync(file, bytes)
       console.log(`${file}: ${bytes.length} bytes`)
     }
@@ -38,11 +39,13 @@ try {
   for (const end of ends) await end()
 }
 
-async function shotOf(page: Page, address: string): Promise<Buffer> {
+/** All of it, or what is seen first. */
+async function shotOf(page: Page, address: string, isWhole: boolean): Promise<Buffer> {
   await page.goto(address)
   await page.locator('.as-of-live').waitFor()
   await page.locator('.note:has-text("Loading")').waitFor({ state: 'detached' })
-  return page.screenshot({ animations: 'disabled' })
+  await page.locator('.plot-canvas, .story, .rows').first().waitFor()
+  return page.screenshot({ animations: 'disabled', fullPage: isWhole })
 }
 
 /** The browser knows how to read a PNG; `page` is an empty one, whose policy allows it. */

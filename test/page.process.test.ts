@@ -12,10 +12,15 @@ import {
   type PageOptions,
   type WatchedPage,
 } from './harness/browser.ts'
+import { freePort } from './harness/free-port.ts'
+import { insertNumbered } from './harness/numbered.ts'
 import { hostile, openOffice, type Office } from './harness/page-office.ts'
 import { PrefixProxy } from './harness/prefix-proxy.ts'
 import { Scene } from './harness/scene.ts'
 import { until } from './harness/until.ts'
+
+/** Far more than a scan passes in a tenth of a second. */
+const longRows = 100_000
 
 let browser: Browser
 let office: Office
@@ -390,6 +395,34 @@ test('a theme that is chosen stays, and the system decides otherwise', async () 
   await finish(watched)
 })
 
+test('a daemon that hangs is not taken for one that is well', async () => {
+  const { page } = await visit(office.pageOfB)
+  office.b.daemon.signal('SIGSTOP')
+  await text(page.locator('.banner'), /said nothing for 5 s/)
+  office.b.daemon.signal('SIGCONT')
+  await live(page)
+  await page.context().close()
+})
+
+test('a search through a long outbox goes on by itself, until it is stopped', async (t) => {
+  const scene = new Scene(t)
+  const http = await freePort()
+  const c = await scene.machine('c')
+  await c.start('--http', String(http))
+  const to = { host: 'name.invalid', port: 9_000 }
+  await c.sql(insertNumbered({ sender: 'c', to, first: 1, last: longRows, bytes: 500 }))
+  const watched = await visit(`http://127.0.0.1:${http}/#/outbox?search=never&by=text`)
+  const { page } = watched
+  await page.getByRole('button', { name: 'Stop' }).click()
+  await page.getByRole('button', { name: 'Search on' }).click()
+  await page.getByText(/Searching below row \d/).waitFor()
+  await search(page, 'c:1:')
+  await rowsShown(page, 1)
+  await page.getByText('That is all.').waitFor()
+  match((await page.locator('.view-head .quiet').first().textContent()) ?? '', /^(?:≥ )?[1-9]/)
+  await finish(watched)
+})
+
 test('while the daemon is away, what is old is said to be; it comes back by itself', async () => {
   const { page } = await visit(office.pageOfA)
   await text(tile(page, 'Backlog'), /\d/)
@@ -401,6 +434,7 @@ test('while the daemon is away, what is old is said to be; it comes back by itse
   ok(await page.locator('main.is-old').isVisible())
   const age = await tile(page, 'Oldest row').textContent()
   await text(page.locator('.banner'), /\([2-9] s\)/)
+  deepEqual(await accessibilityProblems(page), [])
   equal(await tile(page, 'Oldest row').textContent(), age, 'no age grows that nobody knows')
 
   await office.startA()

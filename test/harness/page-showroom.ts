@@ -2,7 +2,7 @@
  * Machines with names and habits of an ordinary plant, for pictures of the status page: one is
  * well, one is far away over a bad line, one is dead. Must never show what daemons do not do.
  */
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Database from 'better-sqlite3'
@@ -10,7 +10,7 @@ import { freePort } from './free-port.ts'
 import type { Machine } from './machine.ts'
 import type { Scene } from './scene.ts'
 
-/** Addresses of their pages by what is to be seen there. */
+/** Addresses of the page by what is to be seen there. */
 export type Showroom = { readonly views: { readonly [name: string]: string } }
 
 /** Each machine has an address of its own, so that each can have the usual port. */
@@ -23,7 +23,11 @@ const addresses = {
 const port = 9_000
 const edgeDelayMs = 38
 const edgeLossShare = 0.02
+/** What an invoice is larger than, with all that the protocol allows beside the data. */
 const smallBytes = 2_000
+const invoiceItems = 2_000
+/** What operators have; each daemon sees there what is its own. */
+const database = '/var/tmp/tinymqdb'
 const quietMs = 60_000
 const busyMs = 240_000
 
@@ -32,12 +36,19 @@ export async function openShowroom(scene: Scene): Promise<Showroom> {
   const hosts = join(scene.directory, 'hosts')
   const lines = Object.entries(addresses).map(([name, address]) => `${address} ${name}\n`)
   writeFileSync(hosts, `127.0.0.1 localhost\n${lines.join('')}`)
-  // In a mount namespace of its own a process can have a hosts file of its own.
-  const script = 'mount --bind "$0" /etc/hosts && exec "$@"'
-  const prefix = ['unshare', '--mount', 'sh', '-c', script, hosts]
+  // In a mount namespace of its own a process has a hosts file and a folder of its own.
+  const script = 'mount --bind "$0" /etc/hosts && mount --bind "$1" /var/tmp && shift && exec "$@"'
 
   const machine = async (name: string, host: string, http?: number): Promise<Machine> => {
-    const own = await scene.machine(name, { host, port, prefix })
+    const folder = folderOf(scene, name)
+    mkdirSync(folder)
+    const own = await scene.machine(name, {
+      host,
+      port,
+      database,
+      prefix: ['unshare', '--mount', 'sh', '-c', script, hosts, folder],
+      shellPrefix: (pid) => ['nsenter', '--target', String(pid), '--mount'],
+    })
     const page = http === undefined ? [] : ['--http', `127.0.0.1:${http}`, '--http-actions', 'on']
     await own.start('--bind', host, '--advertise', name, ...page)
     return own
@@ -45,8 +56,7 @@ export async function openShowroom(scene: Scene): Promise<Showroom> {
   const http = await freePort()
   const a = await machine('MachineA', addresses.MachineA, http)
   const b = await machine('MachineB', addresses.MachineB)
-  const edge = await scene.machine('edge', { host: '127.0.70.3', port, prefix })
-  await edge.start('--bind', edge.host, '--advertise', 'edge-3')
+  const edge = await machine('edge-3', '127.0.70.3')
   await scene.relayTo(
     edge,
     {
@@ -61,7 +71,7 @@ export async function openShowroom(scene: Scene): Promise<Showroom> {
   )
 
   await b.sql(`UPDATE mqmeta SET value = ${smallBytes} WHERE key = 'message_bytes_max';`)
-  const traffic = scene.use(new Plant(a, b))
+  const traffic = scene.use(new Plant(folderOf(scene, 'MachineA'), folderOf(scene, 'MachineB')))
   await sleep(quietMs)
   traffic.warehouseHasDied()
   await sleep(busyMs)
@@ -72,6 +82,8 @@ export async function openShowroom(scene: Scene): Promise<Showroom> {
   }
 }
 
+const folderOf = (scene: Scene, name: string): string => join(scene.directory, name)
+
 /** What goes to and fro: more at times, less at others. */
 class Plant implements AsyncDisposable {
   readonly #databases: readonly Database.Database[]
@@ -79,8 +91,10 @@ class Plant implements AsyncDisposable {
   readonly #send: (host: string, token: string, data: string) => void
   #isWarehouseUsed = false
 
-  constructor(a: Machine, b: Machine) {
-    const [from, back] = [new Database(a.database), new Database(b.database)]
+  /** From the one folder to the other, and back. */
+  constructor(here: string, there: string) {
+    const from = new Database(join(here, 'tinymqdb'))
+    const back = new Database(join(there, 'tinymqdb'))
     this.#databases = [from, back]
     const statement = 'INSERT INTO mqout (host, token, headers, data) VALUES (?, ?, ?, ?)'
     const [sending, answering] = [from.prepare(statement), back.prepare(statement)]
@@ -116,7 +130,7 @@ class Plant implements AsyncDisposable {
 }
 
 function invoice(): string {
-  const items = Array.from({ length: 40 }, (_, index) => {
+  const items = Array.from({ length: invoiceItems }, (_, index) => {
     return { sku: `A-${100 + index}`, count: 1 + (index % 4), price: 1_250 + 35 * index }
   })
   return JSON.stringify({ invoice: 20_418, customer: 'C-311', items }, null, 1)

@@ -23,7 +23,8 @@ test('letters of every script and joined emoji stay as they are', () => {
 test('what continued a line becomes a sentence', () => {
   equal(shownSentence('row 7 was delivered'), 'Row 7 was delivered.')
   equal(shownSentence('Fine.'), 'Fine.')
-  equal(shownSentence(''), '.')
+  equal(shownSentence('is it running?.'), 'Is it running?')
+  equal(shownSentence(''), '')
 })
 
 test('a long line is cut between characters', () => {

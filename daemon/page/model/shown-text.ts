@@ -31,7 +31,9 @@ export function shownBlock(text: string): string {
 
 /** A sentence of its own, of one that continued a line of a log: `no answer` → `No answer.` */
 export function shownSentence(text: string): string {
-  const shown = shownLine(text)
+  // Where a sentence that asks was put into another one, both have ended.
+  const shown = shownLine(text).replace(/([?!…])\.$/, '$1')
+  if (shown === '') return ''
   return `${shown.charAt(0).toUpperCase()}${shown.slice(1)}${/[.!?…]$/.test(shown) ? '' : '.'}`
 }
 

@@ -1,7 +1,7 @@
 /** What happened lately that an operator must know, the newest first. */
 import type { JSX } from 'preact'
 import type { ApiEvent } from '../../observe/page-api.ts'
-import { shownLine } from '../model/shown-text.ts'
+import { shownSentence } from '../model/shown-text.ts'
 import { Clock } from './time.tsx'
 import { Address } from './words.tsx'
 
@@ -17,7 +17,7 @@ export function Events({ events }: { readonly events: readonly ApiEvent[] }): JS
               <Clock at={event.at} />
             </span>
             <div>
-              <bdi>{shownLine(event.sentence)}</bdi>{' '}
+              <bdi>{shownSentence(event.sentence)}</bdi>{' '}
               {event.host === null ? null : (
                 <span class="quiet">
                   <Address host={event.host} port={event.port} />{' '}

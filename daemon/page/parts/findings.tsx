@@ -1,7 +1,7 @@
 /** What the daemon finds right and wrong with itself, the worst first, each with what to do. */
 import type { JSX } from 'preact'
 import type { HealthFinding, HealthLevel } from '../../observe/page-api.ts'
-import { shownLine } from '../model/shown-text.ts'
+import { shownSentence } from '../model/shown-text.ts'
 import { worstFirst } from '../model/trouble.ts'
 import { LevelIcon } from './icon.tsx'
 
@@ -20,11 +20,11 @@ export function Findings({
           <div>
             <p class="finding-sentence">
               <span class="off-screen">{levelWords[finding.level]}: </span>
-              <bdi>{shownLine(finding.sentence)}</bdi> <code class="code">{finding.code}</code>
+              <bdi>{shownSentence(finding.sentence)}</bdi> <code class="code">{finding.code}</code>
             </p>
             {finding.hint === '' ? null : (
               <p class="finding-hint">
-                <bdi>{shownLine(finding.hint)}</bdi>
+                <bdi>{shownSentence(finding.hint)}</bdi>
               </p>
             )}
           </div>

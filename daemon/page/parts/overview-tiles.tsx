@@ -38,12 +38,12 @@ export function OverviewTiles({ overview }: { readonly overview: Overview }): JS
       <Tile
         label="Sent"
         value={rateText(rates.sentPerS)}
-        note={`${countText(totals.sent)} since start · ${bytesText(rates.sentBytesPerS)}/s`}
+        note={flowText(totals.sent, rates.sentBytesPerS)}
       />
       <Tile
         label="Received"
         value={rateText(rates.receivedPerS)}
-        note={`${countText(totals.received)} since start · ${bytesText(rates.receivedBytesPerS)}/s`}
+        note={flowText(totals.received, rates.receivedBytesPerS)}
       />
       <Tile
         label="Inbox"
@@ -60,6 +60,12 @@ export function OverviewTiles({ overview }: { readonly overview: Overview }): JS
       />
     </ul>
   )
+}
+
+/** Just after a silence the daemon does not know the bytes yet. */
+function flowText(total: number, bytesPerS: number): string {
+  const bytes = bytesPerS === 0 ? '' : ` · ${bytesText(bytesPerS)}/s`
+  return `${countText(total)} since start${bytes}`
 }
 
 function InboxNote({ ageMs }: { readonly ageMs: number | null }): JSX.Element {

@@ -97,13 +97,19 @@ function PeerState({ peer }: { readonly peer: Peer }): JSX.Element {
   return (
     <>
       <Tag tone={toneOfPeer(peer)} text={peerStateText(peer)} />
-      {peer.since === null ? null : (
-        <span class="since">
-          {peer.direction === 'out' ? <For since={peer.since} /> : <Distance at={peer.since} />}
-        </span>
-      )}
+      <span class="since">
+        <PeerSince peer={peer} />
+      </span>
     </>
   )
+}
+
+/** A sender's time is that of its last greeting: while rows come it says nothing. */
+function PeerSince({ peer }: { readonly peer: Peer }): JSX.Element | null {
+  const { direction, since, rowsPerS } = peer
+  if (since === null) return null
+  if (direction === 'out') return <For since={since} />
+  return (rowsPerS ?? 0) > 0 ? null : <Distance at={since} />
 }
 
 function textOr<T>(value: T | null, text: (value: T) => string): JSX.Element {

@@ -2,7 +2,7 @@
 import type { JSX } from 'preact'
 import type { StoryStep } from '../../observe/page-api.ts'
 import { distanceText, durationText, exactDurationText } from '../model/age.ts'
-import { shownLine } from '../model/shown-text.ts'
+import { shownSentence } from '../model/shown-text.ts'
 import { told } from '../model/story.ts'
 import { useDaemonNowMs } from './page-context.ts'
 import { Clock } from './time.tsx'
@@ -15,7 +15,7 @@ export function Story({ story }: { readonly story: readonly StoryStep[] }): JSX.
         {told(story).map(({ at, what, tookMs }, index) => (
           <li key={index}>
             <span class="story-what">
-              <bdi>{shownLine(what)}</bdi>
+              <bdi>{shownSentence(what)}</bdi>
             </span>
             <span class="story-at">
               {at === null ? null : <Clock at={at} />}
