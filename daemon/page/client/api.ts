@@ -90,14 +90,19 @@ const silence: Failure = {
 }
 
 function failureOf(response: Response, body: unknown): Failure {
+  const { status } = response
+  const kind = {
+    ...(status === 404 && { isGone: true as const }),
+    ...((status === 401 || status === 403) && { isRefused: true as const }),
+  }
   const { error } = (typeof body === 'object' && body !== null ? body : {}) as Partial<ApiFailure>
   if (error !== undefined) {
-    const message = shownSentence(error.message)
-    return { ...error, message, ...(response.status === 404 && { isGone: true }) }
+    return { ...error, message: shownSentence(error.message), ...kind }
   }
   return {
-    code: `HTTP ${response.status}`,
-    message: `Something before the daemon answered ${response.status} ${response.statusText}.`,
+    ...kind,
+    code: `HTTP ${status}`,
+    message: `Something before the daemon answered ${status} ${response.statusText}.`,
     hint: 'Look at the proxy: it must pass api/ on to the daemon, with event streams unbuffered.',
   }
 }

@@ -11,6 +11,8 @@ import { getOverview } from './api.ts'
 const silenceMs = 5_000
 /** Between tries when nothing comes: nobody waits long, and a thousand pages are no flood. */
 const retryMs = 2_000
+/** Each time a browser may ask somebody for a password. */
+const refusedMs = 60_000
 /** While nobody looks: often enough for the title of the tab. */
 const hiddenMs = 10_000
 
@@ -37,7 +39,7 @@ async function follow(onFact: (fact: Fact) => void, signal: AbortSignal): Promis
     if (signal.aborted || answer.type === 'aborted') return
     if (answer.type === 'failure') {
       onFact({ type: 'failed', failure: answer.failure })
-      await pause(retryMs, signal)
+      await pause(answer.failure.isRefused === true ? refusedMs : retryMs, signal)
     } else {
       onFact(heard(answer.value))
       if (document.hidden) await pause(hiddenMs, signal)

@@ -12,6 +12,8 @@ export type Failure = {
   readonly hint: string
   /** The daemon is there, what was asked for is not: for a row often good news. */
   readonly isGone?: true
+  /** The daemon answers others: it does not help to ask soon again. */
+  readonly isRefused?: true
 }
 
 export type Link =
