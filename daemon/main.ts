@@ -7,6 +7,7 @@ import { isatty } from 'node:tty'
 import { readConfig } from './config.ts'
 import { startDaemon, type Daemon } from './daemon.ts'
 import { createLog, type Log } from './log.ts'
+import { trimMemoryAfterStart } from './memory.ts'
 import type { Config } from './options.ts'
 import { describeError, exitCodeOf } from './start-error.ts'
 
@@ -39,6 +40,7 @@ async function run(config: Config): Promise<void> {
   const started = startDaemon({ ...config, log, onFatal: fail })
   stopOnSignal(started, log)
   await started
+  trimMemoryAfterStart()
 }
 
 function autoFormat(): 'text' | 'json' {

@@ -8,6 +8,7 @@ import { unreachable } from './protocol/assert.ts'
 import type { StoreResult } from './protocol/store-port.ts'
 import type { KeyingChoice } from './store/keying.ts'
 import { openStore, type Peer, type StoreTask } from './store/store.ts'
+import { trimMemoryAfterStart } from './memory.ts'
 import type { Backlog, NotedEvent } from './side-connection.ts'
 import { StoreHost, type StoreEffort } from './store-host.ts'
 import { movable } from './transfer.ts'
@@ -70,6 +71,7 @@ function serve({ path, keying }: StoreThreadData): void {
   })
   port?.on('message', (request: ThreadRequest) => attempt(() => perform(request, host)))
   post({ type: 'ready' })
+  trimMemoryAfterStart()
 }
 
 function perform(request: ThreadRequest, host: StoreHost): void {
