@@ -44,7 +44,8 @@ async function shotOf(page: Page, address: string, isWhole: boolean): Promise<Bu
   await page.goto(address)
   await page.locator('.as-of-live').waitFor()
   await page.locator('.note:has-text("Loading")').waitFor({ state: 'detached' })
-  await page.locator('.plot-canvas, .story, .rows').first().waitFor()
+  // Rates are there once somebody has looked on for a few seconds.
+  await page.locator('.story, .rows td:has-text("/s")').first().waitFor()
   return page.screenshot({ animations: 'disabled', fullPage: isWhole })
 }
 

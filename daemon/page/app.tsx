@@ -30,13 +30,16 @@ export function App(): JSX.Element {
   const { overview, link, gaps } = state
   const health = useLoaded(getHealth, { key: 'health', everyMs: healthMs })
   // What was found last is shown until there is something newer.
-  useEffect(health.reload, [overview?.health, gaps])
+  const level = overview?.health ?? null
+  useEffect(() => {
+    if (level !== null) health.reload()
+  }, [level, gaps])
   const isLost = link.type === 'lost'
-  const findings = isLost ? null : (health.value?.findings ?? null)
+  const findings = health.value?.findings ?? null
   const page = useMemo<Page>(() => ({ state, findings }), [state, findings])
 
   const view = nameOf(route)
-  const title = titleOf(view, overview?.node.name ?? null, overview?.health ?? null, isLost)
+  const title = titleOf(view, overview?.node.name ?? null, level, isLost)
   useEffect(() => {
     document.title = title
   }, [title])

@@ -10,6 +10,7 @@ import type {
   Peer,
 } from '../../observe/page-api.ts'
 import { plural } from './quantity.ts'
+import { shownLine } from './shown-text.ts'
 
 export type Tone = 'ok' | 'warn' | 'error' | 'quiet'
 
@@ -31,6 +32,13 @@ export function headlineOf(level: HealthLevel, findings: readonly HealthFinding[
   return level === 'error' ? 'Something is wrong' : 'Something needs a look'
 }
 
+/** What is read out when it changes. */
+export const levelSentences: Record<HealthLevel, string> = {
+  ok: 'All is well.',
+  warn: 'There are warnings.',
+  error: 'There are errors.',
+}
+
 /** The title of the tab: what is wrong can be read there without opening it. */
 export function titleOf(
   view: string,
@@ -38,7 +46,7 @@ export function titleOf(
   level: HealthLevel | null,
   isLost: boolean,
 ): string {
-  const place = [view, ...(name === null ? [] : [name]), 'tinymq'].join(' · ')
+  const place = [view, ...(name === null ? [] : [shownLine(name)]), 'tinymq'].join(' · ')
   if (isLost) return `? ${place}`
   if (level === 'error') return `✕ ${place}`
   return level === 'warn' ? `! ${place}` : place

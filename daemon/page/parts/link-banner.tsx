@@ -6,6 +6,7 @@ import type { JSX } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
 import { clockText, durationText } from '../model/age.ts'
 import type { Link, PageState } from '../model/link.ts'
+import { levelSentences } from '../model/trouble.ts'
 import { Clock } from './time.tsx'
 
 export function LinkBanner({ state }: { readonly state: PageState }): JSX.Element {
@@ -13,16 +14,17 @@ export function LinkBanner({ state }: { readonly state: PageState }): JSX.Elemen
   return (
     <>
       <p class="off-screen" role="status">
-        {announcementOf(link, state.gaps)}
+        {announcementOf(state)}
       </p>
       {link.type === 'lost' ? <Lost link={link} hasOld={state.overview !== null} /> : null}
     </>
   )
 }
 
-function announcementOf(link: Link, gaps: number): string {
+function announcementOf({ link, overview, gaps }: PageState): string {
   if (link.type === 'lost') return `Not connected: ${link.failure.message}`
-  return link.type === 'live' && gaps > 0 ? 'Connected again.' : ''
+  if (overview === null) return ''
+  return `${gaps > 0 ? 'Connected again. ' : ''}${levelSentences[overview.health]}`
 }
 
 type LostProps = {

@@ -5,9 +5,12 @@ import type { Row } from '../client/api.ts'
 import { bytesText } from '../model/quantity.ts'
 import type { Box } from '../model/route.ts'
 import { wholeDataLine } from '../model/shell-line.ts'
-import { hexLines, prettyJson, shownBlock } from '../model/shown-text.ts'
+import { hexLines, prettyJson, shortened, shownBlock } from '../model/shown-text.ts'
 import { usePage } from './page-context.ts'
 import { CodeBlock } from './code-block.tsx'
+
+/** Somebody may put a book there; the button copies all of it. */
+const headerCharsMax = 8_192
 
 type Props = { readonly message: Message<Row>; readonly box: Box }
 
@@ -21,7 +24,7 @@ export function MessageContent({ message, box }: Props): JSX.Element {
       <h2 id="content-title">Content</h2>
       {headers === null ? null : (
         <CodeBlock title="Headers" text={headers}>
-          {shownBlock(prettyJson(headers))}
+          {shownBlock(shortened(prettyJson(headers), headerCharsMax))}
         </CodeBlock>
       )}
       {preview.bytes === 0 ? (

@@ -42,7 +42,8 @@ export function useLoaded<T>(
       if (controller.signal.aborted || answer.type === 'aborted') return
       if (answer.type === 'answer') setState({ key, value: answer.value, failure: null })
       else setState((last) => ({ key, value: valueOf(last, key), failure: answer.failure }))
-      if (everyMs > 0) timer = window.setTimeout(() => void ask(), everyMs)
+      const isRefused = answer.type === 'failure' && answer.failure.isRefused === true
+      if (everyMs > 0 && !isRefused) timer = window.setTimeout(() => void ask(), everyMs)
     }
     void ask()
     return () => {

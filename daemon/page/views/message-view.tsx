@@ -94,7 +94,7 @@ function Deeds({ box, row, onDone }: DeedsProps): JSX.Element | null {
   const [deed, setDeed] = useState<Deed | null>(null)
   if (state.overview?.node.canAct !== true) return null
   return (
-    <span class="view-head-end">
+    <span class="view-head-end deeds">
       {deedsOf(box, row.state).map((one) => (
         <button
           key={one.name}
