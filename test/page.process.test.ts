@@ -411,12 +411,19 @@ test('a search through a long outbox goes on by itself, until it is stopped', as
   await c.start('--http', String(http))
   const to = { host: 'name.invalid', port: 9_000 }
   await c.sql(insertNumbered({ sender: 'c', to, first: 1, last: longRows, bytes: 500 }))
-  const watched = await visit(`http://127.0.0.1:${http}/#/outbox?search=never&by=text`)
+  const watched = await visit(`http://127.0.0.1:${http}/`)
   const { page } = watched
+  // Over a slow line one can see and stop it.
+  const devtools = await page.context().newCDPSession(page)
+  const line = { offline: false, downloadThroughput: -1, uploadThroughput: -1 }
+  await devtools.send('Network.emulateNetworkConditions', { ...line, latency: 1_500 })
+  await page.goto(`http://127.0.0.1:${http}/#/outbox?search=never&by=text`)
   await page.getByRole('button', { name: 'Stop' }).click()
+  await page.getByText(/^No more found down to row \d/).waitFor()
+  await devtools.send('Network.emulateNetworkConditions', { ...line, latency: 0 })
   await page.getByRole('button', { name: 'Search on' }).click()
-  await page.getByText(/Searching below row \d/).waitFor()
-  await search(page, 'c:1:')
+  await page.getByText('Nothing like that is here.').waitFor()
+  await search(page, 'c:1:x')
   await rowsShown(page, 1)
   await page.getByText('That is all.').waitFor()
   match((await page.locator('.view-head .quiet').first().textContent()) ?? '', /^(?:≥ )?[1-9]/)
