@@ -3,7 +3,7 @@
  * run. Must never end with anything but 0 because a goal is missed, except with `--quick`, which is
  * the guard against regressions.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -11,11 +11,10 @@ import type { Benchmark, Room } from './benchmark.ts'
 import { benchmarks } from './benchmarks.ts'
 import { regressionsOf } from './guard.ts'
 import { runInGuest } from './guest.ts'
-import { plot } from './plot.ts'
+import { showRun, writePages, writePlot } from './pages.ts'
 import { profileDrain } from './profile/profiled-drain.ts'
 import { runAll } from './run.ts'
 import { showSurroundings, surroundings } from './surroundings.ts'
-import { showNotes, showTable } from './table.ts'
 
 const usage = `npm run bench -- [OPTION]...
   --list          says which benchmarks there are, and measures nothing
@@ -28,6 +27,7 @@ const usage = `npm run bench -- [OPTION]...
   --rate MBIT     rate of the narrow link: 20 Mbit/s
   --json          figures as JSON
   --plot FILE     also as a picture (SVG)
+  --write         also into docs/benchmarks.md and docs/images/bench.svg, from a whole run only
   --profile DIR   where the time of a drain goes, instead; profiles are left in DIR`
 
 function fail(sentence: string): never {
@@ -55,6 +55,7 @@ function readOptions() {
         rate: { type: 'string' },
         json: { type: 'boolean', default: false },
         plot: { type: 'string' },
+        write: { type: 'boolean', default: false },
         profile: { type: 'string' },
         help: { type: 'boolean', short: 'h', default: false },
       },
@@ -101,6 +102,9 @@ async function main(): Promise<number> {
     return 0
   }
   if (options.guest) return runInGuest(process.argv.slice(2).filter((word) => word !== '--guest'))
+  if (options.write && (quick || options.only !== undefined)) {
+    return fail('--write takes a whole run: leave out --quick and --only.')
+  }
   const where = surroundings()
   if (options.profile !== undefined) {
     console.log(`${showSurroundings(where)}\n\n${await profile(options.profile, rows)}`)
@@ -109,8 +113,9 @@ async function main(): Promise<number> {
   const onProgress = (sentence: string): void => void process.stderr.write(`${sentence}\n`)
   const measures = await runAll(chosen, { quick, rows, repeats, over, mbitPerSecond, onProgress })
   if (options.json) console.log(JSON.stringify({ ...where, measures }, null, 2))
-  else console.log([showSurroundings(where), showTable(measures), showNotes(measures)].join('\n\n'))
-  if (options.plot !== undefined) writeFileSync(options.plot, plot(measures))
+  else console.log(showRun(where, measures))
+  if (options.plot !== undefined) writePlot(options.plot, measures)
+  if (options.write) writePages(where, measures)
   const regressions = quick ? regressionsOf(measures) : []
   for (const sentence of regressions) console.error(`bench: ${sentence}`)
   return regressions.length === 0 ? 0 : 1

@@ -43,7 +43,7 @@ test('half of the goal is a bar of half the length, and missed when the goal ask
 test('what does not fit is cut off, marked, and stays within the picture', () => {
   const svg = plot([figure('a', [1_000_000], least)])
   match(svg, /1,000,000 ms ▸/)
-  for (const [, x] of svg.matchAll(/x2?="([\d.]+)"/g)) ok(Number(x) <= 960)
+  for (const [, x] of svg.matchAll(/x2?="([\d.]+)"/g)) ok(Number(x) <= 980)
 })
 
 test('what has no goal is left out, and what is not a number is a bar of no length', () => {
@@ -51,6 +51,11 @@ test('what has no goal is left out, and what is not a number is a bar of no leng
   ok(!svg.includes('free'))
   equal(barsOf(svg, 'missed')[0]?.[1], 0)
   ok(!svg.includes('NaN'))
+})
+
+test('a long name is squeezed into its room, a short one keeps its letters', () => {
+  match(plot([figure('x'.repeat(70), [1], most)]), /textLength="418"/)
+  ok(!plot([figure('x'.repeat(50), [1], most)]).includes('textLength'))
 })
 
 test('names cannot break the document', () => {
@@ -62,5 +67,5 @@ test('a span of shares is a band between its ends', () => {
   const svg = plot([figure('share', [50], between)])
   const [, x, width] = /<rect x="([\d.]+)" y="[\d.]+" width="([\d.]+)" height="18"/.exec(svg) ?? []
   // The band begins half way to the goal line.
-  equal(Number(width), Number(x) - 430)
+  equal(Number(width), Number(x) - 440)
 })

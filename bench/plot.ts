@@ -6,10 +6,12 @@
 import { type Goal, heldAgainstGoal, type Measure, meetsGoal } from './measure.ts'
 import { showGoal, showNumber } from './table.ts'
 
-const width = 960
-const labelRight = 430
+const labelRight = 440
 const barWidth = 320
 const valueLeft = labelRight + barWidth + 24
+const width = valueLeft + 190
+/** So many letters of the label fit; what is longer is set narrower. */
+const labelLetters = 60
 const rowHeight = 26
 const barHeight = 12
 const top = 64
@@ -73,7 +75,7 @@ function bar(measure: Measure, goal: Goal, y: number): string {
   const end = place(value, goal)
   const shown = `${showNumber(value)}${goal.of === 'ratio' ? ' ×' : ` ${measure.unit}`}`.trimEnd()
   return [
-    text(labelRight - 10, middle + 4, measure.what, '', 'end'),
+    label(middle + 4, measure.what),
     rect(labelRight, barTop, barWidth, barHeight, 'room'),
     rect(labelRight, barTop, end - labelRight, barHeight, isMet ? 'met' : 'missed'),
     line(place(least, goal), middle, place(most, goal), middle, 'spread'),
@@ -117,6 +119,12 @@ function line(x1: number, y1: number, x2: number, y2: number, kind: string): str
 
 function text(x: number, y: number, words: string, kind = '', anchor = 'start'): string {
   return `<text x="${x}" y="${y}" class="${kind}" text-anchor="${anchor}">${escape(words)}</text>`
+}
+
+function label(y: number, words: string): string {
+  const squeeze = `textLength="${labelRight - 22}" lengthAdjust="spacingAndGlyphs"`
+  const at = `x="${labelRight - 10}" y="${y}" text-anchor="end"`
+  return `<text ${at}${words.length > labelLetters ? ` ${squeeze}` : ''}>${escape(words)}</text>`
 }
 
 /** The same figures give the same file, digit for digit. */

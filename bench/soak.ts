@@ -86,13 +86,13 @@ function soak({ name, begin, everyHour, wakesMax }: Week, length: number): Measu
   const most = (value: number): Goal => ({ type: 'at most', of: 'figure', value })
   return [
     measured({
-      what: `wake-ups of two cores, a week ${name}`,
+      what: `wake-ups of two cores, ${name}`,
       unit: 'an hour',
       figures: perHour.slice(1),
       goal: most(wakesMax),
     }),
     measured({
-      what: `growth of the heap a day, a week ${name}`,
+      what: `growth of the heap a day, ${name}`,
       unit: 'KB',
       figures: growth.slice(1),
       goal: most(growthKbMax),

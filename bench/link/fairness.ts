@@ -51,7 +51,7 @@ async function share(
   first: 'CUBIC' | 'we',
   room: Room,
 ): Promise<Shares> {
-  const [aheadMs, warmUpMs, windowMs] = room.quick ? [2_000, 6_000, 3_000] : [3_000, 12_000, 8_000]
+  const [aheadMs, warmUpMs, windowMs] = room.quick ? [2_000, 6_000, 3_000] : [3_000, 12_000, 6_000]
   const bytes = messageBytesOf(narrowLink(room))
   await using pair = await pairOver(link, directory)
   fillOutbox(pair.sender.database, {
@@ -108,7 +108,7 @@ async function ownFlows(
   flows: number,
   room: Room,
 ): Promise<number[][]> {
-  const [apartMs, warmUpMs, windowMs] = room.quick ? [1_000, 6_000, 3_000] : [1_500, 9_000, 6_000]
+  const [apartMs, warmUpMs, windowMs] = room.quick ? [1_000, 6_000, 3_000] : [1_500, 9_000, 4_000]
   const bytes = messageBytesOf(narrowLink(room))
   await using pair = await pairOver(link, directory)
   await pair.start(pair.receiver)
