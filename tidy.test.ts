@@ -103,6 +103,7 @@ test('what helps the tests of users loads better-sqlite3 and the logger of the d
 
 test('the SDK exports what its list says', () => {
   none(exportProblems(files, 'sdk/index.ts', sdkExports))
+  none(exportProblems(files, 'sdk/require-types.d.cts', sdkExports))
   none(exportProblems(files, 'testing/index.ts', testingExports))
   none(exportProblems(files, 'sdk/testing/index.ts', containerExports))
 })

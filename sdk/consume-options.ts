@@ -41,6 +41,10 @@ export type Consumption<T> = {
   readonly schema: StandardSchema<T> | undefined
 }
 
+/** Test runners and browser-like hosts bring a class of their own. */
+const isSignal = (value: Partial<AbortSignal> | null): boolean =>
+  typeof value?.aborted === 'boolean' && typeof value.addEventListener === 'function'
+
 /** @throws TinymqError TINYMQ_BAD_ARGUMENT with all that is wrong. */
 export function parseConsumeOptions<T>(options: ConsumeOptions<T>): Consumption<T> {
   const { token = null, concurrency = 1, attempts = 20, leaseMs = 30_000 } = options
@@ -55,7 +59,7 @@ export function parseConsumeOptions<T>(options: ConsumeOptions<T>): Consumption<
       `leaseMs must be a number of milliseconds from 1000 to ${waitMsMax}`,
     ],
     [typeof ordered === 'boolean', 'ordered must be true or false'],
-    [signal === undefined || signal instanceof AbortSignal, 'signal must be an AbortSignal'],
+    [signal === undefined || isSignal(signal), 'signal must be an AbortSignal'],
     [
       schema === undefined || typeof schema['~standard']?.validate === 'function',
       'schema must be a Standard Schema: it has no ~standard.validate',

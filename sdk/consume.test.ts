@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { tracingChannel } from 'node:diagnostics_channel'
 import { rmSync } from 'node:fs'
 import { test, type TestContext } from 'node:test'
+import { runInNewContext } from 'node:vm'
 import type { ConsumeTrace } from './consumer.ts'
 import type { SqliteHandle } from './handle.ts'
 import { type InboxMessage, open, type Tinymq } from './index.ts'
@@ -382,11 +383,68 @@ test('a transaction cannot wait for a promise, and must not be ended by the hand
   )
   assert.deepEqual(rows(db, 'SELECT n FROM done'), [])
   db.exec('UPDATE mqlease SET until = 0')
+  // What query builders return: it would run as soon as somebody waits for it.
+  const begun: unknown[] = []
+  const query: unknown = runInNewContext('({ then() { begun.push(this) } })', { begun })
+  await assert.rejects(
+    mq.consumeInTransaction(() => query),
+    { code: 'TINYMQ_BAD_ARGUMENT', message: /returned a promise/ },
+  )
+  assert.deepEqual(begun, [])
+  db.exec('UPDATE mqlease SET until = 0')
   await assert.rejects(
     mq.consumeInTransaction((_message, handle) => void handle.exec('COMMIT')),
     { code: 'TINYMQ_BAD_ARGUMENT', message: /ended the transaction/ },
   )
 })
+
+test('a signal and bytes of another realm, as test runners have them, are as good', async (t) => {
+  const { db, mq } = opened(t)
+  const { buffer, bytes, ending } = runInNewContext(
+    `({
+    buffer: new Uint8Array([1, 2]).buffer,
+    bytes: new Uint8Array([3]),
+    ending: new AbortController(),
+  })`,
+    { AbortController: ForeignController },
+  ) as Foreign
+  mq.send('b', 9000, '', buffer)
+  mq.send('b', 9000, '', bytes)
+  assert.deepEqual(rows(db, 'SELECT hex(data) AS hex FROM mqout'), [{ hex: '0102' }, { hex: '03' }])
+  const consumed = mq.consume(() => undefined, { signal: ending.signal })
+  ending.abort()
+  await consumed
+  await assert.rejects(
+    mq.consume(() => undefined, { signal: {} as AbortSignal }),
+    /must be an AbortSignal/,
+  )
+})
+
+type Foreign = {
+  readonly buffer: ArrayBuffer
+  readonly bytes: Uint8Array
+  readonly ending: ForeignController
+}
+
+/** Behaves like one, and is no instance of ours. */
+class ForeignController {
+  readonly #real = new AbortController()
+
+  get signal(): AbortSignal {
+    const { signal } = this.#real
+    return {
+      get aborted() {
+        return signal.aborted
+      },
+      addEventListener: signal.addEventListener.bind(signal),
+      removeEventListener: signal.removeEventListener.bind(signal),
+    } as AbortSignal
+  }
+
+  abort(): void {
+    this.#real.abort()
+  }
+}
 
 test('inbox: what is not settled when the loop is left goes back', async (t) => {
   const { db, mq } = opened(t)

@@ -5,6 +5,7 @@
  */
 
 import type { TracingChannel } from 'node:diagnostics_channel'
+import { isPromise } from 'node:util/types'
 import type { Claim, Outcome } from './claims.ts'
 import type { CommitWatch } from './commit-watch.ts'
 import type { Consumption } from './consume-options.ts'
@@ -12,7 +13,7 @@ import { TinymqError } from './errors.ts'
 import { inTransaction, type SqliteHandle } from './handle.ts'
 import { errorText, type Hand, InboxMessage } from './inbox-message.ts'
 import { Intake, leaseLost, WorkFailure } from './intake.ts'
-import { validPayload } from './payload.ts'
+import { isThenable, validPayload } from './payload.ts'
 
 /** What every consumer of a connection has in common. */
 export interface Consumer {
@@ -181,8 +182,8 @@ export class TransactionConsumer<T, Db extends SqliteHandle> implements Consumer
       schema === undefined
         ? undefined
         : { value: guarded(() => validPayload(claim.message, schema)) }
-    if (payload?.value instanceof Promise) {
-      payload.value.catch(() => undefined)
+    if (isThenable(payload?.value)) {
+      leaveAlone(payload.value)
       throw misuse(
         'the schema of consumeInTransaction validates asynchronously: make it synchronous',
       )
@@ -192,8 +193,8 @@ export class TransactionConsumer<T, Db extends SqliteHandle> implements Consumer
     const result = guarded(() =>
       trace.hasSubscribers ? trace.traceSync(handle, { message }) : handle(),
     )
-    if (result instanceof Promise) {
-      result.catch(() => undefined)
+    if (isThenable(result)) {
+      leaveAlone(result)
       throw misuse(
         'the handler of consumeInTransaction returned a promise, and a transaction cannot wait: ' +
           'make it synchronous, or use consume',
@@ -206,6 +207,11 @@ export class TransactionConsumer<T, Db extends SqliteHandle> implements Consumer
     }
     return !message.isSettled
   }
+}
+
+/** Of a promise nobody waits for, a rejection must not end the process; a query must not begin. */
+function leaveAlone(thenable: PromiseLike<unknown>): void {
+  if (isPromise(thenable)) thenable.catch(() => undefined)
 }
 
 const misuse = (sentence: string): TinymqError => new TinymqError('TINYMQ_BAD_ARGUMENT', sentence)

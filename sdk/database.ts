@@ -61,8 +61,9 @@ export function openDatabase(path: string): BetterSqlite3.Database {
     refuseUnsafeFilesystem(filesystemTypeOf(file), file)
     createIfAbsent(file)
   }
+  const Database = loadBetterSqlite3()
   return translated(() => {
-    const db = new (loadBetterSqlite3())(file, { timeout: busyTimeoutMs })
+    const db = construct(Database, file)
     try {
       useWal(db)
     } catch (error) {
@@ -73,10 +74,36 @@ export function openDatabase(path: string): BetterSqlite3.Database {
   })
 }
 
+/** The addon itself is loaded with the first connection. */
+function construct(Database: typeof BetterSqlite3, file: string): BetterSqlite3.Database {
+  try {
+    return new Database(file, { timeout: busyTimeoutMs })
+  } catch (error) {
+    const isLoading = isCode(error, 'ERR_DLOPEN_FAILED') || isCode(error, 'MODULE_NOT_FOUND')
+    throw isLoading ? noDriver(error) : error
+  }
+}
+
 /** Loaded at the first use, so that an application that brings its own handle never loads it. */
 function loadBetterSqlite3(): typeof BetterSqlite3 {
   refuseOldNode()
-  return createRequire(import.meta.url)('better-sqlite3') as typeof BetterSqlite3
+  try {
+    return requireHere('better-sqlite3') as typeof BetterSqlite3
+  } catch (cause) {
+    throw noDriver(cause)
+  }
+}
+
+function requireHere(name: string): unknown {
+  // A bundler that makes a CommonJS module of this one leaves the address out.
+  const here: string | undefined = import.meta.url
+  return createRequire(here ?? resolve('bundle.js'))(name)
+}
+
+function noDriver(cause: unknown): TinymqError {
+  const [reason = ''] = (cause instanceof Error ? cause.message : String(cause)).split('\n')
+  const sentence = `better-sqlite3 cannot be loaded: ${reason}`
+  return new TinymqError('TINYMQ_NO_DRIVER', sentence, { cause })
 }
 
 /**

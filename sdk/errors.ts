@@ -84,6 +84,12 @@ const kinds = {
     retryable: false,
     hint: 'Run the program with Node.js 22.14 or newer.',
   },
+  TINYMQ_NO_DRIVER: {
+    retryable: false,
+    hint:
+      'Install better-sqlite3 for this platform and Node.js, and keep it out of bundles; or ' +
+      'bring a connection of your own: open({ db }).',
+  },
   TINYMQ_NO_DATABASE: {
     retryable: false,
     hint: 'Start the daemon, which makes it, or name another with --database.',

@@ -27,6 +27,7 @@ const exitCodes: { readonly [Code in TinymqErrorCode]?: number } = {
   TINYMQ_SCHEMA_NEWER: 76,
   TINYMQ_READ_ONLY: 77,
   TINYMQ_NODE_TOO_OLD: 78,
+  TINYMQ_NO_DRIVER: 78,
 }
 
 /** Undefined for what only the caller of a function can have done. */

@@ -1,5 +1,6 @@
 /** What can be sent, and how it is written to `mqout`. What SQL can check, the triggers check. */
 
+import { isArrayBuffer } from 'node:util/types'
 import { TinymqError } from './errors.ts'
 import type { SqliteValue } from './handle.ts'
 
@@ -52,11 +53,12 @@ function text(name: string, value: unknown): string | null {
 
 function dataValue(data: unknown): SqliteValue {
   if (typeof data === 'string') return text('data', data)
+  // Not by class: test runners and browser-like hosts have other ones of the same names.
   if (data instanceof Uint8Array) return data
   if (ArrayBuffer.isView(data)) {
     return new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
   }
-  if (data instanceof ArrayBuffer) return new Uint8Array(data)
+  if (isArrayBuffer(data)) return new Uint8Array(data)
   if (data === null || data === undefined) {
     throw new TinymqError(
       'TINYMQ_NO_DATA',

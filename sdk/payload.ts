@@ -39,11 +39,16 @@ export function parsePayload({ id, data }: Message): unknown {
  * What the schema makes of the payload, at once when the schema can.
  * @throws TinymqError TINYMQ_BAD_PAYLOAD
  */
-export function validPayload<T>(message: Message, schema: StandardSchema<T>): T | Promise<T> {
+export function validPayload<T>(message: Message, schema: StandardSchema<T>): T | PromiseLike<T> {
   const result = schema['~standard'].validate(parsePayload(message))
-  return result instanceof Promise
+  return isThenable(result)
     ? result.then((settled) => accepted(message, settled))
     : accepted(message, result)
+}
+
+/** A promise of whatever library: `await` would wait for it. */
+export function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
+  return typeof (value as Partial<PromiseLike<T>> | null | undefined)?.then === 'function'
 }
 
 function accepted<T>({ id }: Message, result: Result<T>): T {

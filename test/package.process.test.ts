@@ -5,7 +5,7 @@
  */
 import { deepEqual, equal, match, ok } from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -129,6 +129,48 @@ test('importing the SDK loads better-sqlite3 only when a path is opened', async 
   deepEqual(JSON.parse(stdout), [[], ['better-sqlite3']])
 })
 
+test('without the database driver a sentence says so, and node:sqlite does', async () => {
+  const place = join(project, 'no-driver')
+  cpSync(join(project, 'node_modules', 'tinymq'), join(place, 'node_modules', 'tinymq'), {
+    recursive: true,
+  })
+  // Above it there would be one.
+  const elsewhere = mkdtempSync(join(tmpdir(), 'tinymq-no-driver-'))
+  renameSync(place, join(elsewhere, 'app'))
+  const text = `
+    import { DatabaseSync } from 'node:sqlite'
+    import { open } from 'tinymq'
+    try { open('a.db') } catch (error) { console.log(error.code, error.message, error.hint) }
+    console.log(open({ db: new DatabaseSync('b.db') }).send('b', 9000, '', 'x'))`
+  writeFileSync(join(elsewhere, 'app', 'main.mjs'), text)
+  try {
+    const { stdout } = await run(process.execPath, ['main.mjs'], { cwd: join(elsewhere, 'app') })
+    const [first, second] = stdout.split('\n')
+    match(
+      first ?? '',
+      /^TINYMQ_NO_DRIVER better-sqlite3 cannot be loaded: Cannot find module .* Install better-/,
+    )
+    equal(second, '1')
+  } finally {
+    rmSync(elsewhere, { recursive: true })
+  }
+})
+
+test('bundled by Rolldown, as an ES module and as CommonJS, it works', async () => {
+  writeFileSync(
+    join(project, 'app.mjs'),
+    "import { open } from 'tinymq'\nconsole.log(open('bundled.db').send('b', 9000, '', 'x') > 0)",
+  )
+  const rolldown = join(root, 'node_modules', 'rolldown', 'bin', 'cli.mjs')
+  for (const format of ['esm', 'cjs'] as const) {
+    const file = `bundle.${format === 'esm' ? 'mjs' : 'cjs'}`
+    const words = [rolldown, 'app.mjs', '--platform', 'node', '--format', format, '--file', file]
+    await run(process.execPath, words, { cwd: project })
+    const { stdout } = await run(process.execPath, [file], { cwd: project })
+    equal(stdout, 'true\n')
+  }
+})
+
 test('Kysely and Knex send by the statement, in their own transactions', async () => {
   const { code, stdout, stderr } = await execute(
     process.versions.node,
@@ -238,19 +280,38 @@ test('the types are those of the documentation, also without skipLibCheck', asyn
       sendStatement({ host: 'b', data })
     export const all = [code, none, found, sql, parameters]`,
   )
+  equal(await compiled('typed.mts', 'nodenext'), '')
+})
+
+test('the types are there for CommonJS, also where it may name no ES module', async () => {
+  writeFileSync(
+    join(project, 'typed.cts'),
+    `import { open, sendStatement, TinymqError, type InboxMessage, type Tinymq } from 'tinymq'
+    const mq: Tinymq = open('x.db')
+    void mq.consume((message: InboxMessage) => console.log(message.id))
+    const error: TinymqError = new TinymqError('TINYMQ_BUSY', 'x')
+    // @ts-expect-error numbers cannot be sent
+    mq.send('b', 9000, '', 7)
+    export const all = [error, sendStatement]`,
+  )
+  for (const mode of ['node16', 'node20', 'nodenext']) equal(await compiled('typed.cts', mode), '')
+})
+
+/** What the compiler says of a file of the fresh project. */
+async function compiled(file: string, module: string): Promise<string> {
   const options = {
     strict: true,
     noEmit: true,
-    module: 'nodenext',
+    module,
     target: 'es2024',
     lib: ['es2024', 'esnext.disposable'],
     types: ['node'],
     typeRoots: [join(root, 'node_modules', '@types')],
     exactOptionalPropertyTypes: true,
   }
-  const config = JSON.stringify({ compilerOptions: options, files: ['typed.mts'] })
+  const config = JSON.stringify({ compilerOptions: options, files: [file] })
   writeFileSync(join(project, 'tsconfig.json'), config)
   const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
   const checked = run(process.execPath, [tsc], { cwd: project }).catch((error: unknown) => error)
-  equal(((await checked) as Ending).stdout, '')
-})
+  return ((await checked) as Ending).stdout
+}

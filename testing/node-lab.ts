@@ -6,6 +6,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { startDaemon } from '../daemon/daemon.ts'
 import type { Config } from '../daemon/options.ts'
 import { TinymqError } from '../sdk/errors.ts'
 import { checkConditions, type LinkConditions } from '../sdk/testing/link.ts'
@@ -119,7 +120,12 @@ export class NodeLab<Name extends string = string> implements AsyncDisposable {
     const database = join(this.#directory, `${name}.db`)
     const network = this.#network.host(name)
     const options = { http: 'off', ...config, database, port, network } as const
-    return new TestNode({ name, database, options, unplug: () => this.#network.unplug(name) })
+    return new TestNode({
+      name,
+      database,
+      startDaemon: async () => startDaemon(options),
+      unplug: () => this.#network.unplug(name),
+    })
   }
 
   #setCut(a: Name, b: Name, isCut: boolean): void {

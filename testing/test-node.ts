@@ -2,7 +2,6 @@
  * One node of a test: a real database file, a real daemon on it, and the SDK on the same file. Must
  * never sleep: it waits for commits.
  */
-import { type Daemon, startDaemon, type DaemonOptions } from '../daemon/daemon.ts'
 import { answered } from '../sdk/answer.ts'
 import { CommitWatch } from '../sdk/commit-watch.ts'
 import { openDatabase } from '../sdk/database.ts'
@@ -19,10 +18,13 @@ export type WaitOptions = {
 /** SQL, of whose first row the first column counts; or a function of the database. */
 type Question<Value> = string | ((db: SqliteHandle) => Value)
 
+/** What is needed of one: its types would lead into the whole daemon. */
+type RunningDaemon = { readonly stop: () => Promise<void> }
+
 type NodeParts = {
   readonly name: string
   readonly database: string
-  readonly options: DaemonOptions
+  readonly startDaemon: () => Promise<RunningDaemon>
   /** Takes the node off the network at once. */
   readonly unplug: () => void
 }
@@ -39,7 +41,7 @@ export class TestNode {
   readonly mq: Tinymq
   readonly #parts: NodeParts
   readonly #watch: CommitWatch
-  #daemon: Daemon | undefined
+  #daemon: RunningDaemon | undefined
 
   /** @internal */
   constructor(parts: NodeParts) {
@@ -59,7 +61,7 @@ export class TestNode {
   /** Starts the daemon, again after `stop` or `crash`. */
   async start(): Promise<void> {
     if (this.#daemon !== undefined) return
-    this.#daemon = await startDaemon(this.#parts.options)
+    this.#daemon = await this.#parts.startDaemon()
   }
 
   /** Stops the daemon in order: its peers are told. The database and the SDK go on. */
