@@ -91,7 +91,6 @@ export class Daemon {
     if (ring !== undefined) this.#ring = await this.#watchRing(resolve(ring))
     try {
       await this.#begin(this.#config.port, 'started', 'The daemon is running.')
-      await this.#openDoor()
     } catch (error) {
       this.#isStopping = true
       this.#watch?.stop()
@@ -102,7 +101,8 @@ export class Daemon {
     this.#warnIfVolatile()
   }
 
-  async #openDoor(): Promise<void> {
+  /** Undefined when there is none: it is off, or its port is taken. */
+  async #openDoor(): Promise<HttpDoor | undefined> {
     const config = this.#config
     const observer = new Observer({
       counters: this.counters,
@@ -112,11 +112,11 @@ export class Daemon {
       readiness: () => this.#readiness(),
     })
     const udpPort = this.address.port
-    this.#door = await openHttpDoor({ config, udpPort, observer, log: this.#log })
-    if (this.#door === undefined) return
-    this.#life?.announcePage(this.#door.address)
-    const sentence = `The status page is at http://${showAddress(this.#door.address)}/.`
+    const door = await openHttpDoor({ config, udpPort, observer, log: this.#log })
+    if (door === undefined) return undefined
+    const sentence = `The status page is at http://${showAddress(door.address)}/.`
     this.#log({ level: 'info', event: 'http', sentence })
+    return door
   }
 
   #facts(): NodeFacts {
@@ -207,6 +207,9 @@ export class Daemon {
     // It may have been read again meanwhile.
     if (this.#ring !== undefined && this.#ring !== ring) this.#life.setRing(this.#ring)
     this.#address = this.#life.address
+    // Who reads that it runs may ask at once.
+    this.#door ??= await this.#openDoor()
+    if (this.#door !== undefined) this.#life.announcePage(this.#door.address)
     const [address, version] = [showAddress(this.#address), readVersion()]
     const fields = { address, database: this.#path, version, pid: process.pid }
     this.#log({ level: 'info', event, sentence, fields })

@@ -25,7 +25,6 @@ export type ObserverParts = {
 export type Readiness = { readonly isReady: boolean; readonly sentence: string }
 
 const lookMs = 900
-const healthMs = 30_000
 const peersTold = 50
 const rateMs = 5_000
 
@@ -79,7 +78,7 @@ export class Observer {
   /** @throws TinymqError */
   async health(): Promise<Health> {
     const ask = async (): Promise<Health> => this.reader.ask<'health'>({ type: 'health' })
-    this.#health = kept(this.#health, healthMs, ask)
+    this.#health = kept(this.#health, lookMs, ask)
     return this.#health.answer
   }
 

@@ -7,7 +7,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import Database from 'better-sqlite3'
 import { fromSqlite, TinymqError } from '../../sdk/errors.ts'
 import { unreachable } from '../protocol/assert.ts'
-import { readHealth } from './tables/findings.ts'
+import { HealthReads } from './tables/findings.ts'
 import { TablesLooks } from './tables/look.ts'
 import { inboxMessage, outboxMessage } from './tables/message-story.ts'
 import { act, type RowAction } from './tables/row-actions.ts'
@@ -35,6 +35,7 @@ const path = workerData as string
 const db = new Database(path, { readonly: true, fileMustExist: true, timeout: 1_000 })
 db.pragma('cache_size = -2048')
 const looks = new TablesLooks(db)
+const health = new HealthReads(db)
 
 port?.on('message', ({ ticket, question }: ReaderRequest) => {
   try {
@@ -56,7 +57,7 @@ function answerTo(question: Question): unknown {
     case 'look':
       return looks.read(Date.now())
     case 'health':
-      return readHealth(db, Date.now())
+      return health.read(Date.now())
     case 'outbox':
       return outboxPage(db, question.query)
     case 'inbox':

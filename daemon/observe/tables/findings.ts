@@ -22,14 +22,32 @@ type Trouble = {
 const troublesMax = 50
 const levels: { readonly [Is in Level]: HealthLevel } = { ok: 'ok', warning: 'warn', bad: 'error' }
 
-export function readHealth(db: Database.Database, nowMs: number): Health {
-  const found = [
-    ...placeFindings(db.name, surroundings()),
-    ...readTables(db.name, nowMs, false).findings,
-    ...bufferFinding(),
-  ]
-  const findings = [...found.map(toHealth), ...troubles(db)].toSorted(worstFirst)
-  return { ok: findings.every(({ level }) => level !== 'error'), findings }
+/** To look for damage takes long: what was found stands for so long. */
+const doctorMs = 30_000
+
+export class HealthReads {
+  readonly #db: Database.Database
+  #found: readonly Finding[] = []
+  #foundMs = Number.NEGATIVE_INFINITY
+
+  constructor(db: Database.Database) {
+    this.#db = db
+  }
+
+  read(nowMs: number): Health {
+    const { name } = this.#db
+    if (Math.abs(nowMs - this.#foundMs) > doctorMs) {
+      this.#foundMs = nowMs
+      this.#found = [
+        ...placeFindings(name, surroundings()),
+        ...readTables(name, nowMs, false).findings,
+        ...bufferFinding(),
+      ]
+    }
+    const all = [...this.#found.map(toHealth), ...troubles(this.#db)]
+    const findings = all.toSorted(worstFirst)
+    return { ok: findings.every(({ level }) => level !== 'error'), findings }
+  }
 }
 
 const order: readonly HealthLevel[] = ['error', 'warn', 'ok']
