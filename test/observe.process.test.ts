@@ -59,9 +59,7 @@ test('page, metrics and views agree on three machines, one of them dead', async 
   await until({ what: 'a rate to be told', withinMs: 20_000 }, () =>
     overviews.some((overview) => (peerOf(overview, relay.port)?.rowsPerS ?? 0) > 100),
   )
-  await until({ what: 'all rows to arrive', withinMs: 90_000 }, async () =>
-    (await b.sql('SELECT count(*) FROM mqin;')) === '60000' ? true : false,
-  )
+  await b.shows('SELECT count(*) FROM mqin;', /^60000$/, 90_000)
   const rates = overviews.map(({ rates: told }) => told.sentPerS)
   ok(Math.max(...rates) > 100 && Math.max(...rates) < 200_000, rates.join(' '))
   listening.end()
