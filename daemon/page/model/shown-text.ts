@@ -29,6 +29,11 @@ export function shownBlock(text: string): string {
   )
 }
 
+/** What an error says, without the stack below it. */
+export function firstLine(text: string): string {
+  return text.split('\n', 1)[0] ?? ''
+}
+
 /** A sentence of its own, of one that continued a line of a log: `no answer` → `No answer.` */
 export function shownSentence(text: string): string {
   // Where a sentence that asks was put into another one, both have ended.
