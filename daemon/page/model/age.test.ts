@@ -19,7 +19,7 @@ test('a duration has two units at most, and never reads as zero when it is not',
     '3 h 5 min',
     '1 d 2 h',
   ])
-  equal(durationText(400 * 86_400_000 + 60_000), '400 d')
+  equal(durationText(4_000 * 86_400_000 + 60_000), '4,000 d')
 })
 
 test('what was is ago, what comes is in', () => {

@@ -20,7 +20,7 @@ export function durationText(ms: number): string {
   })
   return parts
     .filter(([count], at) => at === 0 || count > 0)
-    .map(([count, name]) => `${count} ${name}`)
+    .map(([count, name]) => `${count.toLocaleString('en-US')} ${name}`)
     .join(' ')
 }
 

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import {
   bytesText,
   countText,
+  estimatePlural,
   estimateText,
   microsText,
   millisText,
@@ -20,6 +21,11 @@ test('counts have thousands separators, and estimates say that they are', () => 
     [plural(1, 'row'), plural(0, 'row'), plural(2_000, 'row')],
     ['1 row', '0 rows', '2,000 rows'],
   )
+})
+
+test('of an estimate of one there may be more', () => {
+  equal(estimatePlural({ value: 1, isExact: true }, 'row'), '1 row')
+  equal(estimatePlural({ value: 1, isExact: false }, 'row'), '≥ 1 rows')
 })
 
 test('a rate that is not zero never reads as zero', () => {

@@ -55,6 +55,11 @@ export function plural(count: number, word: string): string {
   return `${countText(count)} ${word}${count === 1 ? '' : 's'}`
 }
 
+/** `1 row`, `≥ 10,000 rows`. */
+export function estimatePlural(count: Count, word: string): string {
+  return `${estimateText(count)} ${word}${count.value === 1 && count.isExact ? '' : 's'}`
+}
+
 /** `12300` → `12.3k`, for the axis of a plot. */
 export function shortText(value: number): string {
   const units = ['', 'k', 'M', 'G']

@@ -1,6 +1,7 @@
 import { deepEqual, equal } from 'node:assert/strict'
 import { test } from 'node:test'
 import {
+  firstLine,
   hexLines,
   prettyJson,
   shortened,
@@ -18,6 +19,11 @@ test('what is invisible or turns the order is shown by its number', () => {
 test('letters of every script and joined emoji stay as they are', () => {
   const text = 'שלום مرحبا 日本 👩‍👩‍👧 ❤️ é'
   equal(shownLine(text), text)
+})
+
+test('of an error with its stack the first line says what it was', () => {
+  equal(firstLine('TypeError: a\n    at b'), 'TypeError: a')
+  equal(firstLine(''), '')
 })
 
 test('what continued a line becomes a sentence', () => {

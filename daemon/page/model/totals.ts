@@ -1,6 +1,6 @@
 /** How much there is in a box, as a sentence. */
 import type { Overview } from '../../observe/page-api.ts'
-import { estimateText } from './quantity.ts'
+import { estimatePlural, estimateText } from './quantity.ts'
 import type { Box } from './route.ts'
 
 export function totalText(box: Box, overview: Overview | null): string {
@@ -8,8 +8,8 @@ export function totalText(box: Box, overview: Overview | null): string {
   if (box === 'outbox') {
     const { waiting, inFlight, parked } = overview.outbox
     const parts = [`${estimateText(inFlight)} in flight`, `${estimateText(parked)} parked`]
-    return `${estimateText(waiting)} rows, ${parts.join(', ')}.`
+    return `${estimatePlural(waiting, 'row')}, ${parts.join(', ')}.`
   }
   const { rows, dead } = overview.inbox
-  return `${estimateText(rows)} rows, ${estimateText(dead)} dead letters.`
+  return `${estimatePlural(rows, 'row')}, ${estimatePlural(dead, 'dead letter')}.`
 }

@@ -3,8 +3,9 @@ import type { JSX } from 'preact'
 import type { InboxRow, OutboxRow } from '../../observe/page-api.ts'
 import { bytesText, countText, nothing } from '../model/quantity.ts'
 import type { Box } from '../model/route.ts'
-import { shownLine, shownSentence } from '../model/shown-text.ts'
+import { firstLine, shownBlock, shownLine, shownSentence } from '../model/shown-text.ts'
 import { toneOfRow } from '../model/trouble.ts'
+import { CodeBlock } from './code-block.tsx'
 import { CopyButton } from './copy-button.tsx'
 import { Facts, type Fact } from './facts.tsx'
 import { isOutboxRow } from './row-tables.tsx'
@@ -14,7 +15,10 @@ type Props = { readonly row: OutboxRow | InboxRow; readonly box: Box }
 
 export function MessageFacts({ row, box }: Props): JSX.Element {
   const shared: readonly Fact[] = [
-    [box === 'outbox' ? 'To' : 'From', <Long text={`${row.host}:${row.port}`} what="address" />],
+    [
+      box === 'outbox' ? 'To' : 'From',
+      row.host === '' ? nothing : <Long text={`${row.host}:${row.port}`} what="address" />,
+    ],
     ['Token', row.token === '' ? nothing : <Long text={row.token} what="token" />],
     ['Size', <span title={`${countText(row.bytes)} bytes`}>{bytesText(row.bytes)}</span>],
   ]
@@ -24,10 +28,17 @@ export function MessageFacts({ row, box }: Props): JSX.Element {
     <>
       {why === null || why === '' ? null : (
         <p class={`callout callout-${toneOfRow(row.state)}`}>
-          <bdi>{shownSentence(why)}</bdi>
+          <bdi>{shownSentence(firstLine(why))}</bdi>
         </p>
       )}
       <Facts facts={[...shared, ...own]} />
+      {why === null || firstLine(why) === why ? null : (
+        <div class="stack">
+          <CodeBlock title="The whole error" text={why}>
+            {shownBlock(why)}
+          </CodeBlock>
+        </div>
+      )}
     </>
   )
 }

@@ -13,7 +13,7 @@ import { hashOf, noQuery } from '../model/route.ts'
 import { shownLine, shownSentence } from '../model/shown-text.ts'
 import { isStuck, peerStateText, toneOfPeer } from '../model/trouble.ts'
 import { Table, type Column } from './table.tsx'
-import { Distance, Duration, For } from './time.tsx'
+import { Distance, Duration, For, NextTry } from './time.tsx'
 import { Address, Tag, Word } from './words.tsx'
 
 type Props = {
@@ -84,7 +84,7 @@ function PeerName({ peer }: { readonly peer: Peer }): JSX.Element {
           {retryAt === null ? null : (
             <span class="quiet">
               {' '}
-              Next try <Distance at={retryAt} />.
+              <NextTry at={retryAt} />
             </span>
           )}
         </span>

@@ -4,10 +4,10 @@ import type { InboxRow, OutboxRow } from '../../observe/page-api.ts'
 import type { Row } from '../client/api.ts'
 import { bytesText, countText } from '../model/quantity.ts'
 import { hashOf, type Box } from '../model/route.ts'
-import { shownSentence } from '../model/shown-text.ts'
+import { firstLine, shownSentence } from '../model/shown-text.ts'
 import { rowStateText, toneOfRow } from '../model/trouble.ts'
 import { Table, type Column } from './table.tsx'
-import { Distance } from './time.tsx'
+import { Distance, NextTry } from './time.tsx'
 import { Address, Tag, Word } from './words.tsx'
 
 export const isOutboxRow = (row: Row): row is OutboxRow => 'createdAt' in row
@@ -53,7 +53,11 @@ const inboxColumns: readonly Column<InboxRow>[] = [
   { title: 'Size', cell: ({ bytes }) => bytesText(bytes), isNumber: true },
   { title: 'Arrived', cell: ({ arrivedAt }) => <Distance at={arrivedAt} />, isNumber: true },
   { title: 'Attempts', cell: ({ attempts }) => countText(attempts), isNumber: true },
-  { title: 'Last error', cell: ({ error }) => <Word text={error ?? ''} />, isWide: true },
+  {
+    title: 'Last error',
+    cell: ({ error }) => <Word text={firstLine(error ?? '')} />,
+    isWide: true,
+  },
 ]
 
 function RowLink({ box, id }: { readonly box: Box; readonly id: number }): JSX.Element {
@@ -67,7 +71,7 @@ function Why({ row: { reason, retryAt } }: { readonly row: OutboxRow }): JSX.Ele
       {retryAt === null ? null : (
         <span class="quiet">
           {' '}
-          Next try <Distance at={retryAt} />.
+          <NextTry at={retryAt} />
         </span>
       )}
     </>

@@ -2,7 +2,7 @@
 import type { JSX } from 'preact'
 import type { StoryStep } from '../../observe/page-api.ts'
 import { distanceText, durationText, exactDurationText } from '../model/age.ts'
-import { shownSentence } from '../model/shown-text.ts'
+import { firstLine, shownSentence } from '../model/shown-text.ts'
 import { told } from '../model/story.ts'
 import { useDaemonNowMs } from './page-context.ts'
 import { Clock } from './time.tsx'
@@ -15,7 +15,7 @@ export function Story({ story }: { readonly story: readonly StoryStep[] }): JSX.
         {told(story).map(({ at, what, tookMs }, index) => (
           <li key={index}>
             <span class="story-what">
-              <bdi>{shownSentence(what)}</bdi>
+              <bdi>{shownSentence(firstLine(what))}</bdi>
             </span>
             <span class="story-at">
               {at === null ? null : <Clock at={at} />}

@@ -41,6 +41,17 @@ export function For({ since }: { readonly since: number }): JSX.Element {
   )
 }
 
+/** What was to come when it was read, and may be under way now. */
+export function NextTry({ at }: { readonly at: number }): JSX.Element {
+  const nowMs = useDaemonNowMs()
+  if (at <= nowMs) return <>Next try now.</>
+  return (
+    <>
+      Next try <Distance at={at} />.
+    </>
+  )
+}
+
 /** `3 h 5 min`. */
 export function Duration({ ms }: { readonly ms: number | null }): JSX.Element {
   if (ms === null) return <span class="quiet">{nothing}</span>

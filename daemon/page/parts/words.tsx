@@ -24,6 +24,7 @@ export function Address(props: {
   readonly port: number | null
 }): JSX.Element {
   const { host, port } = props
+  if (host === '') return <Word text={host} />
   return (
     <span class="address">
       <Word text={host} />

@@ -17,7 +17,11 @@ export function HealthView(): JSX.Element {
         )}
       </div>
       {findings === null ? <NoFindings isLost={link.type === 'lost'} /> : null}
-      {findings === null ? null : <Findings findings={findings} />}
+      {findings === null ? null : (
+        <div class="note">
+          <Findings findings={findings} />
+        </div>
+      )}
       <p class="quiet view-end">
         <code>tinymq doctor</code> on the machine looks further: at clocks, disks, ports and mounts.
       </p>
