@@ -22,7 +22,7 @@ const ways: readonly (readonly [string, Way])[] = [
 ]
 
 export async function measureConsume({ scratch, quick, repeats }: Room): Promise<Measure[]> {
-  const rows = quick ? 5_000 : 20_000
+  const rows = quick ? 5_000 : 10_000
   const runs = [removeAll, ...ways.map(([, way]) => consumeAll(way))]
   const rates: number[][] = runs.map(() => [])
   for (let repeat = 0; repeat <= repeats; repeat++) {

@@ -44,7 +44,7 @@ export async function measureGoodput({ quick }: Room): Promise<Measure[]> {
       what: `one message, ${Math.round(loss * 100)} % loss, p99, ${virtual}`,
       unit: 'ms',
       figures: seeds.map((seed) =>
-        quantile(messageLatenciesMs(loss, quick ? 300 : 1_500, seed), 0.99),
+        quantile(messageLatenciesMs(loss, quick ? 300 : 1_000, seed), 0.99),
       ),
       goal: { type: 'at most', of: 'figure', value },
     }),

@@ -15,11 +15,12 @@ const liveLanes = 10
 const deadLanes = 990
 const rowsPerDeadLane = 10
 /** Every dead lane has been tried at least once by then. */
-const settleMs = 6_000
+const settleMs = 4_000
+const rowsMax = 60_000
 const data = 'x'.repeat(100)
 
-export async function measureLanes({ scratch, quick, repeats, rows }: Room): Promise<Measure[]> {
-  const liveRows = Math.min(rows, quick ? 60_000 : 100_000)
+export async function measureLanes({ scratch, repeats, rows }: Room): Promise<Measure[]> {
+  const liveRows = Math.min(rows, rowsMax)
   const silentPort = await freePort()
   await using silence = new SilentAddress()
   await silence.listen({ host: '0.0.0.0', port: silentPort })

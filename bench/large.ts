@@ -24,7 +24,7 @@ export async function measureLarge(room: Room): Promise<Measure[]> {
   return [...bulk, ...(await measureLargest(room))]
 }
 
-const messages = 100
+const messages = 50
 
 async function measureBulk({ scratch, repeats }: Room): Promise<Measure[]> {
   const text = 'x'.repeat(mebibyte)

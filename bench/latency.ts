@@ -27,7 +27,7 @@ const goals = [
 ] as const
 
 export async function measureLatency({ scratch, quick, repeats }: Room): Promise<Measure[]> {
-  const messages = quick ? 150 : 400
+  const messages = quick ? 150 : 300
   await using pair = await DaemonPair.start(scratch)
   using commit = new RawCommit(scratch)
   await using udp = await RawUdp.open()

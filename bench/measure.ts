@@ -13,7 +13,7 @@ export type Unit =
   | 'µs'
   | 'MB'
   | '%'
-  | 'an hour'
+  | '/h'
   | 'KB'
   | 'packets/s'
   | ''

@@ -87,7 +87,7 @@ function soak({ name, begin, everyHour, wakesMax }: Week, length: number): Measu
   return [
     measured({
       what: `wake-ups of two cores, ${name}`,
-      unit: 'an hour',
+      unit: '/h',
       figures: perHour.slice(1),
       goal: most(wakesMax),
     }),
