@@ -125,6 +125,7 @@ const combinations = [
   ['compose.host.yaml'],
   ['compose.yaml', 'compose.host.yaml'],
   ['compose.yaml', 'compose.keys.yaml'],
+  ['compose.yaml', 'compose.observe.yaml'],
   ['compose.host.yaml', 'compose.keys.yaml'],
   ['compose.yaml', 'compose.host.yaml', 'compose.keys.yaml'],
 ]
@@ -132,7 +133,7 @@ const combinations = [
 test('every file, alone or over another, is sound with nothing set', async () => {
   for (const files of combinations) {
     const flags = files.flatMap((file) => ['--file', file])
-    for (const profile of [[], ['--profile', 'demo']]) {
+    for (const profile of [[], ['--profile', 'demo'], ['--profile', 'metrics']]) {
       const words = ['docker', 'compose', ...flags, ...profile, 'config', '--quiet']
       const found = await outcomeOf(words, { cwd: clone.directory })
       deepEqual(found, { code: 0, stdout: '', stderr: '' }, words.join(' '))
