@@ -299,6 +299,11 @@ export class Congestion {
     this.#settleVelocity()
   }
 
+  /** The peer is in the same host or building (`shortPathUs`). */
+  get isShortPath(): boolean {
+    return this.#queue.isShortPath
+  }
+
   #rateCapFactor(): number {
     if (this.#phase.type === 'slow-start') return rateCapSlowStart
     return Math.min(rateCapMax, rateCapSteady / (1 - this.#loss.ambient))

@@ -23,6 +23,12 @@ export const datagramBytesEthernet = 1452
  * loopback stays at a third of its speed.
  */
 export const largeDatagramsPerSecondMin = 2000
+/**
+ * The same within one host or building, where loss is a full buffer and not the path's. Fewer, and
+ * four datagrams overflow a socket's buffer; more, and a slow store keeps them small, which makes
+ * it slower: the work for a row in the network's thread doubles.
+ */
+export const largeDatagramsPerSecondMinNear = 100
 
 /** P11: bytes that an address gets at most for each that came from it. */
 export const answersPerByteMax = 3

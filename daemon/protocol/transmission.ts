@@ -5,7 +5,11 @@
  */
 import type { AckRange } from './ack-ranges.ts'
 import { Congestion } from './congestion.ts'
-import { datagramBytesEthernet, largeDatagramsPerSecondMin } from './limits.ts'
+import {
+  datagramBytesEthernet,
+  largeDatagramsPerSecondMin,
+  largeDatagramsPerSecondMinNear,
+} from './limits.ts'
 import type { SentPacket } from './loss-detection.ts'
 import { LossDetection } from './loss-detection.ts'
 import { Pacer } from './pacer.ts'
@@ -188,7 +192,10 @@ export class Transmission<Content> {
    */
   #paysOff(bytes: number): boolean {
     if (bytes <= datagramBytesEthernet) return true
-    return this.#congestion.pacingBytesPerSecond() >= bytes * largeDatagramsPerSecondMin
+    const perSecond = this.#congestion.isShortPath
+      ? largeDatagramsPerSecondMinNear
+      : largeDatagramsPerSecondMin
+    return this.#congestion.pacingBytesPerSecond() >= bytes * perSecond
   }
 
   #hasWindow(): boolean {
