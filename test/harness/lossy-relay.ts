@@ -11,7 +11,8 @@ import type { Destination } from './machine.ts'
 export type { Impairment } from './impairment.ts'
 
 export type RelayOptions = {
-  /** Where it listens, on 127.0.0.1. */
+  /** Where it listens. */
+  readonly host: string
   readonly port: number
   /** Where the datagrams go. */
   readonly target: Destination
@@ -22,12 +23,13 @@ export type RelayOptions = {
 export type RelayCounters = { taken: number; lost: number; doubled: number }
 
 export class LossyRelay implements AsyncDisposable, Destination {
-  readonly host = '127.0.0.1'
+  readonly host: string
   readonly port: number
   readonly #worker: Worker
   readonly #listening: Promise<unknown>
 
   constructor(options: RelayOptions) {
+    this.host = options.host
     this.port = options.port
     this.#worker = new Worker(new URL('./relay-thread.ts', import.meta.url), {
       workerData: options,

@@ -17,7 +17,7 @@ export type Showroom = { readonly views: { readonly [name: string]: string } }
 const addresses = {
   MachineA: '127.0.70.1',
   MachineB: '127.0.70.2',
-  'edge-3': '127.0.0.1',
+  'edge-3': '127.0.70.3',
   'warehouse-7': '127.0.70.4',
 }
 const port = 9_000
@@ -56,7 +56,7 @@ export async function openShowroom(scene: Scene): Promise<Showroom> {
   const http = await freePort()
   const a = await machine('MachineA', addresses.MachineA, http)
   const b = await machine('MachineB', addresses.MachineB)
-  const edge = await machine('edge-3', '127.0.70.3')
+  const edge = await machine('edge-3', '127.0.70.5')
   await scene.relayTo(
     edge,
     {
@@ -67,7 +67,7 @@ export async function openShowroom(scene: Scene): Promise<Showroom> {
       jitterMs: 2,
       datagramBytesMax: 1_500,
     },
-    port,
+    { host: addresses['edge-3'], port },
   )
 
   await b.sql(`UPDATE mqmeta SET value = ${smallBytes} WHERE key = 'message_bytes_max';`)

@@ -10,7 +10,7 @@ import type { RelayCounters, RelayOptions } from './lossy-relay.ts'
 
 const bufferBytes = 4_194_304
 
-const { port, target, impairment } = workerData as RelayOptions
+const { host, port, target, impairment } = workerData as RelayOptions
 const there = new ImpairedPath(impairment, 0)
 const back = new ImpairedPath(impairment, 1)
 const counters: RelayCounters = { taken: 0, lost: 0, doubled: 0 }
@@ -21,7 +21,7 @@ front.on('message', (bytes, { address, port: clientPort }) => {
   const upstream = upstreamOf(address, clientPort)
   pass(there, bytes, () => upstream.send(bytes, target.port, target.host))
 })
-front.bind(port, '127.0.0.1', () => {
+front.bind(port, host, () => {
   widen(front)
   parentPort?.postMessage('listening', [])
 })

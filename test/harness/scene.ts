@@ -50,11 +50,11 @@ export class Scene {
     return machine
   }
 
-  /** A way to `target` that treats datagrams badly, in both directions; `at` is its port. */
-  async relayTo(target: Machine, impairment: Impairment, at?: number): Promise<LossyRelay> {
-    const port = at ?? (await freePort())
-    const { host, port: targetPort } = target
-    const relay = new LossyRelay({ port, target: { host, port: targetPort }, impairment })
+  /** A way to `target` that treats datagrams badly, in both directions; `at` where it listens. */
+  async relayTo(target: Machine, impairment: Impairment, at?: Destination): Promise<LossyRelay> {
+    const { host, port } = at ?? { host: '127.0.0.1', port: await freePort() }
+    const to = { host: target.host, port: target.port }
+    const relay = new LossyRelay({ host, port, target: to, impairment })
     this.#stack.use(relay)
     await relay.listening()
     return relay
