@@ -141,6 +141,10 @@ for (const [theme, width] of [
       await waiting.waitFor({ state: 'detached' })
       equal(await overflowOf(page), 0, `${address} is wider than ${width} px`)
       deepEqual(await accessibilityProblems(page), [], address)
+      // A window of 1,280 pixels, enlarged four times.
+      await page.setViewportSize({ width: 320, height: 800 })
+      equal(await overflowOf(page), 0, `${address} is wider than 320 px`)
+      await page.setViewportSize({ width, height: 800 })
     }
     await finish(watched)
   })

@@ -28,9 +28,8 @@ export function PeerTable({ caption, peers, isWhole }: Props): JSX.Element {
   return <Table caption={caption} rows={peers} columns={shown} keyOf={keyOf} />
 }
 
-const keyOf = ({ direction, host, port, key, watermark }: Peer): string =>
-  // Senders that were copied may have all but their place in common.
-  JSON.stringify([direction, host, port, key, direction === 'in' ? watermark : 0])
+const keyOf = ({ direction, host, port, key }: Peer): string =>
+  JSON.stringify([direction, host, port, key])
 
 const columns: readonly Column<Peer>[] = [
   { title: 'Peer', cell: (peer) => <PeerName peer={peer} />, isWide: true },

@@ -3,6 +3,7 @@
  * browser forgets them when the cards change how rows are laid out.
  */
 import type { ComponentChildren, JSX } from 'preact'
+import { distinct } from '../model/distinct.ts'
 
 export type Column<Row> = {
   readonly title: string
@@ -18,11 +19,13 @@ type Props<Row> = {
   readonly caption: string
   readonly rows: readonly Row[]
   readonly columns: readonly Column<Row>[]
+  /** What stays when a row changes. Rows may share one: then their order tells them apart. */
   readonly keyOf: (row: Row) => string
 }
 
 /** The first column is the head of each row. */
 export function Table<Row>({ caption, rows, columns, keyOf }: Props<Row>): JSX.Element {
+  const keys = distinct(rows.map(keyOf))
   return (
     <table class="rows" role="table">
       <caption class="off-screen">{caption}</caption>
@@ -36,8 +39,8 @@ export function Table<Row>({ caption, rows, columns, keyOf }: Props<Row>): JSX.E
         </tr>
       </thead>
       <tbody role="rowgroup">
-        {rows.map((row) => (
-          <tr key={keyOf(row)} role="row">
+        {rows.map((row, index) => (
+          <tr key={keys[index]} role="row">
             {columns.map((column, index) => (
               <Cell key={column.title} column={column} row={row} isHead={index === 0} />
             ))}
