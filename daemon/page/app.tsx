@@ -28,12 +28,12 @@ export function App(): JSX.Element {
   const state = useOverviews()
   const route = useRoute()
   const { overview, link, gaps } = state
-  const health = useLoaded(getHealth, { key: 'health', everyMs: healthMs })
-  // What was found last is shown until there is something newer.
   const level = overview?.health ?? null
-  useEffect(() => {
-    if (level !== null) health.reload()
-  }, [level, gaps])
+  const health = useLoaded(getHealth, {
+    key: 'health',
+    again: `${level} ${gaps}`,
+    everyMs: healthMs,
+  })
   const isLost = link.type === 'lost'
   const findings = health.value?.findings ?? null
   const page = useMemo<Page>(() => ({ state, findings }), [state, findings])

@@ -16,13 +16,15 @@ export type Loaded<T> = {
 type Options = {
   /** Another key is another question. */
   readonly key: string
+  /** When this changes the question is asked again, and the last answer is kept until then. */
+  readonly again: unknown
   /** Asked again so much later; 0 for once. */
   readonly everyMs: number
 }
 
 export function useLoaded<T>(
   load: (signal: AbortSignal) => Promise<Answer<T>>,
-  { key, everyMs }: Options,
+  { key, again, everyMs }: Options,
 ): Loaded<T> {
   const [state, setState] = useState<{ key: string; value: T | null; failure: Failure | null }>({
     key,
@@ -50,7 +52,7 @@ export function useLoaded<T>(
       controller.abort()
       clearTimeout(timer)
     }
-  }, [key, everyMs, turn])
+  }, [key, again, everyMs, turn])
 
   if (state.key !== key) return { value: null, failure: null, reload }
   return { value: state.value, failure: state.failure, reload }

@@ -17,8 +17,9 @@ const minuteMs = 60_000
 export function useTimeline(span: Span): Timeline {
   const { state } = usePage()
   const loaded = useLoaded(async (signal) => getHistory(span.minutes, signal), {
-    // After a gap, what was kept here lacks what happened in it.
-    key: `${span.minutes} ${state.gaps}`,
+    key: String(span.minutes),
+    // What was kept here lacks what happened in a gap.
+    again: state.gaps,
     everyMs: isLive(span) ? 0 : minuteMs,
   })
   const [samples, setSamples] = useState<readonly HistorySample[]>([])

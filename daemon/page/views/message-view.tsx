@@ -23,7 +23,8 @@ type AnyMessage = OutboxMessage | InboxMessage
 export function MessageView({ box, id }: Props): JSX.Element {
   const { gaps } = usePage().state
   const loaded = useLoaded(async (signal) => getMessage(box, id, signal), {
-    key: String(gaps),
+    key: `${box} ${id}`,
+    again: gaps,
     everyMs,
   })
   const { value, failure, reload } = loaded

@@ -19,7 +19,7 @@ const pagePeers = 100
 
 export function PeersView({ filter }: { readonly filter: string }): JSX.Element {
   const { overview, gaps } = usePage().state
-  const loaded = useLoaded(getPeers, { key: String(gaps), everyMs })
+  const loaded = useLoaded(getPeers, { key: 'peers', again: gaps, everyMs })
   const isWhole = overview !== null && overview.peers.length === overview.peerCount
   const all = isWhole ? overview : loaded.value
   const found = filterPeers(all?.peers ?? [], filter)
