@@ -1,6 +1,7 @@
 /**
  * Makes the pictures of the status page for the documentation, of real daemons in a real browser:
- * `npm run build && npm run page:captures`. Must never show anything that a reader could not have.
+ * `npm run page:captures`, as root, in a network of its own, so that the usual ports are free. Must
+ * never show anything that a reader could not have.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

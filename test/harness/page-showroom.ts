@@ -28,8 +28,8 @@ const smallBytes = 2_000
 const invoiceItems = 2_000
 /** What operators have; each daemon sees there what is its own. */
 const database = '/var/tmp/tinymqdb'
-const quietMs = 60_000
-const busyMs = 240_000
+const quietMs = 45_000
+const busyMs = 180_000
 
 /** Resolves when there are some minutes of traffic to be seen. */
 export async function openShowroom(scene: Scene): Promise<Showroom> {
