@@ -343,16 +343,17 @@ test('the keyboard alone reaches everything', async () => {
     notEqual(outline, 'none', 'the focus is seen')
   }
   deepEqual(tabs, ['Overview', 'Outbox', 'Inbox', 'Peers', 'Health'])
-  await press('Shift+Tab', 3)
+  // What is in the inbox stays there; a row of the outbox may be gone before one looks at it.
+  await press('Shift+Tab', 2)
   await press('Enter')
-  await heading(page, 'Outbox').waitFor()
+  await heading(page, 'Inbox').waitFor()
   // A new view begins with the focus in it: the button, the search, its choices, the first row.
   await rowsFocused(page, press)
   const id = await focused()
   await press('Enter')
   await heading(page, `Row ${id}`).waitFor()
   await page.goBack()
-  await heading(page, 'Outbox').waitFor()
+  await heading(page, 'Inbox').waitFor()
   await finish(watched)
 })
 
