@@ -1,5 +1,5 @@
 /** The status page as it is published: its size, and what a strict policy would refuse in it. */
-import { deepEqual, ok } from 'node:assert/strict'
+import { deepEqual, match, ok } from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -15,6 +15,7 @@ const textOf = (path: string): string => readFileSync(path, 'utf8')
 
 test('all that a first visit loads is small', (t) => {
   const bytes = paths
+    .filter((path) => !path.endsWith('.md'))
     .map((path) => gzipSync(readFileSync(path), { level: 6 }).length)
     .reduce((a, b) => a + b)
   t.diagnostic(`${paths.length} files, ${bytes} bytes gzipped, of ${gzippedBytesMax}`)
@@ -34,8 +35,13 @@ test('the page names its files relative to itself, and has nothing inline', () =
   ok(!/<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=/.test(html), html)
 })
 
+test('the licenses of what is built in are there', () => {
+  const text = textOf(join(folder, 'licenses.md'))
+  for (const name of ['preact', 'uplot']) match(text, new RegExp(`^#+ ${name}`, 'im'))
+})
+
 test('nothing in it is loaded from elsewhere or made of text', () => {
-  for (const path of paths) {
+  for (const path of paths.filter((each) => !each.endsWith('.md'))) {
     const text = textOf(path)
     // What is named by a namespace is not loaded.
     const addresses = text.match(/https?:\/\/(?!www\.w3\.org\/)[\w.-]+/g) ?? []

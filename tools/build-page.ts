@@ -22,5 +22,7 @@ await build({
     // A `data:` address would be refused, and what is small is not slow either.
     assetsInlineLimit: 0,
     reportCompressedSize: false,
+    // What is built in is published with it, under licenses that want to be there.
+    license: { fileName: 'licenses.md' },
   },
 })
