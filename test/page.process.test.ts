@@ -267,7 +267,7 @@ test('a message tells its story, its headers and its data, binary too', async ()
   )
 })
 
-test('rows are cancelled and tried again where that is enabled, after a question', async () => {
+test('rows are cancelled, retried and redriven where that is enabled, after a question', async () => {
   const watched = await visit(`${office.pageOfA}#/outbox`)
   const { page } = watched
   const [id, other] = (
@@ -296,6 +296,14 @@ test('rows are cancelled and tried again where that is enabled, after a question
   await page.getByRole('button', { name: 'Retry now' }).click()
   await dialog.getByRole('button', { name: 'Retry now' }).click()
   await text(dialog.locator('.said-ok'), /\w/)
+
+  await office.a.sql(`INSERT INTO mqdead (id, host, port, token, arrived_at, died_at, error, data)
+    VALUES (7777, 'MachineB', 9000, 'late', 1, 2, 'no such table', 'again');`)
+  await page.goto(`${office.pageOfA}#/inbox/7777`)
+  await page.getByRole('button', { name: 'Redrive' }).click()
+  await dialog.getByRole('button', { name: 'Redrive' }).click()
+  await text(dialog.locator('.said-ok'), /in the inbox again/)
+  equal(await office.a.sql("SELECT data FROM mqin WHERE token = 'late';"), 'again')
   await page.context().close()
   ok(
     watched.complaints.every((line) => line.includes('404')),
