@@ -267,7 +267,7 @@ test('a message tells its story, its headers and its data, binary too', async ()
   )
 })
 
-test('rows are cancelled, retried and redriven where that is enabled, after a question', async () => {
+test('rows are cancelled, retried and redriven where enabled, after a question', async () => {
   const watched = await visit(`${office.pageOfA}#/outbox`)
   const { page } = watched
   const [id, other] = (
