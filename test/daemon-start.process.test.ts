@@ -20,18 +20,29 @@ import Database from 'better-sqlite3'
 import { ownAddresses } from '../daemon/network.ts'
 import { DaemonProcess, program } from '../demo/daemon-process.ts'
 
+/** A directory goes when nobody writes into it any more: hooks run in the order of their making. */
+const daemons = new WeakMap<TestContext, DaemonProcess[]>()
+
+async function endAll(context: TestContext): Promise<void> {
+  for (const running of daemons.get(context) ?? []) {
+    running.kill('SIGKILL')
+    await running.exited
+  }
+}
+
 function directory(context: TestContext): string {
   const path = mkdtempSync(join(tmpdir(), 'tinymq-start-'))
-  context.after(() => rmSync(path, { recursive: true }))
+  context.after(async () => {
+    await endAll(context)
+    rmSync(path, { recursive: true })
+  })
   return path
 }
 
 function daemon(context: TestContext, ...args: string[]): DaemonProcess {
   const started = new DaemonProcess(program, ...args)
-  context.after(async () => {
-    started.kill('SIGKILL')
-    await started.exited
-  })
+  daemons.set(context, [...(daemons.get(context) ?? []), started])
+  context.after(async () => endAll(context))
   return started
 }
 
