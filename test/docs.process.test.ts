@@ -38,7 +38,7 @@ const marks = ['docker', 'hosts', 'project']
 /** A block that is a test is a run of its own, not a part of this one. */
 const { NODE_TEST_CONTEXT: _, ...freeEnvironment } = process.env
 
-// A consumer goes on until it is told to end; everything else has ended long before.
+// A consumer goes on until it is told to end; everything else ends by itself.
 const runMs = 3_000
 const endMs = 20_000
 
@@ -70,7 +70,12 @@ function localized(text: string, { database, port }: Machine): string {
     .replaceAll(/host: 'Machine[ABC]', port: 9000/g, `host: '127.0.0.1', port: ${port}`)
 }
 
-async function execute(command: string, args: string[], cwd: string): Promise<string> {
+async function execute(
+  command: string,
+  args: string[],
+  cwd: string,
+  goesOn = false,
+): Promise<string> {
   const child = spawn(command, args, {
     cwd,
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -81,8 +86,7 @@ async function execute(command: string, args: string[], cwd: string): Promise<st
     stream.on('data', (chunk: Buffer) => (output += chunk.toString()))
   }
   const exited = once(child, 'exit')
-  const inTime = await Promise.race([exited, sleep(runMs)])
-  if (inTime === undefined && !args.includes(tsc)) child.kill('SIGTERM')
+  if (goesOn && (await Promise.race([exited, sleep(runMs)])) === undefined) child.kill('SIGTERM')
   const kill = setTimeout(() => child.kill('SIGKILL'), endMs)
   const [code, signal] = (await exited) as [number | null, string | null]
   clearTimeout(kill)
@@ -98,7 +102,8 @@ async function runBlock({ language, text }: Block, machine: Machine, cwd: string
   writeFileSync(join(cwd, 'block.mts'), body)
   writeFileSync(join(cwd, 'tsconfig.json'), JSON.stringify(tsconfig))
   await execute(process.execPath, [tsc], cwd)
-  return execute(process.execPath, ['block.mts'], cwd)
+  const goesOn = /\bconsume|\binbox\(|\bonRequest\b|for await/.test(body)
+  return execute(process.execPath, ['block.mts'], cwd, goesOn && !body.includes("'node:test'"))
 }
 
 for (const page of pages) {
