@@ -4,7 +4,7 @@
  * below is measured once more, and only what falls below again is a regression. Noise passes, a
  * regression stays.
  */
-import { type Goal, type Measure, isWithin } from './measure.ts'
+import { type Goal, type Measure, heldAgainstGoal, isWithin } from './measure.ts'
 import { showGoal, showNumber } from './table.ts'
 
 /** How much worse than its goal a measure may be. */
@@ -13,26 +13,7 @@ export const slack = 2
 export function isRegression(measure: Measure): boolean {
   const { goal } = measure
   if (goal === undefined) return false
-  return !isWithin(bestOfRepeats(measure, goal), onThisMachine(measure, goal), slack)
-}
-
-/**
- * The repeat that is nearest to the goal: what the rest of the machine did disturbs one repeat or
- * the other, and code that has become slower is slow in each.
- */
-function bestOfRepeats({ figure, ratio }: Measure, goal: Goal): number {
-  const spread = goal.of === 'figure' ? figure : ratio
-  if (spread === undefined || !Number.isFinite(spread.median)) return Number.NaN
-  switch (goal.type) {
-    case 'at least':
-      return spread.most
-    case 'at most':
-      return spread.least
-    case 'between':
-      return Math.max(spread.least, Math.min(spread.most, (goal.least + goal.most) / 2))
-    default:
-      return goal satisfies never
-  }
+  return !isWithin(heldAgainstGoal(measure, goal), onThisMachine(measure, goal), slack)
 }
 
 /**
@@ -55,7 +36,7 @@ export function regressionsOf(measures: readonly Measure[]): string[] {
   return measures.filter(isRegression).map((measure) => {
     const { goal, what } = measure
     if (goal === undefined) return what
-    const value = showNumber(bestOfRepeats(measure, goal))
+    const value = showNumber(heldAgainstGoal(measure, goal))
     return (
       `${what}: ${value} is more than ${slack} times off its goal of ${showGoal(measure)}. ` +
       'Run `npm run bench -- --profile DIR` on this commit and on the one before it.'
