@@ -94,7 +94,7 @@ export class InboundSession {
   }
 
   isForgotten(nowUs: number): boolean {
-    return nowUs - this.#lastHeardUs >= silentForgetUs
+    return nowUs >= this.#lastHeardUs + silentForgetUs
   }
 
   // ---- facts

@@ -3,13 +3,14 @@
  * change a state.
  */
 import { unreachable } from './assert.ts'
-import type { Connector } from './connector.ts'
+import type { Connector, Greeted } from './connector.ts'
 import { earliest } from './deadlines.ts'
 import type { Environment } from './environment.ts'
 import type { KeyRing } from './key-ring.ts'
 import type { Address } from './node-io.ts'
 import type { OutboundSession } from './outbound-session.ts'
 import type { ConnectionId, KeyHint } from './packet.ts'
+import { Rtt } from './rtt.ts'
 import type { LaneAddress, SessionId } from './store-port.ts'
 
 /** What a lane needs from its node. */
@@ -48,6 +49,18 @@ export type LaneState =
    */
   | { readonly type: 'resting'; readonly untilUs: number | undefined }
   | { readonly type: 'ended' }
+
+/** Where a session runs, and what has been learnt of the way. */
+export type Path = { readonly ip: string; readonly rtt: Rtt }
+
+/**
+ * The path of a new session. One that begins beside a silent session, or after it, keeps the round
+ * trip that is known: from the handshake alone it would take three round trips for a loss.
+ */
+export function pathOf({ peer, handshakeUs }: Greeted, last: Path | undefined): Path {
+  if (last?.ip === peer.ip && last.rtt.hasSample) return last
+  return { ip: peer.ip, rtt: new Rtt(handshakeUs) }
+}
 
 /** Who greets the peer now. */
 export function connectorOf(state: LaneState): Connector | undefined {

@@ -6,11 +6,10 @@ import { unreachable } from './assert.ts'
 import * as rests from './after-close.ts'
 import type { AfterClose } from './after-close.ts'
 import { Connector, type Greeted } from './connector.ts'
-import type { CloseFrame, Frame } from './frame.ts'
-import { closeCode } from './frame.ts'
+import { closeCode, type CloseFrame, type Frame } from './frame.ts'
 import { LaneKey } from './lane-key.ts'
-import type { LaneOptions, LaneState } from './lane-state.ts'
-import { connectionIdsOf, connectorOf, deadlineUsOf } from './lane-state.ts'
+import type { LaneOptions, LaneState, Path } from './lane-state.ts'
+import { connectionIdsOf, connectorOf, deadlineUsOf, pathOf } from './lane-state.ts'
 import {
   openAttemptsMax,
   retryAfterMaxUs,
@@ -19,10 +18,9 @@ import {
   unknownPauseUs,
 } from './limits.ts'
 import type { Address, Output } from './node-io.ts'
-import type { OutboundFact } from './outbound-session.ts'
 import { OutboundSession } from './outbound-session.ts'
-import type { Answer, ConnectionId } from './packet.ts'
-import { toConnectionId } from './packet.ts'
+import type { OutboundFact } from './outbound-state.ts'
+import { toConnectionId, type Answer, type ConnectionId } from './packet.ts'
 import { StatusTeller } from './status-teller.ts'
 import type { LaneAddress, StoreResult, StoreWork } from './store-port.ts'
 
@@ -36,8 +34,8 @@ export class Lane {
   #outageSinceUs: number
   readonly #teller: StatusTeller
   #successorAtUs = -Infinity
-  /** Where the last session was. */
-  #lastIp: string | undefined
+  /** Of the last session. */
+  #path: Path | undefined
   readonly #key: LaneKey
 
   constructor(options: LaneOptions, nowUs: number) {
@@ -243,7 +241,7 @@ export class Lane {
 
   #newConnector(outageSinceUs: number, nowUs: number): Connector {
     const { environment, isHeard } = this.#options
-    const [{ port }, key, lastIp] = [this.address, this.#key.take(), this.#lastIp]
+    const [{ port }, key, lastIp] = [this.address, this.#key.take(), this.#path?.ip]
     const scid = toConnectionId(environment.randomBytes(8))
     const options = { environment, isHeard, port, key, scid, outageSinceUs, lastIp }
     return new Connector(options, nowUs)
@@ -282,8 +280,9 @@ export class Lane {
       this.#dropSession(nowUs, out)
     }
     const id = this.#options.takeSessionId()
-    const session = new OutboundSession({ ...this.#options, ...greeted, id }, nowUs)
-    this.#lastIp = greeted.peer.ip
+    this.#path = pathOf(greeted, this.#path)
+    const { rtt } = this.#path
+    const session = new OutboundSession({ ...this.#options, ...greeted, rtt, id }, nowUs)
     this.#state = { type: 'up', session, localCid: cid, hint: this.#key.hint, successor: undefined }
     this.#ask({ type: 'open-lane', lane: this.address.lane, session: id }, out)
   }

@@ -2,7 +2,7 @@ import { deepStrictEqual, ok, throws } from 'node:assert/strict'
 import { test } from 'node:test'
 import { assert as always, array, integer, property, tuple } from 'fast-check'
 import type { AckRange } from './ack-ranges.ts'
-import type { AckOutcome } from './loss-detection.ts'
+import type { AckOutcome, PacketKind } from './loss-detection.ts'
 import { LossDetection } from './loss-detection.ts'
 import { Rtt } from './rtt.ts'
 
@@ -16,9 +16,15 @@ function steadyLedger(): LossDetection<string> {
 }
 
 /** Sends packets `first` to `last` of 1,200 bytes, one each millisecond from `fromUs` on. */
-function send(ledger: LossDetection<string>, first: number, last: number, fromUs = 0): void {
+function send(
+  ledger: LossDetection<string>,
+  first: number,
+  last: number,
+  fromUs = 0,
+  kind: PacketKind = 'first',
+): void {
   for (let n = first; n <= last; n++) {
-    ledger.onPacketSent(n, 1_200, `content ${n}`, fromUs + (n - first) * 1_000)
+    ledger.onPacketSent(n, 1_200, `content ${n}`, kind, fromUs + (n - first) * 1_000)
   }
 }
 
@@ -134,7 +140,7 @@ test('a lost packet is forgotten after four round trips and 50 ms', () => {
   send(ledger, 0, 3)
   acked(ledger, [{ first: 1, last: 3 }], 103_000)
   const tooLateUs = 4 * rttUs + 60_000
-  ledger.onPacketSent(4, 1_200, 'later', tooLateUs - rttUs)
+  ledger.onPacketSent(4, 1_200, 'later', 'first', tooLateUs - rttUs)
   acked(ledger, [{ first: 4, last: 4 }], tooLateUs)
   deepStrictEqual(acked(ledger, [{ first: 0, last: 0 }], tooLateUs).spurious, [])
 })
@@ -159,10 +165,26 @@ test('probes restart the timer, and any ack ends the silence', () => {
   send(ledger, 0, 0)
   const firstUs = ledger.deadlineUs() ?? NaN
   ledger.onDeadline(firstUs)
-  send(ledger, 1, 2, firstUs)
+  send(ledger, 1, 2, firstUs, 'again')
   deepStrictEqual(ledger.deadlineUs(), firstUs + 1_000 + 1.5 * firstUs)
   acked(ledger, [{ first: 1, last: 1 }], firstUs + rttUs)
   deepStrictEqual(ledger.silentPtos, 0)
+})
+
+test('what goes for the first time is probed for as if nothing before it were silent', () => {
+  const ledger = steadyLedger()
+  send(ledger, 0, 0)
+  let nowUs = 0
+  for (let silent = 1; silent <= 4; silent++) {
+    nowUs = ledger.deadlineUs() ?? NaN
+    ledger.onDeadline(nowUs)
+  }
+  send(ledger, 1, 1, nowUs, 'again')
+  deepStrictEqual(Math.round((ledger.deadlineUs() ?? NaN) - nowUs), 106_000 * 1.5 ** 4)
+  send(ledger, 2, 2, nowUs, 'first')
+  deepStrictEqual(Math.round((ledger.deadlineUs() ?? NaN) - nowUs), 106_000)
+  // The path is as silent as before.
+  deepStrictEqual(ledger.silentPtos, 4)
 })
 
 test('a path slower than four seconds is not probed before its base timeout', () => {
@@ -189,7 +211,7 @@ test('with nothing in flight there is no deadline', () => {
 
 test('a lost MTU probe is reported apart', () => {
   const ledger = steadyLedger()
-  ledger.onPacketSent(0, 1_452, 'probe', 0, { isMtuProbe: true })
+  ledger.onPacketSent(0, 1_452, 'probe', 'size-probe', 0)
   send(ledger, 1, 4)
   const outcome = acked(ledger, [{ first: 1, last: 4 }], rttUs)
   deepStrictEqual([numbers(outcome.lost), numbers(outcome.lostMtuProbes)], [[], [0]])
@@ -233,7 +255,7 @@ test('whatever a peer acks, nothing throws and the flight is the sum of what is 
         nowUs += a * 700
         if (kind < 2) {
           inFlight.set(next, 100 + a)
-          ledger.onPacketSent(next++, 100 + a, 'content', nowUs)
+          ledger.onPacketSent(next++, 100 + a, 'content', 'first', nowUs)
         } else if (kind === 2) {
           const last = next + 1 - a
           const ranges = [

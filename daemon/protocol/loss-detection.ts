@@ -29,13 +29,18 @@ import {
 import type { Rtt } from './rtt.ts'
 import { SentPackets } from './sent-packets.ts'
 
+/**
+ * Carries something for the first time; carries what went before, or nothing; was sent to learn
+ * whether its size passes, so that its loss says nothing about congestion.
+ */
+export type PacketKind = 'first' | 'again' | 'size-probe'
+
 export type SentPacket<Content> = {
   readonly packetNumber: number
   readonly bytes: number
   readonly content: Content
   readonly sentAtUs: number
-  /** Sent to learn whether its size passes: its loss says nothing about congestion. */
-  readonly isMtuProbe: boolean
+  readonly kind: PacketKind
   readonly stamp: DeliveryStamp
 }
 
@@ -65,8 +70,8 @@ export type DeadlineOutcome<Content> =
       readonly mtuProbes: readonly SentPacket<Content>[]
     }
   /**
-   * Send this many packets now, whatever the congestion window says, with what `oldestInFlight`
-   * carries.
+   * Send this many packets now, whatever the congestion window says, with the oldest of what is in
+   * flight.
    */
   | { readonly type: 'probe'; readonly count: number }
 
@@ -82,6 +87,8 @@ export class LossDetection<Content> {
   #lastSentAtUs = 0
   #lossDeadlineUs: number | undefined
   #silentPtos = 0
+  // Of these, the ones since something was last sent for the first time.
+  #backoffs = 0
   #packetThreshold = packetThresholdMin
   // As a part of the round-trip time, on top of it.
   #reorderingWindow = reorderingWindowMin
@@ -104,21 +111,26 @@ export class LossDetection<Content> {
     return this.#silentPtos
   }
 
-  /** A packet that asks for an ack leaves now. `bytes` is the whole datagram. */
+  /**
+   * A packet that asks for an ack leaves now. `bytes` is the whole datagram. What goes for the first
+   * time does not inherit the patience that older packets have taught: it is asked for as soon as on
+   * a path that answers. The window bounds how often, for on a dead path it soon lets nothing new out.
+   */
   onPacketSent(
     packetNumber: number,
     bytes: number,
     content: Content,
+    kind: PacketKind,
     nowUs: number,
-    options?: { readonly isMtuProbe: boolean },
   ): void {
+    if (kind === 'first') this.#backoffs = 0
     this.onUnackedPacketSent(packetNumber)
     this.#sent.add(packetNumber, {
       packetNumber,
       bytes,
       content,
       sentAtUs: nowUs,
-      isMtuProbe: options?.isMtuProbe ?? false,
+      kind,
       stamp: this.#rate.stamp(this.#inFlightBytes, nowUs),
     })
     this.#inFlightBytes += bytes
@@ -154,7 +166,10 @@ export class LossDetection<Content> {
     for (const range of ranges) this.#settleRange(range, newlyAcked, spurious)
     const ackedBytes = this.#deliver(newlyAcked, nowUs)
     this.#deliver(spurious, nowUs)
-    if (newlyAcked.length + spurious.length > 0) this.#silentPtos = 0
+    if (newlyAcked.length + spurious.length > 0) {
+      this.#silentPtos = 0
+      this.#backoffs = 0
+    }
 
     const newest = newestOf(newlyAcked)
     const advances = newest !== undefined && newest.packetNumber > this.#largestAcked
@@ -196,6 +211,7 @@ export class LossDetection<Content> {
     if (deadlineUs === undefined || nowUs < deadlineUs) return undefined
     if (this.#lossDeadlineUs === undefined) {
       this.#silentPtos++
+      this.#backoffs++
       // The probes restart the timer when they leave; so does a probe that the owner could not
       // send.
       this.#lastSentAtUs = nowUs
@@ -222,7 +238,7 @@ export class LossDetection<Content> {
   // Both ways in which the backoff can be wrong stand at its constants.
   #ptoUs(): number {
     const baseUs = this.#rtt.ptoBaseUs()
-    return Math.min(baseUs * ptoBackoff ** this.#silentPtos, Math.max(ptoUsMax, baseUs))
+    return Math.min(baseUs * ptoBackoff ** this.#backoffs, Math.max(ptoUsMax, baseUs))
   }
 
   #settleRange(
@@ -293,7 +309,7 @@ export class LossDetection<Content> {
         break
       }
       this.#leaveFlight(packet)
-      const list = packet.isMtuProbe ? lostMtuProbes : lost
+      const list = packet.kind === 'size-probe' ? lostMtuProbes : lost
       list.push(packet)
     }
     this.#oldestInFlight = position

@@ -250,6 +250,27 @@ test('lost rows go again in packets with new numbers, and the probe carries the 
   deepStrictEqual(pair.outbound.heldBytes, 0)
 })
 
+test('a probe carries every small message that waits, however often the first of them went', () => {
+  const pair = openPair()
+  pair.outbound.onRows(new Uint8Array(100), 1, pair.nowUs)
+  pair.sent()
+  for (let silent = 0; silent < 2; silent++) {
+    pair.toDeadline()
+    pair.sent()
+  }
+  pair.outbound.onRows(new Uint8Array(100), 2, pair.nowUs)
+  pair.sent()
+  pair.toDeadline()
+  for (const probe of pair.sent()) {
+    const frames = framesOf(probe, pair.keys.responder, 'initiator')
+    const bytes = frames.map((frame) => (frame.type === 'stream' ? frame.bytes.length : 0))
+    deepStrictEqual(
+      bytes.reduce((sum, length) => sum + length, 0),
+      200,
+    )
+  }
+})
+
 test('a close is told, and one can be sent with the longest reason', () => {
   const pair = openPair()
   const close = { type: 'close', code: closeCode.busy, sequence: 0, retryAfterMs: 7 } as const

@@ -6,7 +6,6 @@
 import type { CloseFrame, Frame, OpenedFrame, OpenFrame } from './frame.ts'
 import { encodeFrame, framesPerPacketMax, streamBytesThatFit } from './frame.ts'
 import { AskTimer } from './ask-timer.ts'
-import type { Greeted } from './connector.ts'
 import { assert, unreachable } from './assert.ts'
 import { earliest } from './deadlines.ts'
 import {
@@ -24,39 +23,13 @@ import {
 } from './limits.ts'
 import type { Address } from './node-io.ts'
 import type { SessionKeys } from './session-keys.ts'
+import type { Content, OutboundFact, OutboundOptions, Phase } from './outbound-state.ts'
 import type { OffsetRange } from './range-set.ts'
+import type { PacketKind } from './loss-detection.ts'
 import { SendStream } from './send-stream.ts'
-import type { OpenedFacts, SessionId, Traffic } from './store-port.ts'
+import type { SessionId, Traffic } from './store-port.ts'
 import { Transmission } from './transmission.ts'
 import { Writer } from './wire.ts'
-
-/** What a packet carried: what must go again when the packet is lost. */
-type Content = { readonly open: boolean; readonly pieces: readonly OffsetRange[] }
-
-export type OutboundFact =
-  | { readonly type: 'opened'; readonly opened: OpenedFacts }
-  | { readonly type: 'confirmed'; readonly sequence: number }
-  /** There may be room for more rows. */
-  | { readonly type: 'progress' }
-  | { readonly type: 'closed'; readonly frame: CloseFrame }
-  | { readonly type: 'broken'; readonly reason: string }
-
-type Phase =
-  /** The store looks up which stream to open. */
-  | { readonly type: 'fresh' }
-  /** OPEN is to be sent, or in flight. */
-  | { readonly type: 'opening'; readonly frame: OpenFrame; readonly isDue: boolean }
-  /** OPENED has come; the store applies its rules. */
-  | { readonly type: 'judging'; readonly frame: OpenFrame; readonly watermark: number }
-  | { readonly type: 'streaming' }
-
-export type OutboundOptions = Greeted & {
-  readonly id: SessionId
-  readonly peer: Address
-  /** 0: none. */
-  readonly bytesPerSecondMax: number
-  readonly renewAfterPackets: number
-}
 
 export class OutboundSession {
   readonly id: SessionId
@@ -82,7 +55,7 @@ export class OutboundSession {
     this.id = options.id
     this.peer = options.peer
     this.keys = options.keys
-    this.#transmission = new Transmission(options.bytesPerSecondMax, options.handshakeUs)
+    this.#transmission = new Transmission(options.bytesPerSecondMax, options.rtt)
     this.#startedAtUs = nowUs
     this.#renewAfterPackets = options.renewAfterPackets
     this.#silentSinceUs = nowUs
@@ -126,7 +99,7 @@ export class OutboundSession {
   needsRenewal(nowUs: number): boolean {
     return (
       this.keys.nextPacketNumber >= this.#renewAfterPackets ||
-      nowUs - this.#startedAtUs >= renewAfterUs
+      nowUs >= this.#startedAtUs + renewAfterUs
     )
   }
 
@@ -137,7 +110,7 @@ export class OutboundSession {
 
   /** Nothing to send, nothing to wait for, for so long that the session is not worth its keys. */
   isIdle(nowUs: number): boolean {
-    return this.isQuiet && nowUs - this.#lastBusyUs >= idleCloseUs
+    return this.isQuiet && nowUs >= this.#lastBusyUs + idleCloseUs
   }
 
   // ---- facts
@@ -194,7 +167,7 @@ export class OutboundSession {
     for (const content of outcome.lost) this.#onLost(content)
     if (outcome.probes === 0) return
     this.#probesDue = Math.max(this.#probesDue, outcome.probes)
-    for (const content of this.#transmission.oldestInFlight(outcome.probes)) this.#onLost(content)
+    this.#repeatOldest(outcome.probes)
   }
 
   // ---- decisions
@@ -221,9 +194,7 @@ export class OutboundSession {
     if (this.#probesDue > 0) {
       this.#probesDue--
       // The second probe carries the oldest content too: alone it would be a bare PING.
-      if (!this.#hasMore()) {
-        for (const content of this.#transmission.oldestInFlight(1)) this.#onLost(content)
-      }
+      if (!this.#hasMore()) this.#repeatOldest(1)
       return this.#buildPacket(this.#transmission.datagramBytes, nowUs)
     }
     if (!this.#transmission.maySend(nowUs)) return undefined
@@ -328,6 +299,13 @@ export class OutboundSession {
     }
   }
 
+  /** So many packets' worth: of small messages every one that waits, not the oldest alone. */
+  #repeatOldest(packets: number): void {
+    if (this.#phase.type === 'opening') this.#phase = { ...this.#phase, isDue: true }
+    const room = this.#transmission.datagramBytes - dataOverheadBytes
+    this.#stream.repeatOldest(packets * room)
+  }
+
   #buildPacket(datagramBytes: number, nowUs: number): Uint8Array {
     const room = datagramBytes - dataOverheadBytes
     const writer = this.#writer
@@ -337,6 +315,7 @@ export class OutboundSession {
       encodeFrame(writer, this.#phase.frame)
       this.#phase = { ...this.#phase, isDue: false }
     }
+    const { unsentBytes } = this.#stream
     const pieces: OffsetRange[] = []
     while (this.#phase.type === 'streaming' && pieces.length < framesPerPacketMax) {
       const fits = streamBytesThatFit(this.#stream.nextStart, room - writer.length)
@@ -346,21 +325,22 @@ export class OutboundSession {
       pieces.push({ start: piece.offset, end: piece.offset + piece.bytes.length })
     }
     if (writer.length === 0) encodeFrame(writer, { type: 'ping' })
-    return this.#seal(writer, elicitingDatagramBytesMin, { open, pieces }, false, nowUs)
+    const kind = this.#stream.unsentBytes < unsentBytes ? 'first' : 'again'
+    return this.#seal(writer, elicitingDatagramBytesMin, { open, pieces }, kind, nowUs)
   }
 
   #buildSizeProbe(datagramBytes: number, nowUs: number): Uint8Array {
     const writer = this.#writer
     writer.reset()
     encodeFrame(writer, { type: 'ping' })
-    return this.#seal(writer, datagramBytes, { open: false, pieces: [] }, true, nowUs)
+    return this.#seal(writer, datagramBytes, { open: false, pieces: [] }, 'size-probe', nowUs)
   }
 
   #seal(
     writer: Writer,
     datagramBytesMin: number,
     content: Content,
-    isSizeProbe: boolean,
+    kind: PacketKind,
     nowUs: number,
   ): Uint8Array {
     const padding = datagramBytesMin - dataOverheadBytes - writer.length
@@ -369,7 +349,7 @@ export class OutboundSession {
     if (this.#transmission.inFlightPackets === 0) this.#silentSinceUs = nowUs
     const packetNumber = this.keys.nextPacketNumber
     const datagram = this.keys.seal(writer.written)
-    this.#transmission.onSent(packetNumber, datagram.length, content, isSizeProbe, nowUs)
+    this.#transmission.onSent(packetNumber, datagram.length, content, kind, nowUs)
     return datagram
   }
 

@@ -70,6 +70,27 @@ test('what is lost goes before what is new', () => {
   ])
 })
 
+test('of what waits for its ack, the oldest goes again, whether it is known as lost or not', () => {
+  const stream = streamOf(30, 10)
+  takeAll(stream, 10, 35)
+  stream.onAcked({ start: 0, end: 5 })
+  stream.onAcked({ start: 10, end: 20 })
+  stream.onLost({ start: 22, end: 24 })
+  stream.repeatOldest(8)
+  deepStrictEqual(takeAll(stream, 100, 0).map(rangeOf), [
+    { start: 5, end: 10 },
+    { start: 20, end: 24 },
+  ])
+  stream.repeatOldest(100)
+  deepStrictEqual(takeAll(stream, 100, 0).map(rangeOf), [
+    { start: 5, end: 10 },
+    { start: 20, end: 30 },
+    { start: 30, end: 35 },
+  ])
+  stream.repeatOldest(0)
+  deepStrictEqual(stream.hasNext(0), false)
+})
+
 test('what came after all does not go again', () => {
   const stream = streamOf(30)
   stream.next(30, Infinity)

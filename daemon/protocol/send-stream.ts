@@ -77,6 +77,17 @@ export class SendStream {
     }
   }
 
+  /** So many of the bytes that wait longest for their ack shall go again, lost or not. */
+  repeatOldest(bytesMax: number): void {
+    let left = bytesMax
+    for (const { start, end } of this.#acked.gaps(this.#ackedBelow, this.#nextOffset)) {
+      if (left <= 0) return
+      const part = Math.min(left, end - start)
+      this.#lost.add(start, start + part)
+      left -= part
+    }
+  }
+
   #dropAckedChunks(): void {
     let drop = 0
     for (const chunk of this.#chunks) {

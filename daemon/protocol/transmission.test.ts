@@ -10,7 +10,7 @@ const rttUs = 20_000
 function fill(transmission: Transmission<number>, nextNumber: number, nowUs: number): number {
   let number = nextNumber
   while (transmission.maySend(nowUs)) {
-    transmission.onSent(number, transmission.datagramBytes, number, false, nowUs)
+    transmission.onSent(number, transmission.datagramBytes, number, 'first', nowUs)
     number++
   }
   return number
@@ -58,7 +58,6 @@ test('silence asks for two probes, again and again, later and later', () => {
     deepStrictEqual(transmission.onDeadline(nowUs - 1), undefined)
     deepStrictEqual(transmission.onDeadline(nowUs), { lost: [], probes: 2 })
     deepStrictEqual(transmission.silentPtos, index)
-    deepStrictEqual(transmission.oldestInFlight(2), [0, 1])
   }
   ok((pauses[1] ?? 0) > (pauses[0] ?? 0) && (pauses[2] ?? 0) > (pauses[1] ?? 0))
 })
@@ -71,7 +70,7 @@ test('a larger size is tried only when the peer has said what it takes, one at a
   transmission.onPeerDatagramMax(65_507)
   deepStrictEqual(transmission.takeSizeProbe(rttUs), 1_452)
   deepStrictEqual(transmission.takeSizeProbe(rttUs), undefined)
-  transmission.onSent(next, 1_452, next, true, rttUs)
+  transmission.onSent(next, 1_452, next, 'size-probe', rttUs)
   const fate = transmission.onAck([{ first: next, last: next }], 0, 2 * rttUs)
   deepStrictEqual([fate?.acked, transmission.datagramBytes], [[next], 1_452])
 })
@@ -83,24 +82,12 @@ test('a lost probe of a size is no lost packet', () => {
   ackUpTo(transmission, next - 1, rttUs)
   ok(transmission.takeSizeProbe(rttUs) !== undefined)
   const probe = next++
-  transmission.onSent(probe, 1_452, probe, true, rttUs)
+  transmission.onSent(probe, 1_452, probe, 'size-probe', rttUs)
   const first = next
   next = fill(transmission, next, rttUs)
   const fate = transmission.onAck([{ first, last: next - 1 }], 0, 2 * rttUs)
   deepStrictEqual(fate?.lost, [])
   deepStrictEqual([transmission.inFlightPackets, transmission.datagramBytes], [0, datagramBytesMin])
-})
-
-test('what is sent again in silence is content, not the probe of a size', () => {
-  const transmission = new Transmission<number>(0)
-  transmission.onPeerDatagramMax(65_507)
-  const next = fill(transmission, 0, 0)
-  ackUpTo(transmission, next - 1, rttUs)
-  ok(transmission.takeSizeProbe(rttUs) !== undefined)
-  transmission.onSent(next, 1_452, next, true, rttUs)
-  for (const number of [next + 1, next + 2]) transmission.onSent(number, 500, number, false, rttUs)
-  deepStrictEqual(transmission.oldestInFlight(1), [next + 1])
-  deepStrictEqual(transmission.oldestInFlight(2), [next + 1, next + 2])
 })
 
 test('an operator’s limit is kept on average', () => {

@@ -10,7 +10,7 @@ import {
   largeDatagramsPerSecondMin,
   largeDatagramsPerSecondMinNear,
 } from './limits.ts'
-import type { SentPacket } from './loss-detection.ts'
+import type { PacketKind, SentPacket } from './loss-detection.ts'
 import { LossDetection } from './loss-detection.ts'
 import { Pacer } from './pacer.ts'
 import { PathMtu } from './path-mtu.ts'
@@ -40,9 +40,9 @@ export class Transmission<Content> {
   #lost = 0
   #lastSentAtUs: number | undefined
 
-  /** `bytesPerSecondMax` 0: no limit. `handshakeUs`: the round trip of the handshake, if known. */
-  constructor(bytesPerSecondMax: number, handshakeUs?: number) {
-    this.#rtt = new Rtt(handshakeUs)
+  /** `bytesPerSecondMax` 0: no limit. `rtt` is fed here, and may know the path already. */
+  constructor(bytesPerSecondMax: number, rtt: Rtt = new Rtt()) {
+    this.#rtt = rtt
     this.#ledger = new LossDetection<Content>(this.#rtt)
     this.#congestion = new Congestion(
       this.#mtu.datagramBytes,
@@ -100,7 +100,7 @@ export class Transmission<Content> {
     packetNumber: number,
     bytes: number,
     content: Content,
-    isMtuProbe: boolean,
+    kind: PacketKind,
     nowUs: number,
   ): void {
     if (this.#lastSentAtUs !== undefined && this.#ledger.inFlightPackets === 0) {
@@ -108,7 +108,7 @@ export class Transmission<Content> {
     }
     this.#lastSentAtUs = nowUs
     this.#packets++
-    this.#ledger.onPacketSent(packetNumber, bytes, content, nowUs, { isMtuProbe })
+    this.#ledger.onPacketSent(packetNumber, bytes, content, kind, nowUs)
     this.#pacer.onSent(bytes, nowUs)
   }
 
@@ -178,15 +178,6 @@ export class Transmission<Content> {
   }
 
   /**
-   * What the packets carry that wait longest for their ack; the one that may be there to try a size
-   * carries nothing.
-   */
-  oldestInFlight(countMax: number): Content[] {
-    const oldest = this.#ledger.oldestInFlight(countMax + 1)
-    return contents(oldest.filter(({ isMtuProbe }) => !isMtuProbe).slice(0, countMax))
-  }
-
-  /**
    * Large datagrams save work where packets are many; where they are few, one lost datagram would
    * be a large part of the window.
    */
@@ -204,9 +195,10 @@ export class Transmission<Content> {
   }
 
   #onArrived(packet: SentPacket<Content>): void {
-    const grown = packet.isMtuProbe
-      ? this.#mtu.onProbeAcked(packet.bytes)
-      : this.#mtu.onPacketAcked(packet.bytes)
+    const grown =
+      packet.kind === 'size-probe'
+        ? this.#mtu.onProbeAcked(packet.bytes)
+        : this.#mtu.onPacketAcked(packet.bytes)
     if (grown) this.#onSizeChanged()
   }
 

@@ -126,6 +126,7 @@ export class BulkFlow {
   readonly #resend: number[] = []
   #resendAt = 0
   #nextSegment = 0
+  #newestSent = -1
   #nextPacketNumber = 0
   #lastArrivalUs = 0
   #wakeAtUs = Infinity
@@ -249,8 +250,10 @@ export class BulkFlow {
   #send(segment: number): void {
     const { link, packetBytes, rttUs } = this.#options
     const packetNumber = this.#nextPacketNumber++
+    const kind = segment > this.#newestSent ? 'first' : 'again'
+    this.#newestSent = Math.max(this.#newestSent, segment)
     const nowUs = this.#time.nowUs
-    this.#loss.onPacketSent(packetNumber, packetBytes, segment, nowUs)
+    this.#loss.onPacketSent(packetNumber, packetBytes, segment, kind, nowUs)
     this.#pacer.onSent(packetBytes, nowUs)
     link.send(packetBytes, rttUs / 2, () => this.#arrive(packetNumber, segment))
   }

@@ -3,7 +3,7 @@
  * packets both ways: how long they take to arrive. What decides is the probe timeout alone.
  */
 import { AckRanges } from '../ack-ranges.ts'
-import { LossDetection } from '../loss-detection.ts'
+import { LossDetection, type PacketKind } from '../loss-detection.ts'
 import { ackDelayUsMax, ackRangesMax } from '../recovery-limits.ts'
 import { Rtt } from '../rtt.ts'
 import { VirtualTime } from './virtual-time.ts'
@@ -46,7 +46,7 @@ class LoneSender {
     for (let message = 0; message < this.#options.messages + warmUpMessages; message++) {
       this.#arrived = false
       this.#sentAtUs = this.#time.nowUs
-      this.#send(message)
+      this.#send(message, 'first')
       // On until it has come and nothing is in flight.
       while (!this.#arrived || this.#loss.inFlightPackets > 0) {
         const deadlineUs = this.#loss.deadlineUs() ?? this.#time.nowUs + this.#options.rttUs
@@ -57,9 +57,9 @@ class LoneSender {
     return this.#latenciesUs.slice(warmUpMessages)
   }
 
-  #send(message: number): void {
+  #send(message: number, kind: PacketKind): void {
     const packetNumber = this.#nextPacketNumber++
-    this.#loss.onPacketSent(packetNumber, packetBytes, message, this.#time.nowUs)
+    this.#loss.onPacketSent(packetNumber, packetBytes, message, kind, this.#time.nowUs)
     this.#overPath(() => this.#receive(packetNumber))
   }
 
@@ -82,7 +82,7 @@ class LoneSender {
     if (outcome?.type !== 'probe') return
     const probes = this.#options.probesPerTimeout ?? outcome.count
     // Every probe carries what is missing, also when that is only one packet's content.
-    for (let probe = 0; probe < probes; probe++) this.#send(message)
+    for (let probe = 0; probe < probes; probe++) this.#send(message, 'again')
   }
 
   #overPath(deliver: () => void): void {

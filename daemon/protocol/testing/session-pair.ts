@@ -11,7 +11,8 @@ import { InitiatorHandshake, respond } from '../handshake.ts'
 import { InboundSession } from '../inbound-session.ts'
 import { renewAfterPackets } from '../limits.ts'
 import type { Address } from '../node-io.ts'
-import type { OutboundFact } from '../outbound-session.ts'
+import type { OutboundFact } from '../outbound-state.ts'
+import { Rtt } from '../rtt.ts'
 import { OutboundSession } from '../outbound-session.ts'
 import type { DataPacket } from '../packet.ts'
 import { decodePacket, toConnectionId } from '../packet.ts'
@@ -102,7 +103,7 @@ export class SessionPair {
         id: 1,
         peer: responderAddress,
         keys: initiator,
-        handshakeUs: undefined,
+        rtt: new Rtt(),
         bytesPerSecondMax: 0,
         renewAfterPackets,
       },
