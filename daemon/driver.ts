@@ -162,6 +162,8 @@ export class Driver {
   #onResults(results: readonly StoreResult[], effort: StoreEffort): void {
     countEffort(this.#parts.counters, effort)
     for (const result of results) this.feed({ type: 'stored', result })
+    // They come all at once: a lone message need not wait for the end of the turn.
+    this.#look()
   }
 
   #perform(output: Output): void {

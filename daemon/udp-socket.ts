@@ -4,6 +4,7 @@
  * datagram.
  */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
+import { isIP } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
 import type { Address } from './protocol/node-io.ts'
 import { fromSocket, toDualStack } from './ip.ts'
@@ -102,7 +103,7 @@ function hasCode(error: unknown, codes: readonly string[]): boolean {
 }
 
 async function bind(type: 'udp4' | 'udp6', ip: string, port: number): Promise<UdpSocket> {
-  const socket = createSocket(type)
+  const socket = createSocket({ type, lookup })
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   socket.once('error', reject)
   try {
@@ -116,6 +117,18 @@ async function bind(type: 'udp4' | 'udp6', ip: string, port: number): Promise<Ud
   widen((bytes) => socket.setRecvBufferSize(bytes))
   widen((bytes) => socket.setSendBufferSize(bytes))
   return new UdpSocket(socket, type === 'udp6')
+}
+
+/**
+ * Nothing but addresses is sent to. The system's look-up would hand them back too, but one turn of
+ * the queue later, for each datagram.
+ */
+function lookup(
+  address: string,
+  _options: unknown,
+  callback: (error: null, address: string, family: number) => void,
+): void {
+  callback(null, address, isIP(address))
 }
 
 function bindError(cause: NodeJS.ErrnoException, ip: string, port: number): Error {
