@@ -125,7 +125,7 @@ export class HttpDoor {
   async #load(): Promise<HttpServing> {
     const { HttpServing: Serving } = await import('./http-server.ts')
     const { config, observer, log } = this.#options
-    return new Serving(this.#listener, {
+    return Serving.begin(this.#listener, {
       observer,
       names: config.httpNames,
       canAct: config.httpActions === 'on',

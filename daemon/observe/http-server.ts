@@ -2,6 +2,7 @@
  * Serves the application to sockets: limits of time and size for each connection. Must never be
  * loaded before somebody connects: it takes memory that an idle daemon does without.
  */
+import { once } from 'node:events'
 import { createServer, type Server as HttpServer } from 'node:http'
 import type { Server, Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
@@ -32,8 +33,14 @@ export class HttpServing {
   readonly #server: HttpServer
   readonly #stopApp: () => void
 
-  /** Takes over the socket that `listener` listens on. */
-  constructor(listener: Server, { observer, names, canAct, password, log }: HttpOptions) {
+  /** Takes over the socket that `listener` listens on; connections may be taken once it does. */
+  static async begin(listener: Server, options: HttpOptions): Promise<HttpServing> {
+    const serving = new HttpServing(listener, options)
+    await once(serving.#server, 'listening')
+    return serving
+  }
+
+  private constructor(listener: Server, { observer, names, canAct, password, log }: HttpOptions) {
     const app = createApp({
       observer,
       rules: { names, canAct },
@@ -57,7 +64,10 @@ export class HttpServing {
     this.#server.unref()
   }
 
-  /** A connection that was there before the server was. */
+  /**
+   * A connection that was there before the server was. Its limits of time come from the list that
+   * node:http makes when it begins to listen: before that it would have none.
+   */
   take(socket: Socket): void {
     this.#server.emit('connection', socket)
     socket.resume()
