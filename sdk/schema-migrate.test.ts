@@ -82,7 +82,7 @@ test('a database of version 1 goes forward and keeps its rows and its lanes', (t
       .split('\n')
       .toSorted()
   assert.deepEqual(sorted(columns(path)), sorted(columns(fresh.name)))
-  const views = "SELECT sql FROM sqlite_master WHERE type = 'view' ORDER BY name;"
+  const views = "SELECT sql FROM sqlite_master WHERE type IN ('view', 'trigger') ORDER BY name;"
   assert.equal(shell(path, views).output, shell(fresh.name, views).output)
   assert.equal(shell(path, 'SELECT data FROM mqout;').output, 'waits')
   const lane = shell(path, 'SELECT waiting, packets, lost FROM mqpeers;').output

@@ -7,6 +7,7 @@
 import { TinymqError, translated } from './errors.ts'
 import { atomically, prepare, type SqliteHandle } from './handle.ts'
 import { carryOver, isOriginal, putAside } from './schema-adopt.ts'
+import { outboxTriggerNames } from './schema-outbox.ts'
 import { stuckMark } from './schema-stuck.ts'
 import { schemaSql, schemaVersion, tableNames, viewNames } from './schema.ts'
 
@@ -14,7 +15,7 @@ import { schemaSql, schemaVersion, tableNames, viewNames } from './schema.ts'
  * `steps[n]` turns version n into n + 1, but the first makes the newest at once: version 0 is a
  * file without our tables.
  */
-const steps: readonly ((db: SqliteHandle) => void)[] = [createTables, addTraffic, renewViews]
+const steps: readonly ((db: SqliteHandle) => void)[] = [createTables, addTraffic, renew, renew]
 
 /**
  * Creates or updates the tables, each step in one transaction (in a savepoint, if one is open). Any
@@ -86,14 +87,15 @@ function addTraffic(db: SqliteHandle): void {
   for (const name of ['packets', 'lost'].filter((column) => !present.has(column))) {
     db.exec(`ALTER TABLE mqlane ADD COLUMN ${name} INTEGER DEFAULT 0`)
   }
-  renewViews(db)
+  renew(db)
 }
 
 /**
- * Views hold nothing: those of the newest version do for every step. Version 3 has mqstuck.
- * @throws TinymqError TINYMQ_FOREIGN_TABLE when the name of a new one is taken.
+ * Views and triggers hold nothing: those of the newest version do for every step. Version 3 has
+ * mqstuck; version 4 tells rows that nobody looks after, and refuses a host with a port in it.
+ * @throws TinymqError TINYMQ_FOREIGN_TABLE when the name of a new view is taken.
  */
-function renewViews(db: SqliteHandle): void {
+function renew(db: SqliteHandle): void {
   const query = 'SELECT type, sql FROM sqlite_master WHERE lower(name) = ?'
   for (const name of viewNames) {
     const found = prepare(db, query).get(name) as { type: string; sql: string } | undefined
@@ -101,6 +103,7 @@ function renewViews(db: SqliteHandle): void {
     if (found !== undefined && !isOurs) throw foreign(name)
     db.exec(`DROP VIEW IF EXISTS ${name}`)
   }
+  for (const name of outboxTriggerNames) db.exec(`DROP TRIGGER IF EXISTS ${name}`)
   db.exec(schemaSql)
 }
 

@@ -23,6 +23,9 @@ const refused: readonly (readonly [string, string, Record<string, string>])[] = 
   ['TINYMQ_BAD_HOST', 'host must name the machine', { host: "char(8203) || 'MachineB'" }],
   ['TINYMQ_BAD_HOST', 'host must name the machine', { host: "x'41'" }],
   ['TINYMQ_BAD_HOST', '1 to 255 bytes', { host: "replace(hex(zeroblob(128)), '0', 'a')" }],
+  ['TINYMQ_BAD_HOST', 'the port in its own column', { host: "'MachineB:9000'" }],
+  ['TINYMQ_BAD_HOST', 'no URL', { host: "'udp://MachineB:9000'" }],
+  ['TINYMQ_BAD_HOST', 'no brackets', { host: "'[::1]'" }],
   ['TINYMQ_BAD_PORT', 'port must be a whole number', { port: 'NULL' }],
   ['TINYMQ_BAD_PORT', 'port must be a whole number', { port: '0' }],
   ['TINYMQ_BAD_PORT', 'port must be a whole number', { port: '-1' }],
@@ -45,6 +48,7 @@ const refused: readonly (readonly [string, string, Record<string, string>])[] = 
 
 const accepted: readonly Record<string, string>[] = [
   { host: "'::1'" },
+  { host: "'fe80::1%eth0'" },
   { host: "'münchen.example'" },
   { host: "replace(hex(zeroblob(127)), '0', 'a') || 'a'" },
   { port: '1' },
@@ -137,11 +141,15 @@ test('numbers become text, and bytes stay bytes', (t) => {
   ])
 })
 
-test('exactly the hosts with something invisible in them are refused', (t) => {
+test('exactly the hosts with something invisible or more than a host in them are refused', (t) => {
   const db = scratchDatabase(t)
   const insert = db.prepare("INSERT INTO mqout (host, data) VALUES (?, '')")
   const invisible = /[\0- \x7f-\xa0\u2000-\u200f\u2028-\u202f\u3000\ufeff]/
+  const place = /[/[]|^[^:]*:[^:]*$/
   const odd = fc.constantFrom(
+    ':',
+    '/',
+    '[',
     '\0',
     '\t',
     ' ',
@@ -157,7 +165,7 @@ test('exactly the hosts with something invisible in them are refused', (t) => {
   fc.assert(
     fc.property(fc.array(character, { maxLength: 12 }), (characters) => {
       const host = characters.join('')
-      const isBad = host === '' || invisible.test(host)
+      const isBad = host === '' || invisible.test(host) || place.test(host)
       if (isBad) assert.throws(() => insert.run(host), /TINYMQ_BAD_HOST/)
       else insert.run(host)
     }),

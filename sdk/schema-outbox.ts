@@ -43,6 +43,15 @@ export function outboxChecks(row: string): readonly Check[] {
         ` OR (${row}.host GLOB '*[^!-~]*' AND ${row}.host GLOB ${invisibleGlob})`,
     },
     {
+      code: 'TINYMQ_BAD_HOST',
+      sentence:
+        'host is a name or an address alone: no URL, no brackets, and the port in its own column',
+      // An IPv6 address has two colons at least.
+      bad:
+        `${row}.host GLOB '*[/:[]*'` +
+        ` AND (${row}.host NOT GLOB '*:*:*' OR ${row}.host GLOB '*[/[]*')`,
+    },
+    {
       code: 'TINYMQ_BAD_PORT',
       sentence: 'port must be a whole number from 1 to 65535; leave the column out for 9000',
       bad: `typeof(${row}.port) <> 'integer' OR ${row}.port NOT BETWEEN 1 AND 65535`,
@@ -113,6 +122,15 @@ const refuse = (checks: readonly Check[]): string =>
 const behindNumbering =
   'EXISTS (SELECT 1 FROM mqlane' +
   ' WHERE host = NEW.host AND port = NEW.port AND numbered_id >= NEW.id)'
+
+/** Their names: a newer version of the tables makes them anew. */
+export const outboxTriggerNames: readonly string[] = [
+  'mqout_check',
+  'mqout_late',
+  'mqout_change',
+  'mqout_changed',
+  'mqparked_freed',
+]
 
 /** The triggers of `mqout`. */
 export const outboxTriggers = `

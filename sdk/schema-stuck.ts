@@ -5,16 +5,11 @@
  * given.
  */
 
+import { agoS, inS, isLate, isQuiet, untouchedS } from './schema-times.ts'
+
 /** Stands in the view, and tells it from a view of somebody else with its name. */
 export const stuckMark = '-- Rows that do not move'
 
-const agoS = (at: string): string =>
-  `max(0, round((julianday('now') - 2440587.5) * 86400 - ${at} / 1000.0, 1))`
-const inS = (at: string): string =>
-  `max(0, round(${at} / 1000.0 - (julianday('now') - 2440587.5) * 86400, 1))`
-
-/** After this a row that nobody has touched is worth a word. */
-const untouchedS = 60
 /** After this the first row of a stream that seems to move is, and a row that no consumer takes. */
 const oldS = 3600
 
@@ -49,7 +44,10 @@ const adviceByCode: readonly (readonly [string, string])[] = [
   ],
   ['TINYMQ_NO_KEY', 'add the key to the ring here and at the peer, or UPDATE mqout SET token'],
   ['TINYMQ_WRONG_KEY', 'give both rings the same key for this token'],
-  ['TINYMQ_INBOX_CLOSED', 'let the peer take what comes without a key, or give both ends a key'],
+  [
+    'TINYMQ_INBOX_CLOSED',
+    'mend what the peer says: a key or its name, its --keyless-from, or a trigger on its mqin',
+  ],
   ['TINYMQ_SUPERSEDED', 'stop the copy of this database that runs elsewhere'],
   ['TINYMQ_SELF_LOOP', 'the name leads back to this daemon: correct the host'],
   [
@@ -70,6 +68,12 @@ const adviceFor = (code: string, otherwise: string): string =>
     .join('')}
     ELSE '${otherwise}' END`
 
+/** Whatever the code says was true when a daemon last looked. */
+const startDaemon = 'start the daemon of this database: tinymq check says whether it runs'
+
+const underKey =
+  'start tinymq there, let its UDP port in, and compare tinymq keys list here and there'
+
 const said = (sentence: string, code: string): string => `coalesce(${sentence}, ${code})`
 
 const parked = arm({
@@ -84,7 +88,7 @@ const parked = arm({
   from: 'mqparked AS p CROSS JOIN mqout AS o ON o.id = p.id AND o.uid = p.uid',
 })
 
-const waitsFor = (match: string): string =>
+const waitsFor = (match: string, silence = ''): string =>
   arm({
     box: 'outbox',
     row: 'o',
@@ -92,7 +96,8 @@ const waitsFor = (match: string): string =>
     why: "'waits for the peer'",
     code: 'l.error_code',
     reason: said('l.error', 'l.error_code'),
-    advice: adviceFor('l.error_code', 'see the log of this daemon and of the peer'),
+    advice: `CASE WHEN ${isLate('l')} THEN '${startDaemon}'${silence}
+    ELSE ${adviceFor('l.error_code', 'see the log of this daemon and of the peer')} END`,
     retryAt: 'l.retry_at',
     // From the few lanes to their rows, never the other way: hence CROSS.
     from: `mqlane AS l CROSS JOIN mqout AS o ON o.host = l.host AND o.port = l.port ${match}
@@ -103,6 +108,7 @@ WHERE l.error_code IS NOT NULL
 /** Under a key: the lane names the token of its rows. */
 const waitsUnderKey = waitsFor(
   "AND l.key <> '' AND o.token = CASE l.key WHEN '(no token)' THEN '' ELSE l.key END",
+  `\n    WHEN l.error_code = 'TINYMQ_NO_ANSWER' THEN '${underKey}'`,
 )
 
 /** Without one: every row that has no lane of its own. */
@@ -141,7 +147,7 @@ const untouched = arm({
   why: "'no daemon'",
   code: 'NULL',
   reason: "'no daemon has looked at it yet'",
-  advice: "'start the daemon of this database: tinymq check says whether it runs'",
+  advice: `'${startDaemon}'`,
   retryAt: 'NULL',
   from: `${places} AS place CROSS JOIN mqout AS o ON o.host = place.host AND o.port = place.port
 WHERE NOT EXISTS (SELECT 1 FROM mqlane AS l WHERE l.host = place.host AND l.port = place.port)
@@ -153,14 +159,18 @@ const old = arm({
   box: 'outbox',
   row: 'o',
   at: 'o.created_at',
-  why: "'old'",
+  why: `CASE WHEN ${isQuiet('l')} THEN 'no progress' ELSE 'old' END`,
   code: 'NULL',
-  reason: "'it is the oldest of its lane, which says that all is well'",
-  advice: "'see whether the link is slow (mqpeers), or no daemon runs (tinymq check)'",
+  reason: `CASE WHEN ${isQuiet('l')}
+    THEN 'nothing of its lane was completed for a minute, and no fault is told'
+    ELSE 'it is the oldest of its lane, which says that all is well' END`,
+  advice: "'see whether a daemon runs (tinymq check), or the link is slow (mqpeers)'",
   retryAt: 'NULL',
   from: `mqlane AS l CROSS JOIN mqout AS o ON o.id = (SELECT id FROM mqout AS q
     WHERE q.host = l.host AND q.port = l.port LIMIT 1)
-WHERE l.error_code IS NULL AND l.state IS NOT 'unused' AND ${agoS('o.created_at')} > ${oldS}
+WHERE l.error_code IS NULL AND l.state IS NOT 'unused'
+  AND (${agoS('o.created_at')} > ${oldS}
+    OR (${agoS('o.created_at')} > ${untouchedS} AND ${isQuiet('l')}))
   AND NOT EXISTS (SELECT 1 FROM mqparked AS p WHERE p.id = o.id AND p.uid = o.uid)
   AND NOT EXISTS (SELECT 1 FROM mqlane AS k WHERE k.host = l.host AND k.port = l.port
     AND k.error_code IS NOT NULL)`,

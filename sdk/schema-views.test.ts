@@ -48,6 +48,32 @@ test('mqstatus says where each row is and why it is still there', (t) => {
   assert.equal(rows[4]?.['retry_in_s'], 0)
 })
 
+test('mqstatus asks for the daemon where nobody has looked after a row for long', (t) => {
+  const db = scratchDatabase(t)
+  const [minute, now] = [60_000, nowMs()]
+  db.exec(`
+    INSERT INTO mqout (host, created_at, data) VALUES
+      ('quiet', ${now - 2 * minute}, ''), ('quiet', ${now}, ''), ('moves', ${now - 2 * minute}, ''),
+      ('late', ${now}, ''), ('soon', ${now - 2 * minute}, '');
+    INSERT INTO mqlane (id, host, port, key, error_code, error, since, retry_at) VALUES
+      (1, 'quiet', 9000, '', NULL, NULL, ${now - 9 * minute}, NULL),
+      (2, 'moves', 9000, '', NULL, NULL, ${now - 9 * minute}, NULL),
+      (3, 'late', 9000, '', 'NO_ANSWER', 'no answer', ${now - 9 * minute}, ${now - 3 * minute}),
+      (4, 'soon', 9000, '', 'NO_ANSWER', 'no answer', ${now - 9 * minute}, ${now});
+    INSERT INTO mqrun (lane, first, count, id_first, id_last, uids)
+      SELECT 1, 1, 1, id, id, uid FROM mqout WHERE id = 1;
+    INSERT INTO mqrun (lane, first, count, done_at) VALUES (2, 1, 1, ${now - 1_000});
+  `)
+  const rows = db.prepare('SELECT reason FROM mqstatus ORDER BY id').pluck().all().map(String)
+  const asks = /does the daemon run\? tinymq check says so$/
+  assert.deepEqual(
+    rows.map((reason) => asks.test(reason)),
+    [true, false, false, true, false],
+  )
+  assert.match(rows[0] ?? '', /^nothing of its lane was completed for a minute, and no fault/)
+  assert.match(rows[3] ?? '', /^no answer \(NO_ANSWER\); nobody has tried again since/)
+})
+
 test('mqstatus finds one row by its key and reads no data', (t) => {
   const path = scratchPath(t)
   using mq = open(path)

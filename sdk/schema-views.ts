@@ -6,12 +6,7 @@
 
 import { inFlightSql } from './schema-outbox.ts'
 import { stuck } from './schema-stuck.ts'
-
-const secondsUntil = (at: string): string =>
-  `max(0, round(${at} / 1000.0 - (julianday('now') - 2440587.5) * 86400, 1))`
-
-const secondsSince = (at: string): string =>
-  `max(0, round((julianday('now') - 2440587.5) * 86400 - ${at} / 1000.0, 1))`
+import { agoS, inS, isLate, isQuiet, untouchedS } from './schema-times.ts'
 
 const text = (at: string): string => `strftime('%Y-%m-%d %H:%M:%S', ${at} / 1000, 'unixepoch')`
 
@@ -23,7 +18,7 @@ CREATE VIEW IF NOT EXISTS mqstatus AS
 -- One row for each row of mqout: where it is, and why it is still there.
 SELECT
   o.id, o.host, o.port, o.token, o.bytes,
-  ${secondsSince('o.created_at')} AS age_s,
+  ${agoS('o.created_at')} AS age_s,
   CASE
     WHEN p.id IS NOT NULL THEN 'parked'
     WHEN ${inFlightSql('o')} THEN 'in flight'
@@ -33,11 +28,18 @@ SELECT
   CASE
     WHEN p.id IS NOT NULL THEN ${withCode('p.reason', 'p.code')}
     WHEN l.id IS NULL THEN 'no daemon has looked at it yet; is one running on this database?'
-    WHEN coalesce(l.error, l.error_code) IS NOT NULL THEN ${withCode('l.error', 'l.error_code')}
+    WHEN coalesce(l.error, l.error_code) IS NOT NULL
+      THEN ${withCode('l.error', 'l.error_code')} || CASE
+        WHEN ${isLate('l')}
+        THEN '; nobody has tried again since: does the daemon run? tinymq check says so'
+        ELSE '' END
+    WHEN ${agoS('o.created_at')} > ${untouchedS} AND ${isQuiet('l')}
+      THEN 'nothing of its lane was completed for a minute, and no fault is told: does the daemon'
+        || ' run? tinymq check says so'
     WHEN ${inFlightSql('o')} THEN 'on its way; the peer has not confirmed it yet'
     ELSE 'waits for its turn'
   END AS reason,
-  ${secondsUntil('CASE WHEN p.id IS NOT NULL THEN p.retry_at ELSE l.retry_at END')} AS retry_in_s
+  ${inS('CASE WHEN p.id IS NOT NULL THEN p.retry_at ELSE l.retry_at END')} AS retry_in_s
 FROM mqout AS o
 LEFT JOIN mqparked AS p ON p.id = o.id AND p.uid = o.uid
 LEFT JOIN mqlane AS l ON l.id = coalesce(
@@ -59,7 +61,7 @@ CREATE VIEW IF NOT EXISTS mqpeers AS
 SELECT
   'out' AS direction, l.host, l.port, l.key, l.state, l.error_code, l.error,
   ${text('l.since')} AS since,
-  ${secondsUntil('l.retry_at')} AS retry_in_s,
+  ${inS('l.retry_at')} AS retry_in_s,
   -- Rows in mqout for the host and port under any key, in flight and parked ones included.
   (SELECT count(*) FROM mqout AS o WHERE o.host = l.host AND o.port = l.port) AS waiting,
   l.confirmed AS watermark, -- the messages so far, skipped ones included
