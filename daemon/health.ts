@@ -2,9 +2,9 @@
  * Whether the daemon of a database does its work right now: the tables are there and ours, a living
  * process has them, and it answers. Must never change anything, nor make a file.
  */
-import { existsSync } from 'node:fs'
 import { hostname } from 'node:os'
 import Database from 'better-sqlite3'
+import { isThere } from '../sdk/database.ts'
 import { fromSqlite, TinymqError, type TinymqErrorCode } from '../sdk/errors.ts'
 import { tablesVersion } from '../sdk/schema-migrate.ts'
 import { realPath } from './database-file.ts'
@@ -35,7 +35,7 @@ export async function examine(database: string, withinMs: number): Promise<Healt
     return { healthy: false, database, code, sentence }
   }
   try {
-    if (!existsSync(database)) {
+    if (!isThere(database)) {
       return unhealthy('TINYMQ_NO_DATABASE', `There is no file ${database}: ${startIt(database)}`)
     }
     const holder = holderOf(realPath(database))

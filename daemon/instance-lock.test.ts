@@ -1,8 +1,8 @@
 import { deepEqual, equal, match, throws } from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { holderOf, lockInstance } from './instance-lock.ts'
 
@@ -54,6 +54,24 @@ test('a lock that was released can be taken again', (context) => {
   const path = databasePath(context)
   lockInstance(path).release()
   lockInstance(path).release()
+})
+
+test('who may not write the lock is told so, and not that nobody has it', (context) => {
+  const path = databasePath(context)
+  const lock = lockInstance(path)
+  context.after(() => lock.release())
+  chmodSync(dirname(path), 0o755)
+  chmodSync(`${path}-daemon`, 0o444)
+  const script = `
+    import { holderOf } from '${new URL('./instance-lock.ts', import.meta.url).href}'
+    if (process.getuid() === 0) process.setuid(65534)
+    try { console.log(holderOf(process.argv[1])) } catch (error) { console.log(error.message) }`
+  const command = ['--input-type=module', '--eval', script, path]
+  const { stdout } = spawnSync(process.execPath, command, { encoding: 'utf8' })
+  match(
+    stdout,
+    /whether a daemon runs is seen only by who may write .*-daemon, and uid \d+ may not/,
+  )
 })
 
 test('who holds a lock, and where it listens once that is announced, can be asked', (context) => {

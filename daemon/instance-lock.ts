@@ -5,7 +5,7 @@
  * let in two who each hold another one. Must never touch the database itself, nor open the lock's
  * file other than through SQLite: closing it would drop the locks of the process.
  */
-import { existsSync } from 'node:fs'
+import { accessSync, constants, existsSync } from 'node:fs'
 import { hostname } from 'node:os'
 import Database from 'better-sqlite3'
 import { fromSqlite, TinymqError } from '../sdk/errors.ts'
@@ -67,6 +67,7 @@ export function lockInstance(databasePath: string): InstanceLock {
 export function holderOf(databasePath: string): Holder | undefined {
   const path = lockPath(databasePath)
   if (!existsSync(path)) return undefined
+  refuseReader(path)
   const db = openLock(path, { timeout: lookWaitMs, fileMustExist: true })
   try {
     db.exec('BEGIN IMMEDIATE')
@@ -79,6 +80,18 @@ export function holderOf(databasePath: string): Holder | undefined {
     db.close()
   }
 }
+
+/** To a connection that cannot write, SQLite gives every lock: nobody would seem to have it. */
+function refuseReader(path: string): void {
+  try {
+    accessSync(path, constants.W_OK)
+  } catch (cause) {
+    const sentence = `whether a daemon runs is seen only by who may write ${path}`
+    throw new TinymqError('TINYMQ_READ_ONLY', `${sentence}, and ${self()} may not`, { cause })
+  }
+}
+
+const self = (): string => `uid ${process.getuid?.()}`
 
 function lockPath(databasePath: string): string {
   return `${databasePath}-daemon`

@@ -3,10 +3,10 @@
  * Must never start anything but a browser.
  */
 import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
 import { get } from 'node:http'
 import { hostname } from 'node:os'
 import { parseArgs } from 'node:util'
+import { isThere } from '../sdk/database.ts'
 import { fromSqlite, TinymqError } from '../sdk/errors.ts'
 import { realPath } from './database-file.ts'
 import { holderOf, type Holder } from './instance-lock.ts'
@@ -84,7 +84,7 @@ async function find(database: string): Promise<Answer> {
   const none = (sentence: string): Answer => ({ url: null, sentence })
   let holder: Holder | undefined
   try {
-    if (existsSync(database)) holder = holderOf(realPath(database))
+    if (isThere(database)) holder = holderOf(realPath(database))
   } catch (cause) {
     const error = fromSqlite(cause)
     if (!(error instanceof TinymqError)) throw error
@@ -126,9 +126,9 @@ async function isAnswering(page: Address): Promise<boolean> {
   asked.on('timeout', () => asked.destroy())
   asked.on('close', () => resolve(false))
   asked.on('error', () => resolve(false))
-  const isThere = await promise
+  const isAnswered = await promise
   asked.destroy()
-  return isThere
+  return isAnswered
 }
 
 /** Where there is no screen, the address that was printed must do. */

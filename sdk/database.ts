@@ -5,7 +5,7 @@
  */
 
 // Named, `statfsSync` would keep an older Node.js from loading this, and from being told its age.
-import fs, { closeSync, openSync } from 'node:fs'
+import fs, { accessSync, closeSync, constants, openSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, resolve } from 'node:path'
 import type BetterSqlite3 from 'better-sqlite3'
@@ -75,13 +75,55 @@ export function openDatabase(path: string): BetterSqlite3.Database {
 }
 
 /** The addon itself is loaded with the first connection. */
-function construct(Database: typeof BetterSqlite3, file: string): BetterSqlite3.Database {
+function construct(
+  Database: typeof BetterSqlite3,
+  file: string,
+  options: BetterSqlite3.Options = {},
+): BetterSqlite3.Database {
   try {
-    return new Database(file, { timeout: busyTimeoutMs })
+    return new Database(file, { timeout: busyTimeoutMs, ...options })
   } catch (error) {
     const isLoading = isCode(error, 'ERR_DLOPEN_FAILED') || isCode(error, 'MODULE_NOT_FOUND')
-    throw isLoading ? noDriver(error) : error
+    if (isLoading) throw noDriver(error)
+    if (!isCode(error, 'SQLITE_CANTOPEN')) throw error
+    throw cannotOpen(file, whyNot(file, constants.R_OK | constants.W_OK) ?? error)
   }
+}
+
+/** Why a file that is there cannot be opened: SQLite says only that it cannot. */
+function whyNot(file: string, access: number): Error | undefined {
+  try {
+    if (statSync(file).isDirectory()) return new Error('it is a directory')
+    accessSync(file, access)
+    return undefined
+  } catch (error) {
+    return error instanceof Error ? error : undefined
+  }
+}
+
+/**
+ * Whether there is anything at `path`.
+ * @throws TinymqError TINYMQ_CANNOT_OPEN when that cannot be seen, as by a user who may not enter
+ * its directory.
+ */
+export function isThere(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false }) !== undefined
+  } catch (error) {
+    throw cannotOpen(path, error)
+  }
+}
+
+/**
+ * A connection that changes nothing, neither the file nor its journal mode.
+ * @throws TinymqError TINYMQ_CANNOT_OPEN and what else SQLite says.
+ */
+export function openToRead(path: string): BetterSqlite3.Database {
+  const file = resolve(path)
+  const Database = loadBetterSqlite3()
+  const reason = whyNot(file, constants.R_OK)
+  if (reason !== undefined) throw cannotOpen(file, reason)
+  return translated(() => construct(Database, file, { readonly: true }))
 }
 
 /** Loaded at the first use, so that an application that brings its own handle never loads it. */

@@ -94,6 +94,10 @@ const kinds = {
     retryable: false,
     hint: 'Start the daemon, which makes it, or name another with --database.',
   },
+  TINYMQ_NO_TABLES: {
+    retryable: false,
+    hint: 'Start the daemon on it, which makes them, or name the database that has them.',
+  },
   TINYMQ_CANNOT_OPEN: {
     retryable: false,
     hint: 'Check the path and the permissions of its directory.',

@@ -18,6 +18,7 @@ const exitCodes: { readonly [Code in TinymqErrorCode]?: number } = {
   TINYMQ_FOREIGN_TABLE: 65,
   TINYMQ_BAD_ENCODING: 65,
   TINYMQ_NO_DATABASE: 66,
+  TINYMQ_NO_TABLES: 66,
   TINYMQ_UNSAFE_FILESYSTEM: 72,
   TINYMQ_DISK_FULL: 74,
   TINYMQ_IO: 74,

@@ -103,8 +103,8 @@ test('a newer schema is refused, and nothing is changed', (t) => {
   assert.throws(() => migrate(db), {
     code: 'TINYMQ_SCHEMA_NEWER',
     message:
-      `the tables in this database are version ${newer}, and this tinymq knows up to ` +
-      `${schemaVersion}: update tinymq here`,
+      `the tables in this database are version ${newer}; ` +
+      `this tinymq knows up to ${schemaVersion}`,
   })
   assert.equal(dump(path), before)
 })

@@ -64,8 +64,7 @@ function readVersion(db: SqliteHandle): number {
   if (version <= schemaVersion) return version
   throw new TinymqError(
     'TINYMQ_SCHEMA_NEWER',
-    `the tables in this database are version ${version}, and this tinymq knows up to ` +
-      `${schemaVersion}: update tinymq here`,
+    `the tables in this database are version ${version}; this tinymq knows up to ${schemaVersion}`,
   )
 }
 
@@ -113,16 +112,14 @@ function refuseOtherEncodings(db: SqliteHandle): void {
   if (row.encoding === 'UTF-8') return
   throw new TinymqError(
     'TINYMQ_BAD_ENCODING',
-    `this database stores text as ${row.encoding}, and tinymq works in UTF-8 only: ` +
-      'give it a file of its own',
+    `this database stores text as ${row.encoding}, and tinymq works in UTF-8 only`,
   )
 }
 
 const foreign = (name: string): TinymqError =>
   new TinymqError(
     'TINYMQ_FOREIGN_TABLE',
-    `this database has something called ${name} that is not tinymq's; nothing was changed. ` +
-      'Rename it, or give tinymq a file of its own',
+    `this database has something called ${name} that is not tinymq's; nothing was changed`,
   )
 
 /** The names in the database that could be ours, in lower case, as SQLite compares them. */

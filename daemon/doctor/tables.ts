@@ -2,8 +2,9 @@
  * What the tables tell: their version, damage, events, what is parked or dead, times of the future.
  * Must never change a row, nor read what grows with the backlog but by index.
  */
-import { existsSync, statSync } from 'node:fs'
-import Database from 'better-sqlite3'
+import { statSync } from 'node:fs'
+import type Database from 'better-sqlite3'
+import { isThere, openToRead } from '../../sdk/database.ts'
 import { fromSqlite, TinymqError } from '../../sdk/errors.ts'
 import { tablesVersion } from '../../sdk/schema-migrate.ts'
 import { bad, ok, warning, type Finding } from './finding.ts'
@@ -37,12 +38,12 @@ export const countedMax = 10_000
 
 /** `isThorough`: the file is read through, however large it is. */
 export function readTables(path: string, nowMs: number, isThorough: boolean): TableReport {
-  if (!existsSync(path)) {
-    const fix = `Start the daemon, which makes it: tinymq 9000 ${path}`
-    return { findings: [bad(about, `There is no file ${path}.`, fix)], destinations: [] }
-  }
   try {
-    const db = new Database(path, { readonly: true, fileMustExist: true, timeout: 5_000 })
+    if (!isThere(path)) {
+      const fix = `Start the daemon, which makes it: tinymq 9000 ${path}`
+      return { findings: [bad(about, `There is no file ${path}.`, fix)], destinations: [] }
+    }
+    const db = openToRead(path)
     try {
       return reportOf(db, path, nowMs, isThorough)
     } finally {

@@ -2,12 +2,11 @@
  * What the commands share: the context that they run in, the database that they work on and the
  * options that all of them take. Must never know a command.
  */
-import { existsSync } from 'node:fs'
 import type BetterSqlite3 from 'better-sqlite3'
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { openDatabase } from '../database.ts'
+import { isThere, openDatabase, openToRead } from '../database.ts'
 import { TinymqError } from '../errors.ts'
-import { migrate } from '../schema-migrate.ts'
+import { migrate, tablesVersion } from '../schema-migrate.ts'
 import { open, type Tinymq } from '../tinymq.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -37,14 +36,16 @@ export class Opened implements Disposable {
   readonly mq: Tinymq
 
   /**
-   * A command makes no database: a mistyped path would be an empty one that nobody works on.
-   * @throws TinymqError TINYMQ_NO_DATABASE and what `open` throws.
+   * A command makes no database and no tables: a mistyped path would be an empty one that nobody
+   * works on, or a file of somebody else with our tables in it.
+   * @throws TinymqError TINYMQ_NO_DATABASE, TINYMQ_NO_TABLES and what `open` throws.
    */
   constructor({ database }: DatabaseFlags) {
-    if (!existsSync(database)) {
+    if (!isThere(database)) {
       const sentence = `there is no database at ${database}`
       throw new TinymqError('TINYMQ_NO_DATABASE', sentence)
     }
+    refuseWithoutTables(database)
     this.path = database
     this.db = openDatabase(database)
     try {
@@ -64,6 +65,16 @@ export class Opened implements Disposable {
     this.mq.close()
     this.db.close()
   }
+}
+
+function refuseWithoutTables(database: string): void {
+  const db = openToRead(database)
+  try {
+    if (tablesVersion(db) > 0) return
+  } finally {
+    db.close()
+  }
+  throw new TinymqError('TINYMQ_NO_TABLES', `${database} has no tables of tinymq`)
 }
 
 /** Parses a whole number of at least `min` for commander. */

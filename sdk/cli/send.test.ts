@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { test } from 'node:test'
 import { madeDatabase, run } from '../testing/command-run.ts'
 import { scratchPath, shell } from '../testing/scratch.ts'
@@ -74,6 +75,21 @@ test('a database that is not there is not made', async (t) => {
   assert.equal(sent.code, 66)
   assert.match(sent.said, /no database at .*Start the daemon.*TINYMQ_NO_DATABASE/)
   assert.equal((await run(path, ['status'])).code, 66)
+})
+
+test('a file without our tables is refused and left as it is, and so is a directory', async (t) => {
+  const path = scratchPath(t)
+  shell(path, 'CREATE TABLE theirs (a);')
+  const before = readFileSync(path)
+  for (const args of [['status'], ['send', 'b', 'x'], ['inbox'], ['retry', '--all']]) {
+    const { code, said } = await run(path, args)
+    assert.equal(code, 66)
+    assert.match(said, /has no tables of tinymq\. Start the daemon on it.*TINYMQ_NO_TABLES/)
+  }
+  assert.deepEqual(readFileSync(path), before)
+  const { code, said } = await run(dirname(path), ['status'])
+  assert.equal(code, 74)
+  assert.match(said, /cannot be opened: it is a directory/)
 })
 
 const hex = (text: string): string => Buffer.from(text).toString('hex').toUpperCase()
