@@ -279,6 +279,8 @@ test('one message is told with its beginning and its life', async (context) => {
     ['{"a":1}', 'text', 10_000, false],
   )
   equal(text.preview.text, 'é'.repeat(2_048))
+  const now = 'Now waiting: no daemon has looked at it yet; is one running on this database?'
+  equal(text.story.at(-1)?.what, now)
   const bytes = await bench.json<OutboxMessage>('/api/outbox/2')
   deepEqual(bytes.preview, { type: 'hex', text: '00ff10', bytes: 3, isWhole: true })
   const arrived = await bench.json<InboxMessage>('/api/inbox/1')

@@ -26,12 +26,14 @@ export function outboxMessage(db: Database.Database, id: number): OutboxMessage 
     { at: row.createdAt, what: 'Inserted into mqout.' },
     ...runStory(db, id),
     ...parkedStory(db, id),
-    {
-      at: null,
-      what: `Now: ${row.state === 'in-flight' ? 'in flight' : row.state}. ${row.reason}`,
-    },
+    { at: null, what: nowStory(row.state === 'in-flight' ? 'in flight' : row.state, row.reason) },
   ]
   return { row, headers: data.headers, preview: previewOf(data), story }
+}
+
+/** The reason is a part of a sentence, or several. */
+function nowStory(state: string, reason: string): string {
+  return `Now ${state}: ${reason}${/[.?!]$/.test(reason) ? '' : '.'}`
 }
 
 /** @throws TinymqError when it is neither in the inbox nor a dead letter. */
