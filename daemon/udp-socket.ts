@@ -135,11 +135,17 @@ function bindError(cause: NodeJS.ErrnoException, ip: string, port: number): Erro
   const { code } = cause
   if (code === 'EADDRINUSE') {
     const sentence = `UDP port ${port} is taken by another process`
-    const advice = 'stop that one or choose another port.'
+    const advice = 'stop that one (ss -lunp names it) or choose another port.'
     return new StartError('TINYMQ_PORT_TAKEN', `${sentence}: ${advice}`, { cause })
   }
   const sentence = `Cannot listen on ${ip} port ${port}: the system says ${code}.`
-  return new StartError('TINYMQ_BAD_ADDRESS', sentence, { cause })
+  const advice = bindAdvice[code ?? ''] ?? ''
+  return new StartError('TINYMQ_BAD_ADDRESS', `${sentence}${advice}`, { cause })
+}
+
+const bindAdvice: { readonly [code: string]: string } = {
+  EADDRNOTAVAIL: ' Name an address of this machine: ip addr lists them.',
+  EACCES: ' Ports below 1024 are for the administrator: choose a higher one.',
 }
 
 /** Linux gives what it allows; other systems refuse what is too much. */
