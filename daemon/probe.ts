@@ -16,23 +16,34 @@ const noVersion = 0xff
 const repeatMs = 250
 
 /** Whether an answer comes within this time; `address` as the daemon announced it. */
-export async function isAnswering({ ip, port }: Address, withinMs: number): Promise<boolean> {
+export async function isAnswering(address: Address, withinMs: number): Promise<boolean> {
+  return (await signOfLife(address, withinMs)) === 'answer'
+}
+
+/** `{ code }`: the system of this machine does not send there, and says why. */
+export type SignOfLife = 'answer' | 'silence' | { readonly code: string }
+
+export async function signOfLife({ ip, port }: Address, withinMs: number): Promise<SignOfLife> {
   const scid = randomBytes(8)
   const hello = Buffer.alloc(hello1Bytes)
   hello.set([helloType, noVersion, ...scid])
   const target = reachable(ip)
   const socket = createSocket(target.includes(':') ? 'udp6' : 'udp4')
-  const { promise, resolve } = Promise.withResolvers<boolean>()
+  const { promise, resolve } = Promise.withResolvers<SignOfLife>()
+  let unsent: SignOfLife | undefined
   socket.on('message', (bytes, from) => {
     const packet = decodePacket(bytes)
     if (from.port !== port || packet?.type !== 'versions') return
-    if (packet.dcid === toConnectionId(scid)) resolve(true)
+    if (packet.dcid === toConnectionId(scid)) resolve('answer')
   })
   // The system cannot send at all: the time runs out.
   socket.on('error', () => {})
-  const ask = (): void => socket.send(hello, port, target, () => {})
+  const ask = (): void =>
+    socket.send(hello, port, target, (error: NodeJS.ErrnoException | null) => {
+      unsent = error === null ? undefined : { code: error.code ?? error.message }
+    })
   const repeat = setInterval(ask, repeatMs)
-  const end = setTimeout(resolve, withinMs, false)
+  const end = setTimeout(() => resolve(unsent ?? 'silence'), withinMs)
   ask()
   try {
     return await promise

@@ -74,6 +74,12 @@ const startDaemon = 'start the daemon of this database: tinymq check says whethe
 const underKey =
   'start tinymq there, let its UDP port in, and compare tinymq keys list here and there'
 
+/** The same for a program that has a lane before it: its code, and its key or ''. */
+export function adviceOf(code: string | null, key: string): string {
+  if (code === 'TINYMQ_NO_ANSWER' && key !== '') return underKey
+  return adviceByCode.find(([name]) => name === code)?.[1] ?? 'see the log of both daemons'
+}
+
 const said = (sentence: string, code: string): string => `coalesce(${sentence}, ${code})`
 
 const parked = arm({

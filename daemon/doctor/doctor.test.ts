@@ -132,6 +132,39 @@ test('a name that nobody knows, and a host that does not answer', async (context
   )
 })
 
+test('a peer that answers, and whose rows wait all the same', async (context) => {
+  const peer = await startDaemon({ database: join(directory(context), 'db'), port: 0 })
+  context.after(async () => peer.stop())
+  const { port } = peer.address
+  const sql = `${laneTo('127.0.0.1', port)}
+    UPDATE mqlane SET key = 'orders', error_code = 'TINYMQ_NO_KEY', error = 'no key orders';`
+  const { findings } = await visit(databaseWith(context, sql))
+  match(
+    saidOf(findings, `peer 127.0.0.1:${port}`),
+    /answers now, but .*: no key orders \(TINYMQ_NO_KEY\); 1 row waits\. add .*; then tinymq retry/,
+  )
+})
+
+test('what this machine does not send is its own fault', async (context) => {
+  const { findings } = await visit(databaseWith(context, laneTo('255.255.255.255', 9000)))
+  match(
+    saidOf(findings, 'peer 255.255.255.255:9000'),
+    /sends nothing there \((?:EACCES|ENETUNREACH)\); 1 row/,
+  )
+})
+
+test('what a stranger wrote leaves neither its line nor its quotes', async (context) => {
+  const host = "x';DROP_TABLE_mqout;--"
+  const reason = "char(27) || '[2J' || char(10)"
+  const sql = `INSERT INTO mqparked (id, code, reason) VALUES (1, 'X', ${reason});
+    INSERT INTO mqlane (host, port) VALUES ('${host.replaceAll("'", "''")}', 9000);`
+  let out = ''
+  const io = { environment: {}, out: (text: string) => (out += text), err: () => undefined }
+  await doctor([databaseWith(context, sql)], io)
+  match(out, /the first because X: \\u001b\[2J\\n\./)
+  match(out, /WHERE host = 'x'';DROP_TABLE_mqout;--';/)
+})
+
 test('a clock that is behind, parked and dead rows, events', async (context) => {
   const now = Date.now()
   const { code, findings } = await visit(

@@ -1,5 +1,7 @@
 /** What the doctor finds, and how it is told. Must never look at anything itself. */
 
+import { oneLine } from '../../sdk/cli/terminal.ts'
+
 /** `bad`: messages stand still or are in danger; `warning`: they may be soon. */
 export type Level = 'ok' | 'warning' | 'bad'
 
@@ -43,8 +45,11 @@ export function splitAdvice(text: string): { readonly sentence: string; readonly
 
 const marks: { readonly [Kind in Level]: string } = { ok: 'ok', warning: 'WARN', bad: 'BAD' }
 
-/** A line, and a second one that says what to do. */
+/** A line, and a second one that says what to do. Peers and senders wrote some of it. */
 export function findingText({ level, about, sentence, fix }: Finding): string {
-  const first = `${marks[level].padEnd(4)}  ${about}: ${sentence}\n`
-  return fix === '' ? first : `${first}      -> ${fix}\n`
+  const first = `${marks[level].padEnd(4)}  ${oneLine(`${about}: ${sentence}`)}\n`
+  return fix === '' ? first : `${first}      -> ${oneLine(fix)}\n`
 }
+
+/** For a statement that is pasted: a host may be what a stranger gave as the address to answer. */
+export const sqlText = (text: string): string => `'${text.replaceAll("'", "''")}'`

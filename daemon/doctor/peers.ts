@@ -3,9 +3,10 @@
  * address asked for a sign of life that opens no session. Must never send more than the daemon
  * would.
  */
-import { isAnswering } from '../probe.ts'
+import { adviceOf } from '../../sdk/schema-stuck.ts'
+import { signOfLife } from '../probe.ts'
 import { Resolver, type Resolved } from '../resolver.ts'
-import { bad, ok, warning, type Finding } from './finding.ts'
+import { bad, ok, sqlText, warning, type Finding } from './finding.ts'
 import { rowsText, type Destination } from './tables.ts'
 
 const answerMs = 2_000
@@ -38,24 +39,30 @@ async function lookUp(hosts: readonly string[]): Promise<Map<string, Resolved>> 
 }
 
 async function peerFinding(to: Destination, resolved: Resolved | undefined): Promise<Finding> {
-  const { host, port, waiting, error, errorCode } = to
+  const { host, port, key, waiting, error, errorCode } = to
   const about = `peer ${host}:${port}`
   const rows = `${rowsText(waiting)} ${waiting === 1 ? 'waits' : 'wait'}`
   const ips = resolved?.ips ?? []
   const level = waiting > 0 ? bad : warning
   if (ips.length === 0) {
-    const update = `UPDATE mqout SET host = … WHERE host = '${host}';`
+    const update = `UPDATE mqout SET host = … WHERE host = ${sqlText(host)};`
     const fix = `Mend the name in DNS or /etc/hosts, or send them elsewhere: ${update}`
     return level(about, `${resolved?.reason ?? 'The name is not known'}; ${rows}.`, fix)
   }
-  const answers = await Promise.all(ips.map((ip) => isAnswering({ ip, port }, answerMs)))
-  if (!answers.includes(true)) {
+  const signs = await Promise.all(ips.map(async (ip) => signOfLife({ ip, port }, answerMs)))
+  if (!signs.includes('answer')) {
+    const unsent = signs.find((sign) => typeof sign === 'object')
+    if (unsent !== undefined && !signs.includes('silence')) {
+      const fix = `Its routes or its own firewall are in the way: ip route get ${ips[0]}`
+      return level(about, `This machine sends nothing there (${unsent.code}); ${rows}.`, fix)
+    }
     const fix =
       `Start tinymq there, and let UDP port ${port} in: sudo ufw allow ${port}/udp, or the ` +
       "firewall of the cloud; in a container publish it as the same number: '9000:9000/udp'."
     return level(about, `No answer from ${ips.join(' and ')}; ${rows}.`, fix)
   }
   if (error === null && errorCode === null) return ok(about, `It answers; ${rows}.`)
-  const reason = [error, errorCode].filter((text) => text !== null).join(', ')
-  return warning(about, `It answers, but ${reason}; ${rows}.`, `tinymq retry ${host}:${port}`)
+  const reason = `${error ?? 'there was a fault'}${errorCode === null ? '' : ` (${errorCode})`}`
+  const fix = `${adviceOf(errorCode, key)}; then tinymq retry ${host}:${port}`
+  return warning(about, `It answers now, but for these rows: ${reason}; ${rows}.`, fix)
 }

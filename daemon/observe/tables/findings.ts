@@ -5,7 +5,7 @@
  */
 import type Database from 'better-sqlite3'
 import { surroundings } from '../../database-file.ts'
-import type { Finding, Level } from '../../doctor/finding.ts'
+import { sqlText, type Finding, type Level } from '../../doctor/finding.ts'
 import { bufferFinding } from '../../doctor/machine.ts'
 import { placeFindings } from '../../doctor/place.ts'
 import { readTables } from '../../doctor/tables.ts'
@@ -72,6 +72,6 @@ function troubles(db: Database.Database): HealthFinding[] {
       level: 'warn',
       code,
       sentence: `Rows wait for ${host}:${port}: ${error ?? code}.`,
-      hint: `See SELECT * FROM mqstuck WHERE host = '${host}'; it says what to do.`,
+      hint: `See SELECT * FROM mqstuck WHERE host = ${sqlText(host)}; it says what to do.`,
     }))
 }
