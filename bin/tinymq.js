@@ -49,7 +49,7 @@ const badUsage = 64
 /** @param {string[]} args */
 function run(args) {
   const first = args[0]
-  if (first !== 'daemon' && !/^\d/.test(first || '')) rememberCompiledCode()
+  if (first !== 'daemon' && !/^[\d-]/.test(first || '')) rememberCompiledCode()
   if (first === 'daemon') return daemon(args.slice(1))
   if (first === 'check') return check(args.slice(1))
   if (first === 'doctor') return doctor(args.slice(1))
@@ -62,11 +62,17 @@ function run(args) {
     return import('../daemon/version.ts').then(({ readVersion }) => print(`${readVersion()}\n`))
   }
   if (first !== undefined && commands.includes(first)) return command(args)
-  process.stderr.write(
-    first === undefined ? usage : `tinymq: there is no command ${first}.\n${usage}`,
-  )
+  // An option can only be the daemon's, as in: tinymq --bind 127.0.0.1 9000
+  if (first !== undefined && first.startsWith('-')) return daemon(args)
+  process.stderr.write(`${first === undefined ? '' : noCommand(first)}${usage}`)
   process.exitCode = badUsage
   return undefined
+}
+
+/** @param {string} word */
+function noCommand(word) {
+  const order = /[./]/.test(word) ? ` The port comes first: tinymq 9000 ${word}` : ''
+  return `tinymq: there is no command ${word}.${order}\n`
 }
 
 /**

@@ -76,6 +76,15 @@ test('no such command: 64, with the usage', async () => {
   const [code, text] = await refusal(program, 'frobnicate')
   equal(code, 64)
   match(text, /^tinymq: there is no command frobnicate\.\nUsage: /)
+  const [swapped, told] = await refusal(program, './mq.db', '9000')
+  equal(swapped, 64)
+  match(told, /^tinymq: .* \.\/mq\.db\. The port comes first: tinymq 9000 \.\/mq\.db\nUsage: /)
+})
+
+test('an option before the port is an option of the daemon', async () => {
+  const [code, text] = await refusal(program, '--log-level', 'loud', '9000')
+  equal(code, 64)
+  match(text, /^tinymq: The options are not right: --log-level must be one of/)
 })
 
 test('a file that is not a database: 65', async (context) => {

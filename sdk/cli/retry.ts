@@ -27,7 +27,8 @@ export function addRetry(program: Command, context: Context): void {
       using progress = new Progress(terminal, 'trying again')
       const { lanes, rows } = tryAgain(opened, target, wish, progress)
       if (lanes + rows === 0) {
-        terminal.say(`tinymq: there is nothing to try again for ${target.name}.\n`)
+        const whom = target === everything ? '' : ` for ${target.name}`
+        terminal.say(`tinymq: there is nothing to try again${whom}.\n`)
         end(1)
       } else await terminal.out(`${target.name}: ${said(lanes, 'lane')}, ${said(rows, 'row')}\n`)
     }
