@@ -72,7 +72,18 @@ function dataValue(data: unknown): SqliteValue {
   )
 }
 
+/**
+ * A Map, or the Headers of fetch, has nothing that JSON sees: all of it would be lost.
+ * @throws TinymqError TINYMQ_BAD_HEADERS
+ */
+export function refuseIterable(headers: unknown): void {
+  if (typeof headers !== 'object' || headers === null || !(Symbol.iterator in headers)) return
+  const sentence = 'headers must be a plain object: Object.fromEntries makes one of a list or a Map'
+  throw new TinymqError('TINYMQ_BAD_HEADERS', sentence)
+}
+
 function headersText(headers: unknown): string {
+  refuseIterable(headers)
   let json: unknown
   let cause: unknown
   try {

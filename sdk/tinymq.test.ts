@@ -133,6 +133,8 @@ for (const [driver, connect] of drivers) {
       ['TINYMQ_BAD_HEADERS', ['b', 9000, '', 'x', { headers: null }]],
       ['TINYMQ_BAD_HEADERS', ['b', 9000, '', 'x', { headers: [1] }]],
       ['TINYMQ_BAD_HEADERS', ['b', 9000, '', 'x', { headers: 'a' }]],
+      ['TINYMQ_BAD_HEADERS', ['b', 9000, '', 'x', { headers: new Map([['a', 1]]) }]],
+      ['TINYMQ_BAD_HEADERS', ['b', 9000, '', 'x', { headers: new Headers({ a: 'b' }) }]],
       ['TINYMQ_BAD_HEADERS', ['b', 9000, '', 'x', { headers: circular }]],
       ['TINYMQ_TOO_LARGE', ['b', 9000, '', 'x', { headers: { a: 'x'.repeat(65_536) } }]],
     ]

@@ -25,6 +25,7 @@ import {
   type OutgoingData,
   type OutgoingMessage,
   outgoingValues,
+  refuseIterable,
   sendSql,
 } from './outgoing.ts'
 import { requestHeader } from './reply.ts'
@@ -296,6 +297,7 @@ export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposabl
     const insert = (values: OutgoingMessage): number =>
       Number(this.#insert.run(...outgoingValues(values)).lastInsertRowid)
     if (!this.#sendTrace.hasSubscribers) return insert(message)
+    refuseIterable(message.headers)
     // A subscriber may add headers: the trace context.
     const trace: SendTrace = { ...message, headers: { ...message.headers } }
     const work = (): number => {
