@@ -120,7 +120,10 @@ async function ui(args) {
 async function demo(args) {
   const { demo: run } = await import('../demo/main.ts')
   const ending = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => ending.abort())
+  // A terminal that is closed says SIGHUP, which means something else to the daemons.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => ending.abort())
+  // As in: tinymq demo | head. The daemons must not stay.
+  process.stdout.on('error', () => ending.abort())
   const err = /** @param {string} text */ (text) => process.stderr.write(text)
   process.exitCode = await run(args, { out: print, err, signal: ending.signal })
 }
@@ -142,8 +145,13 @@ function keys(args) {
   })
 }
 
-/** @param {string} text */
+/**
+ * Whoever reads may have gone, as in: tinymq doctor | head -1
+ *
+ * @param {string} text
+ */
 function print(text) {
+  if (process.stdout.listenerCount('error') === 0) process.stdout.on('error', () => {})
   process.stdout.write(text)
 }
 

@@ -25,7 +25,7 @@ class Stage {
   /** @param onOut told all of stdout so far; what it returns is sent as a signal. */
   async run(
     args: readonly string[],
-    onOut: (out: string) => NodeJS.Signals | undefined = () => undefined,
+    onOut: (out: string) => NodeJS.Signals | 'hang up' | undefined = () => undefined,
   ): Promise<Ran> {
     const env = { ...process.env, TMPDIR: this.temporary }
     const child = spawn(process.execPath, [program, 'demo', ...args], { env })
@@ -33,7 +33,8 @@ class Stage {
     child.stdout.on('data', (chunk: Buffer) => {
       out += chunk.toString()
       const signal = onOut(out)
-      if (signal !== undefined) child.kill(signal)
+      if (signal === 'hang up') child.stdout.destroy()
+      else if (signal !== undefined) child.kill(signal)
     })
     child.stderr.on('data', (chunk: Buffer) => (err += chunk.toString()))
     const [code] = (await once(child, 'close')) as [number | null]
@@ -88,6 +89,18 @@ test('Ctrl-C in the middle of it leaves nothing behind', async (t) => {
   match(err, /ended before its time/)
   allGone(out)
   deepEqual(readdirSync(stage.temporary), [])
+})
+
+test('whoever stops reading, or closes the terminal, leaves nothing behind', async (t) => {
+  for (const end of ['hang up', 'SIGHUP'] as const) {
+    const stage = new Stage(t)
+    const { code, out } = await stage.run([], (sofar) =>
+      sofar.includes('HelloMachineA') ? end : undefined,
+    )
+    equal(code, 130, end)
+    allGone(out)
+    deepEqual(readdirSync(stage.temporary), [])
+  }
 })
 
 test('--stay lets the daemons run until it is ended', async (t) => {
