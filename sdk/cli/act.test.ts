@@ -19,7 +19,7 @@ test('retry leaves a wish on lanes and takes parked rows out of where they are',
   const path = madeDatabase(t)
   shell(
     path,
-    `${insertTwo} INSERT INTO mqlane (host, port) VALUES ('b', 9000), ('b', 9001), ('::1', 9000);
+    `${insertTwo} INSERT INTO mqlane (host, port) VALUES ('c', 9000), ('b', 9001), ('::1', 9000);
     INSERT INTO mqparked (id, uid, lane) SELECT id, uid, 1 FROM mqout;`,
   )
   const wishes = 'SELECT wish, host, port FROM mqlane WHERE wish IS NOT NULL;'
@@ -27,6 +27,11 @@ test('retry leaves a wish on lanes and takes parked rows out of where they are',
   assert.equal(shell(path, wishes).output, 'retry|b|9001')
   assert.equal((await run(path, ['retry', '2'])).out, 'row 2: 0 lanes, 1 row\n')
   assert.equal(shell(path, 'SELECT id FROM mqparked;').output, '1')
+  // It is parked no more: now its lane is what it waits for.
+  shell(path, 'UPDATE mqlane SET wish = NULL;')
+  assert.equal((await run(path, ['retry', '2'])).out, 'row 2: 1 lane, 0 rows\n')
+  assert.equal(shell(path, wishes).output, 'retry|c|9000')
+  assert.equal((await run(path, ['retry', '2', '--resend'])).code, 1)
   assert.equal((await run(path, ['retry', '::1'])).out, '::1: 1 lane, 0 rows\n')
   const all = await run(path, ['retry', '--all', '--resend'])
   assert.equal(all.out, 'everything: 3 lanes, 1 row\n')

@@ -10,7 +10,7 @@ type Flags = DatabaseFlags & { readonly all?: true; readonly resend?: true }
 export function addRetry(program: Command, context: Context): void {
   const command = program
     .command('retry')
-    .description('try a host, or a parked row, now instead of at its next attempt')
+    .description('try a host, or a row, now instead of at its next attempt')
     .argument('[what...]', 'host, host:port, or the id of a row in mqout')
     .option('--all', 'every host and every parked row')
     .option('--resend', 'go on where a host is held back because rows may double')
@@ -67,11 +67,7 @@ function tryAgain(
   progress: Progress,
 ): Again {
   const { db } = opened
-  const lanes = db.prepare(
-    `UPDATE mqlane SET wish = ? WHERE ? IS NULL AND (? IS NULL OR host = ?)
-      AND (? IS NULL OR port = ?)`,
-  )
-  const wished = lanes.run(wish, id, host, host, port, port).changes
+  const wished = id === null ? wishFor(opened, wish, host, port) : wishForRow(opened, wish, id)
   const next = db.prepare<unknown[], { first: number | null; last: number; count: number }>(
     `SELECT min(id) AS first, max(id) AS last, count(*) AS count FROM (
       SELECT id FROM mqparked AS p WHERE id > ? AND (? IS NULL OR id = ?)
@@ -93,6 +89,23 @@ function tryAgain(
     after = last
     progress.show(rows, undefined, 'rows')
   }
+}
+
+function wishFor({ db }: Opened, wish: string, host: string | null, port: number | null): number {
+  const lanes = db.prepare(
+    'UPDATE mqlane SET wish = ? WHERE (? IS NULL OR host = ?) AND (? IS NULL OR port = ?)',
+  )
+  return lanes.run(wish, host, host, port, port).changes
+}
+
+/** A row that is not parked waits for its lane. What may double is the choice of a whole host. */
+function wishForRow({ db }: Opened, wish: 'retry' | 'resend', id: number): number {
+  if (wish === 'resend') return 0
+  const lanes = db.prepare(
+    `UPDATE mqlane SET wish = 'retry' WHERE (host, port) IN (SELECT o.host, o.port FROM mqout AS o
+      WHERE o.id = ? AND NOT EXISTS (SELECT 1 FROM mqparked AS p WHERE p.id = o.id))`,
+  )
+  return lanes.run(id).changes
 }
 
 const said = (count: number, noun: string): string =>
