@@ -38,6 +38,8 @@ const tailEveryUs = 1_000_000
 const closeUsMax = 3_000_000
 /** For so long after a commit, events on the files are likely our own. */
 const quietUs = 3_000
+/** Without any commit for so long nobody is likely to wait for one soon. */
+const restAfterMs = 10
 
 export class StoreHost {
   readonly #store: Store
@@ -48,6 +50,7 @@ export class StoreHost {
   #tasks: StoreTask[] = []
   #turn: NodeJS.Immediate | undefined
   #pauseTimer: NodeJS.Timeout | undefined
+  #restTimer: NodeJS.Timeout | undefined
   /** The next transaction may begin. */
   #readyUs = 0
   #wroteUs = Number.NEGATIVE_INFINITY
@@ -105,6 +108,7 @@ export class StoreHost {
     this.#wake.stop()
     clearImmediate(this.#turn)
     clearTimeout(this.#pauseTimer)
+    clearTimeout(this.#restTimer)
     this.#store.close()
     return true
   }
@@ -114,7 +118,17 @@ export class StoreHost {
     const endUs = nowUs()
     this.#busyUs += endUs - startUs
     this.#readyUs = endUs + this.#store.pauseUs
-    if (hasWritten) this.#wroteUs = endUs
+    if (!hasWritten) return
+    this.#wroteUs = endUs
+    this.#restTimer ??= setTimeout(() => this.#rest(), restAfterMs)
+  }
+
+  #rest(): void {
+    this.#restTimer = undefined
+    const leftUs = this.#wroteUs + restAfterMs * 1_000 - nowUs()
+    if (leftUs > 0 || this.#tasks.length > 0) {
+      this.#restTimer = setTimeout(() => this.#rest(), Math.max(1, Math.ceil(leftUs / 1_000)))
+    } else this.#attempt(() => this.#store.rest())
   }
 
   #takeEffort(): StoreEffort {
@@ -166,22 +180,29 @@ export class StoreHost {
 
   #run(): boolean {
     if (this.#state !== 'open') return false
-    const tasks = this.#tasks
-    this.#tasks = []
-    const startUs = nowUs()
-    const commits = this.#store.commits
-    try {
+    let found = false
+    this.#attempt(() => {
+      const tasks = this.#tasks
+      this.#tasks = []
+      const startUs = nowUs()
+      const commits = this.#store.commits
       const results = this.#store.run(tasks, Date.now())
       this.#onRan(startUs, this.#store.commits > commits)
       if (results.length > 0) this.#events.onResults(results, this.#takeEffort())
       if (nowUs() - this.#tailedUs >= tailEveryUs) this.#tellNoted()
       if (this.#store.hasWork) this.#schedule()
-      return results.length > 0
+      found = results.length > 0
+    })
+    return found
+  }
+
+  #attempt(work: () => void): void {
+    try {
+      work()
     } catch (error) {
       this.#state = 'failed'
       this.#wake.stop()
       this.#events.onFailed(error)
-      return false
     }
   }
 }

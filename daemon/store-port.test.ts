@@ -4,6 +4,7 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import Database from 'better-sqlite3'
 import { open } from '../sdk/index.ts'
 import type { NotedEvent } from './side-connection.ts'
@@ -65,6 +66,8 @@ class Listener {
   }
 }
 
+type Log = { readonly log: number; readonly checkpointed: number }
+
 const ports = [
   { name: 'thread', openPort: openStoreThread },
   {
@@ -95,6 +98,29 @@ for (const { name, openPort } of ports) {
     port.flush()
     const { confirmed } = await listener.firstResult('lane-opened')
     equal(confirmed, 0)
+    await port.close()
+  })
+
+  test(`${name}: when nobody asks for anything, the log is moved into the file`, async (context) => {
+    const [path, listener, port] = await opened(context)
+    using mq = open(path)
+    const db = new Database(path)
+    context.after(() => db.close())
+    for (let n = 0; n < 60; n++) {
+      mq.send(`machine-${n}`, 9000, 'token', 'x')
+      await listener.first(() =>
+        listener.results.find(
+          (result) => result.type === 'lanes' && result.lanes[0]?.host === `machine-${n}`,
+        ),
+      )
+    }
+    const left = (): number => {
+      const [{ log, checkpointed }] = db.pragma('wal_checkpoint(NOOP)') as [Log]
+      return log - checkpointed
+    }
+    const startMs = performance.now()
+    while (left() > 40 && performance.now() - startMs < 10_000) await setImmediate()
+    ok(left() <= 40, `${left()} pages are still in the log`)
     await port.close()
   })
 

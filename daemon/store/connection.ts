@@ -39,6 +39,7 @@ export class Connection {
   readonly #savepoint: BetterSqlite3.Statement<[]>
   readonly #release: BetterSqlite3.Statement<[]>
   readonly #dataVersion: BetterSqlite3.Statement<[], number>
+  readonly #checkpoint: BetterSqlite3.Statement<[]>
   #beginUs = 0
   #rowsSpent = 0
   #bytesSpent = 0
@@ -67,6 +68,7 @@ export class Connection {
     this.#savepoint = this.#db.prepare('SAVEPOINT nested')
     this.#release = this.#db.prepare('RELEASE nested')
     this.#dataVersion = this.#db.prepare<[], number>('PRAGMA data_version').pluck()
+    this.#checkpoint = this.#db.prepare('PRAGMA wal_checkpoint(PASSIVE)')
   }
 
   /** Rows come as arrays, in the order of the columns. */
@@ -142,6 +144,11 @@ export class Connection {
     const endUs = this.#nowUs()
     this.tally.onCommit(endUs - startUs)
     return endUs - this.#beginUs
+  }
+
+  /** Moves what the log holds into the file, as far as nobody is in the way. */
+  checkpoint(): void {
+    this.#checkpoint.get()
   }
 
   rollback(): void {

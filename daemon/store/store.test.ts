@@ -307,6 +307,21 @@ test('what a lane has sent adds up in its row', (t) => {
   ])
 })
 
+test('when it may rest after many commits, the log is moved before some commit must do it', (t) => {
+  const machine = machineOf(t)
+  const logOf = (): unknown => machine.user.pragma('wal_checkpoint(NOOP)')
+  const commit = (): void => machine.run({ type: 'event', code: 'X', detail: '' })
+  machine.user.pragma('wal_checkpoint(TRUNCATE)')
+  for (let n = 0; n < 49; n++) commit()
+  const before = logOf()
+  machine.store.rest()
+  deepEqual(logOf(), before)
+  commit()
+  machine.store.rest()
+  const [{ log, checkpointed }] = logOf() as [{ log: number; checkpointed: number }]
+  ok(log > 0 && log === checkpointed, `${checkpointed} of ${log} pages are in the file`)
+})
+
 test('only the newest thousand events are kept', (t) => {
   const machine = machineOf(t)
   for (let n = 0; n < 1_020; n++) machine.run({ type: 'event', code: 'X', detail: String(n) })

@@ -51,6 +51,12 @@ export type StoreOptions = ConnectionOptions & {
 
 /** Another program holds the lock for seconds: it gets some more before it is asked again. */
 const busyPauseUs = 20_000
+/**
+ * A lone message takes two or three commits of five to ten pages, so this comes before the log has
+ * the thousand pages at which SQLite moves them. Fewer: the first commit into a log that begins anew
+ * is synced twice. More: some message waits for the move.
+ */
+const commitsPerRest = 50
 /** The disk is full, say. Sessions are asked to come back after this. */
 const troublePauseMs = 2_000
 /** How many peers are told that this node is back. */
@@ -88,6 +94,7 @@ export class Store {
   /** The pause has begun: the database is not locked any more. */
   #quietFromUs = Number.NEGATIVE_INFINITY
   #commits = 0
+  #restedAtCommit = 0
 
   /** Use `openStore`. */
   constructor(path: string, options: StoreOptions) {
@@ -171,6 +178,24 @@ export class Store {
       return answers.map(resultOf)
     } finally {
       this.#backlog.splice(0, done.length)
+    }
+  }
+
+  /**
+   * Nothing is asked for now: what would make some later commit wait is done already. SQLite moves
+   * its log into the file within a commit when the log is long enough, and a lone message would wait
+   * for that.
+   * @throws TinymqError as `run`.
+   */
+  rest(): void {
+    if (this.#commits - this.#restedAtCommit < commitsPerRest) return
+    this.#restedAtCommit = this.#commits
+    try {
+      this.#connection.checkpoint()
+    } catch (error) {
+      const fault = faultOf(error)
+      // What a full disk or a lock keeps in the log is safe there.
+      if (fault.type !== 'wait') throw fault.type === 'fatal' ? fault.error : error
     }
   }
 
