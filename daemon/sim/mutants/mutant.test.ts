@@ -5,6 +5,8 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { applyMutant, checkMutant, readMutants } from './mutant.ts'
 
+const root = join(import.meta.dirname, '../../..')
+
 const patch = `Defect: the lamp is on
 Breaks: P0
 
@@ -40,3 +42,9 @@ test('there are fifteen defects and more, each with a name of its own', () => {
   ok(names.length >= 15)
   equal(new Set(names).size, names.length)
 })
+
+for (const mutant of readMutants()) {
+  test(`the defect "${mutant.name}" applies to the sources as they are`, () => {
+    checkMutant(mutant, root)
+  })
+}
