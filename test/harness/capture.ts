@@ -19,7 +19,9 @@ export class Capture implements AsyncDisposable {
   /** Resolves when nothing is missed any more. */
   static async of(path: string, ports: readonly number[]): Promise<Capture> {
     const filter = ports.map((port) => `udp port ${port}`).join(' or ')
-    const args = ['-i', 'lo', '-n', '-U', '-s', '0', '-B', '65536', '-w', path, filter]
+    // Else what the kernel has held back for up to a second is lost when it is ended.
+    const mode = ['-U', '--immediate-mode']
+    const args = ['-i', 'lo', '-n', ...mode, '-s', '0', '-B', '65536', '-w', path, filter]
     const child = spawn('tcpdump', args, { stdio: ['ignore', 'ignore', 'pipe'] })
     const capture = new Capture(path, child)
     const said: string[] = []
