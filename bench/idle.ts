@@ -10,8 +10,11 @@ import { DaemonPair, fillOutbox, InboxWatch, memoryOf } from './daemon-pair.ts'
 import { measured, type Measure } from './measure.ts'
 import { threadTimes } from './profile/thread-times.ts'
 
-/** What was open closes meanwhile, and what was young in memory is given back. */
-const settleMs = 8_000
+/**
+ * What was open closes meanwhile, and V8 gives back what the start has taken: some 170 ms of
+ * processor, once, eight seconds after its last collection.
+ */
+const settleMs = 12_000
 
 export async function measureIdle({ scratch, quick, repeats }: Room): Promise<Measure[]> {
   const windowMs = quick ? 4_000 : 8_000

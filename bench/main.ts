@@ -13,6 +13,7 @@ import { regressionsOf } from './guard.ts'
 import { runInGuest } from './guest.ts'
 import { showRun, writePages, writePlot } from './pages.ts'
 import { profileDrain } from './profile/profiled-drain.ts'
+import { profileMessage } from './profile/profiled-message.ts'
 import { runAll } from './run.ts'
 import { showSurroundings, surroundings } from './surroundings.ts'
 
@@ -28,7 +29,8 @@ const usage = `npm run bench -- [OPTION]...
   --json          figures as JSON
   --plot FILE     also as a picture (SVG)
   --write         also into docs/benchmarks.md and docs/images/bench.svg, from a whole run only
-  --profile DIR   where the time of a drain goes, instead; profiles are left in DIR`
+  --profile DIR   where the time of a drain goes, instead, or with --only latency that of one
+                  message; what was noted is left in DIR`
 
 function fail(sentence: string): never {
   console.error(`bench: ${sentence}\n\n${usage}`)
@@ -78,9 +80,10 @@ function kindOf(over: string | undefined): Room['over'] {
   return fail(`--over takes netem or emulator, and ${over} is neither.`)
 }
 
-async function profile(directory: string, rows: number): Promise<string> {
+async function profile(directory: string, rows: number, only?: string): Promise<string> {
   const scratch = mkdtempSync(join(tmpdir(), 'tinymq-bench-profile-'))
   try {
+    if (only === 'latency') return await profileMessage({ scratch, directory, messages: 300 })
     return await profileDrain({ scratch, directory, rows })
   } finally {
     rmSync(scratch, { recursive: true, force: true })
@@ -108,7 +111,9 @@ async function main(): Promise<number> {
   }
   const where = surroundings()
   if (options.profile !== undefined) {
-    console.log(`${showSurroundings(where)}\n\n${await profile(options.profile, rows)}`)
+    console.log(
+      `${showSurroundings(where)}\n\n${await profile(options.profile, rows, options.only)}`,
+    )
     return 0
   }
   const onProgress = (sentence: string): void => void process.stderr.write(`${sentence}\n`)

@@ -101,7 +101,7 @@ for (const { name, openPort } of ports) {
     await port.close()
   })
 
-  test(`${name}: when nobody asks for anything, the log is moved into the file`, async (context) => {
+  test(`${name}: when nobody asks for anything, the log is moved`, async (context) => {
     const [path, listener, port] = await opened(context)
     using mq = open(path)
     const db = new Database(path)

@@ -112,9 +112,9 @@ export class LossDetection<Content> {
   }
 
   /**
-   * A packet that asks for an ack leaves now. `bytes` is the whole datagram. What goes for the first
-   * time does not inherit the patience that older packets have taught: it is asked for as soon as on
-   * a path that answers. The window bounds how often, for on a dead path it soon lets nothing new out.
+   * A packet that asks for an ack leaves now. `bytes` is the whole datagram. What goes for the
+   * first time does not inherit the patience that older packets have taught; on a dead path the
+   * window soon lets nothing new out.
    */
   onPacketSent(
     packetNumber: number,

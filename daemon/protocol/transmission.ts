@@ -10,8 +10,7 @@ import {
   largeDatagramsPerSecondMin,
   largeDatagramsPerSecondMinNear,
 } from './limits.ts'
-import type { PacketKind, SentPacket } from './loss-detection.ts'
-import { LossDetection } from './loss-detection.ts'
+import { LossDetection, type PacketKind, type SentPacket } from './loss-detection.ts'
 import { Pacer } from './pacer.ts'
 import { PathMtu } from './path-mtu.ts'
 import { idleResetUs, persistentCongestionPtos } from './recovery-limits.ts'

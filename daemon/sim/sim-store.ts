@@ -134,6 +134,18 @@ export class SimStore {
     this.#state = 'idle'
     this.#at(time.nowUs + messageUs, () => this.#parts.onResults(results, tasks))
     if (this.#tasks.length > 0 || disk.store.hasWork) this.#schedule()
+    else this.#rest()
+  }
+
+  #rest(): void {
+    const { disk } = this.#parts
+    try {
+      disk.store.rest()
+    } catch (error) {
+      this.#parts.onFailed(error)
+      return
+    }
+    disk.onSynced(disk.onStoreRan())
   }
 
   /** The net under `Wake`. */

@@ -53,8 +53,8 @@ export type StoreOptions = ConnectionOptions & {
 const busyPauseUs = 20_000
 /**
  * A lone message takes two or three commits of five to ten pages, so this comes before the log has
- * the thousand pages at which SQLite moves them. Fewer: the first commit into a log that begins anew
- * is synced twice. More: some message waits for the move.
+ * the thousand pages at which SQLite moves them. Fewer: the first commit into a log that begins
+ * anew is synced twice. More: some message waits for the move.
  */
 const commitsPerRest = 50
 /** The disk is full, say. Sessions are asked to come back after this. */
@@ -183,8 +183,8 @@ export class Store {
 
   /**
    * Nothing is asked for now: what would make some later commit wait is done already. SQLite moves
-   * its log into the file within a commit when the log is long enough, and a lone message would wait
-   * for that.
+   * its log into the file within a commit when the log is long enough, and a lone message would
+   * wait for that.
    * @throws TinymqError as `run`.
    */
   rest(): void {

@@ -1,0 +1,99 @@
+/**
+ * `npm run bench -- --only latency --profile DIR`: where the time of one message goes on an idle
+ * link, thread by thread. The notes are taken within the daemons and left in DIR.
+ */
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { pathToFileURL } from 'node:url'
+import { open } from '../../sdk/index.ts'
+import { DaemonProcess } from '../../test/harness/daemon-process.ts'
+import { DaemonPair, InboxWatch, type Member, type Role } from '../daemon-pair.ts'
+import { RawCommit } from '../yardsticks.ts'
+import { median } from '../spread.ts'
+import { parseMarks, stagesOf, type Mark, type Passage, type Stage } from './message-stages.ts'
+
+export type MessageProfileOptions = {
+  readonly scratch: string
+  /** Where the notes are left. */
+  readonly directory: string
+  readonly messages: number
+}
+
+const warmUp = 20
+const pauseMs = 30
+const lookMs = 0.1
+const deadlineMs = 30_000
+/** The daemons write their notes down five times a second. */
+const notesMs = 600
+
+/** @returns the report, in Markdown. */
+export async function profileMessage(options: MessageProfileOptions): Promise<string> {
+  const { scratch, directory, messages } = options
+  mkdirSync(directory, { recursive: true })
+  const marksUrl = pathToFileURL(join(import.meta.dirname, 'message-marks.ts'))
+  marksUrl.searchParams.set('to', directory)
+  const nodeArgs = ['--import', marksUrl.href]
+  await using pair = await DaemonPair.start(scratch, (port, database) => {
+    return new DaemonProcess({ port, database, nodeArgs })
+  })
+  using commit = new RawCommit(scratch)
+  await passagesOf(pair, warmUp, () => {})
+  const bareMs: number[] = []
+  const passages = await passagesOf(pair, messages, () => void bareMs.push(commit.take()))
+  await sleep(notesMs)
+  const marks = [
+    ...marksOf(directory, pair, pair.sender, 'sender'),
+    ...marksOf(directory, pair, pair.receiver, 'receiver'),
+  ].toSorted((one, other) => one.atNs - other.atNs)
+  const bare = median(bareMs).toFixed(2)
+  return [
+    `## One message on an idle link, ${messages} messages`,
+    stageTable(stagesOf(marks, passages)),
+    `A raw commit of one row in the same run, in the same pauses, p50: ${bare} ms.`,
+  ].join('\n\n')
+}
+
+/** One message at a time; `between` is called in the pauses. */
+async function passagesOf(
+  { sender, receiver }: DaemonPair,
+  messages: number,
+  between: () => void,
+): Promise<Passage[]> {
+  using mq = open(sender.database)
+  using inbox = new InboxWatch(receiver.database)
+  const nap = new Int32Array(new SharedArrayBuffer(4))
+  const passages: Passage[] = []
+  for (let message = 0; message < messages; message++) {
+    const wanted = inbox.arrived + 1
+    mq.send('127.0.0.1', receiver.port, 'bench', 'x'.repeat(100))
+    const [committedNs, committedMs] = [monotonicNs(), performance.now()]
+    while (inbox.arrived < wanted) {
+      if (performance.now() - committedMs > deadlineMs) throw new Error('A message does not come.')
+      Atomics.wait(nap, 0, 0, lookMs)
+    }
+    passages.push({ committedNs, seenNs: monotonicNs() })
+    await sleep(pauseMs * (0.25 + Math.random() / 2))
+    between()
+    await sleep(pauseMs * (0.25 + Math.random() / 2))
+  }
+  return passages
+}
+
+/** A day of uptime is 86,400 s: doubles hold it to a few nanoseconds. */
+function monotonicNs(): number {
+  return Number(process.hrtime.bigint())
+}
+
+function marksOf(directory: string, pair: DaemonPair, member: Member, role: Role): Mark[] {
+  return readdirSync(directory)
+    .filter((file) => file.startsWith(`${pair.pidOf(member)}-`))
+    .flatMap((file) => parseMarks(readFileSync(join(directory, file), 'utf8'), role))
+}
+
+function stageTable(stages: readonly Stage[]): string {
+  const lines = stages.map(
+    ({ what, medianMs, p90Ms }) => `| ${what} | ${medianMs.toFixed(2)} | ${p90Ms.toFixed(2)} |`,
+  )
+  return ['| ms | p50 | p90 |', '|---|---|---|', ...lines].join('\n')
+}
