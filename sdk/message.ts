@@ -2,6 +2,7 @@
 
 import { prepare, type SqliteHandle, type SqliteStatement, type SqliteValue } from './handle.ts'
 import type { Headers } from './outgoing.ts'
+import { given } from './given-sql.ts'
 
 /** A message that has arrived. */
 export type Message = {
@@ -70,7 +71,7 @@ export class InboxReader {
   constructor(db: SqliteHandle) {
     this.#last = prepare(db, 'SELECT max(id) AS id FROM mqin')
     // Two statements, because consumers may have made an index by token.
-    const [begin, end] = [`SELECT ${messageColumns} FROM mqin WHERE`, 'ORDER BY id LIMIT ?']
+    const [begin, end] = [`SELECT ${messageColumns} FROM mqin WHERE`, `ORDER BY id LIMIT ${given}`]
     this.#page = prepare(db, `${begin} id > ? AND id <= ? ${end}`)
     this.#pageOfToken = prepare(db, `${begin} token = ? AND id > ? AND id <= ? ${end}`)
   }

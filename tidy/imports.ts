@@ -93,7 +93,14 @@ const layers: readonly Layer[] = [
   { at: 'daemon/protocol/', own: ['daemon/protocol/'], modules: [] },
   {
     at: 'daemon/store/',
-    own: ['daemon/store/', 'sdk/schema', 'sdk/database', 'sdk/errors', ...coreValues],
+    own: [
+      'daemon/store/',
+      'sdk/schema',
+      'sdk/database',
+      'sdk/errors',
+      'sdk/given-sql',
+      ...coreValues,
+    ],
     modules: ['node:', 'better-sqlite3'],
   },
   {

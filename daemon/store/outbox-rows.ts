@@ -17,6 +17,7 @@ import type { Keying } from './keying.ts'
 import type { LanePlace } from './outbox-places.ts'
 import { packedAll, packedOne, sliceBytes, unpack, type UnpackedRow } from './packed-rows.ts'
 import { uidBytes } from './run.ts'
+import { given } from '../../sdk/given-sql.ts'
 
 const noBytes = new Uint8Array(0)
 const noDigest = new Uint8Array(32)
@@ -144,17 +145,17 @@ export class OutboxRows {
 
 /** Where the rows of a lane are, for the values of `Place`. */
 export const placeSql = (isByToken: boolean): string =>
-  isByToken ? 'host = ? AND port = ? AND token = ?' : 'host = ? AND port = ?'
+  `host = ${given} AND port = ${given}${isByToken ? ` AND token = ${given}` : ''}`
 
 // Without the hint the planner would go through all of mqlate for each lane.
 export const freshSql = (isByToken: boolean, condition = 'true'): string =>
   `FROM mqout AS o INDEXED BY mqout_lane
-   WHERE ${placeSql(isByToken)} AND id > ? AND ${condition} ORDER BY id LIMIT ?`
+   WHERE ${placeSql(isByToken)} AND id > ? AND ${condition} ORDER BY id LIMIT ${given}`
 export const lateSql = (isByToken: boolean, condition = 'true'): string =>
   `FROM mqout AS o INDEXED BY mqout_lane
    WHERE ${placeSql(isByToken)} AND id BETWEEN ? AND ?
      AND EXISTS (SELECT 1 FROM mqlate AS l WHERE l.id = o.id) AND ${condition}
-   ORDER BY id LIMIT ?`
+   ORDER BY id LIMIT ${given}`
 // The limit keeps the order where it is (`packedAll`).
 export const byIdsSql = `FROM json_each(?) AS j CROSS JOIN mqout AS o ON o.id = j.value
    ORDER BY j.id LIMIT -1`

@@ -9,6 +9,7 @@ import type { LaneId } from '../protocol/store-port.ts'
 import type { Connection } from './connection.ts'
 import type { Keying } from './keying.ts'
 import type { LanePlace } from './outbox-places.ts'
+import { given } from '../../sdk/given-sql.ts'
 
 /** Rows that one look may free or pass: bounds the transaction. */
 const rowsPerLook = 512
@@ -70,10 +71,10 @@ export class ParkedRows {
     this.#due = connection.prepareValue(
       `SELECT id FROM mqparked
        WHERE retry_at NOT BETWEEN ? AND ? OR retry_at IS NULL
-       ORDER BY id LIMIT ?`,
+       ORDER BY id LIMIT ${given}`,
     )
     this.#after = connection.prepareValue(
-      'SELECT id FROM mqparked WHERE id > ? ORDER BY id LIMIT ?',
+      `SELECT id FROM mqparked WHERE id > ? ORDER BY id LIMIT ${given}`,
     )
     this.#free = connection.prepareChange('DELETE FROM mqparked WHERE id = ?')
     this.#any = connection.prepareValue('SELECT 1 FROM mqparked LIMIT 1')
@@ -147,7 +148,7 @@ export class LateRows {
     this.#select = connection.prepare(
       `SELECT l.id, o.host, o.port, coalesce(o.token, '')
        FROM mqlate AS l LEFT JOIN mqout AS o ON o.id = l.id
-       WHERE l.id > ? ORDER BY l.id LIMIT ?`,
+       WHERE l.id > ? ORDER BY l.id LIMIT ${given}`,
     )
     this.#delete = connection.prepareChange('DELETE FROM mqlate WHERE id = ?')
     // Asked again: between the look and the transaction the id may have been given to a new row.

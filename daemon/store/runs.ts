@@ -9,6 +9,7 @@ import type { LaneId } from '../protocol/store-port.ts'
 import type { Connection } from './connection.ts'
 import type { Lane } from './lanes.ts'
 import { Run, readId, type RunRow } from './run.ts'
+import { given } from '../../sdk/given-sql.ts'
 
 /** Rows of one run: what one read numbers. */
 export const rowsPerRun = 1_024
@@ -68,8 +69,8 @@ export class Runs {
       'SELECT count(*) FROM mqrun WHERE lane IS ? AND done_at IS NOT NULL',
     )
     this.#oldest = connection.prepare(
-      `SELECT rowid, id_last, done_at FROM mqrun WHERE lane IS ? AND done_at IS NOT NULL
-       ORDER BY done_at, first LIMIT ?`,
+      `SELECT rowid, id_last, done_at FROM mqrun
+       WHERE lane IS ? AND done_at IS NOT NULL ORDER BY done_at, first LIMIT ${given}`,
     )
     this.#delete = connection.prepareChange('DELETE FROM mqrun WHERE rowid = ?')
     this.#forgotten = connection.prepareChange(

@@ -32,6 +32,7 @@ import { Storing } from './storing.ts'
 import type { Done } from './tally.ts'
 import { resultOf, type Answer, type Turn } from './turn.ts'
 import { WriteDuty } from './write-duty.ts'
+import { given } from '../../sdk/given-sql.ts'
 
 export type StoreTask =
   | StoreWork
@@ -334,7 +335,7 @@ export class Store {
 
 const peersSql = `SELECT host, port FROM mqsender
   WHERE host <> '' AND port BETWEEN 1 AND 65535
-  GROUP BY host, port ORDER BY max(seen_at) DESC LIMIT ?`
+  GROUP BY host, port ORDER BY max(seen_at) DESC LIMIT ${given}`
 
 function readOrigin(connection: Connection): Uint8Array {
   const read = connection.prepareValue<[], Uint8Array>(
