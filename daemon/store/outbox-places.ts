@@ -6,6 +6,7 @@ import type BetterSqlite3 from 'better-sqlite3'
 import type { LaneAddress } from '../protocol/store-port.ts'
 import type { Connection } from './connection.ts'
 import type { Keying } from './keying.ts'
+import { given } from '../../sdk/given-sql.ts'
 
 /** New rows that are looked at one by one; beyond that leaping is cheaper. */
 export const newRowsMax = 256
@@ -76,14 +77,14 @@ export class OutboxPlaces {
 export const newRowsSql = `SELECT id, host, port, coalesce(token, '') FROM mqout WHERE id > ?
   ORDER BY id LIMIT ${newRowsMax + 1}`
 // Leaps: with (host, port) > (?, ?) SQLite walks through all rows of the lane that it leaves.
-export const nextPortSql = `SELECT host, port, '' FROM mqout WHERE host = ? AND port > ?
-  ORDER BY port LIMIT 1`
-export const nextHostSql = `SELECT host, port, '' FROM mqout WHERE host > ?
+export const nextPortSql = `SELECT host, port, '' FROM mqout
+  WHERE host = ${given} AND port > ${given} ORDER BY port LIMIT 1`
+export const nextHostSql = `SELECT host, port, '' FROM mqout WHERE host > ${given}
   ORDER BY host, port LIMIT 1`
 // Where the index has the token too.
 export const nextTokenSql = `SELECT host, port, token FROM mqout
-  WHERE host = ? AND port = ? AND token > ? ORDER BY token LIMIT 1`
+  WHERE host = ${given} AND port = ${given} AND token > ${given} ORDER BY token LIMIT 1`
 export const nextPortByTokenSql = `SELECT host, port, coalesce(token, '') FROM mqout
-  WHERE host = ? AND port > ? ORDER BY port, token LIMIT 1`
+  WHERE host = ${given} AND port > ${given} ORDER BY port, token LIMIT 1`
 export const nextHostByTokenSql = `SELECT host, port, coalesce(token, '') FROM mqout
-  WHERE host > ? ORDER BY host, port, token LIMIT 1`
+  WHERE host > ${given} ORDER BY host, port, token LIMIT 1`
