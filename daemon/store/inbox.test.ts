@@ -349,6 +349,15 @@ test('an inbox whose trigger is broken takes nothing, and says why', (t) => {
   ok(said?.type === 'turned-away')
   equal(said.code, 5)
   match(said.reason, /mine/)
+  // At this end it can be mended: it is said here too, but not for each try.
+  const eventOf = (): unknown[] => receiver.all('SELECT code, detail FROM mqevent')
+  const [event] = eventOf() as [{ code: string; detail: string }]
+  equal(event.code, 'INBOX_BROKEN')
+  match(event.detail, /mine.*mend or drop it/)
+  const again = new Talker(receiver)
+  again.open()
+  again.say(bytesOf(messageOf(1)))
+  equal(eventOf().length, 1)
 })
 
 test('a sender that remembers more than this database is an event', (t) => {

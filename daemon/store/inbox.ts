@@ -10,6 +10,7 @@ import { bodyBytesMaxOfAll, RecordParser } from '../protocol/record.ts'
 import type { RecordEvent } from '../protocol/record.ts'
 import type { SessionId, StoreWork } from '../protocol/store-port.ts'
 import { clampText } from '../protocol/wire.ts'
+import { BrokenInbox } from './broken-inbox.ts'
 import type { Connection } from './connection.ts'
 import type { Events } from './events.ts'
 import type { Turn } from './turn.ts'
@@ -78,10 +79,12 @@ export class Inbox {
   /** Origins, each by one of its senders, whose log is too long. */
   readonly #long = new Set<Sender>()
   readonly #left = new Set<Sender>()
+  readonly #broken: BrokenInbox
   #storesLeft = storesPerPruning
 
   constructor(parts: InboxParts) {
     this.#parts = parts
+    this.#broken = new BrokenInbox(parts.events)
     this.#messageBytesMax = parts.connection.prepareValue(
       "SELECT CAST(value AS INTEGER) FROM mqmeta WHERE key = 'message_bytes_max'",
     )
@@ -298,6 +301,7 @@ export class Inbox {
       session.hasNews = true
       this.#dropParts(session)
       if (problem !== undefined) {
+        if (problem.type === 'broken') this.#broken.tell(problem.reason, turn.nowMs)
         const isRefused = problem.type === 'refused'
         const code = isRefused ? closeCode.refused : closeCode.closed
         const pauseMs = isRefused ? refusedPauseMs : brokenPauseMs

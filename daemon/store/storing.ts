@@ -14,7 +14,8 @@ import type { Seen } from './seen.ts'
 import type { Sender, SenderId, Senders } from './senders.ts'
 
 /** Why the row after the last stored one was not stored. */
-export type Refused = { readonly type: 'refused' | 'broken'; readonly reason: string }
+/** This row, all rows of this peer, or any row at all. */
+export type Refused = { readonly type: 'refused' | 'closed' | 'broken'; readonly reason: string }
 
 export class Storing {
   readonly #connection: Connection
@@ -65,7 +66,7 @@ export class Storing {
     const taken = messages.slice(0, index)
     const problem = this.#storeTaken(sender, taken, arrival, isFamily, nowMs)
     // All rows of a lane under a key have one token; without a key each has its own.
-    return problem ?? { type: key === '' ? 'refused' : 'broken', reason }
+    return problem ?? { type: key === '' ? 'refused' : 'closed', reason }
   }
 
   #storeTaken(

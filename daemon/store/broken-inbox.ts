@@ -1,0 +1,30 @@
+/**
+ * An inbox that takes no row, because a trigger or an index of its owner's does not work: the
+ * sender is told, and so is the operator at this end, who can mend it. Must never say it for each
+ * try of each sender.
+ */
+import type { Events } from './events.ts'
+
+/** Senders try every ten seconds; whoever looks for a reason looks at the newest events. */
+const sayAgainMs = 600_000
+
+export class BrokenInbox {
+  readonly #events: Events
+  #reason = ''
+  #saidAtMs = Number.NEGATIVE_INFINITY
+
+  constructor(events: Events) {
+    this.#events = events
+  }
+
+  /** Inside the open transaction. */
+  tell(reason: string, nowMs: number): void {
+    if (reason === this.#reason && Math.abs(nowMs - this.#saidAtMs) < sayAgainMs) return
+    this.#reason = reason
+    this.#saidAtMs = nowMs
+    const detail =
+      `mqin takes no row: ${reason}. A trigger or an index on it does not work: mend or drop it. ` +
+      'The senders keep their rows and try again every ten seconds.'
+    this.#events.add({ code: 'INBOX_BROKEN', detail }, nowMs)
+  }
+}
