@@ -5,8 +5,7 @@
  */
 import { addressKey, isPrivate } from './address.ts'
 import type { Environment } from './environment.ts'
-import type { Key } from './handshake.ts'
-import { respond } from './handshake.ts'
+import { respond, type Key } from './handshake.ts'
 import type { KeyRing } from './key-ring.ts'
 import {
   cookieSecretUs,

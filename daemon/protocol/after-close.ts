@@ -2,8 +2,7 @@
  * What an initiator does after a CLOSE (PROTOCOL §9), and why else a lane waits: how long, and what
  * people read meanwhile. Code 4 is not among them: it is about one row.
  */
-import type { CloseCode, CloseFrame } from './frame.ts'
-import { closeCode } from './frame.ts'
+import { closeCode, type CloseCode, type CloseFrame } from './frame.ts'
 import {
   brokenPauseUs,
   heldPauseUs,

@@ -11,14 +11,14 @@ import { helloPauseUs } from './hello-pause.ts'
 import {
   addressesPerNameMax,
   ephemeralUs,
+  helloGridUs,
   hintPauseUs,
   lookUpAheadUs,
   resolveAgainUs,
   resolveTimeoutUs,
 } from './limits.ts'
 import type { Address, Output } from './node-io.ts'
-import type { ConnectionId, Hello2 } from './packet.ts'
-import { protocolVersion } from './packet.ts'
+import { protocolVersion, type ConnectionId, type Hello2 } from './packet.ts'
 import type { SessionKeys } from './session-keys.ts'
 
 export type ConnectorOptions = {
@@ -181,7 +181,7 @@ export class Connector {
     }
     this.#unanswered++
     this.#greetedAtUs = nowUs
-    this.#helloAtUs = nowUs + this.#pauseUs(nowUs)
+    this.#helloAtUs = Math.ceil((nowUs + this.#pauseUs(nowUs)) / helloGridUs) * helloGridUs
     this.#attempt++
     if (this.#lookUp.type === 'due') {
       // A moment before the next HELLO1, so that it goes to where the name points then.

@@ -73,6 +73,11 @@ export const helloPauseOutageShare = 50
 export const helloPauseMaxUs = 30_000_000
 /** Pauses are shortened by up to a fifth, so that many peers do not return in step. */
 export const helloPauseJitter = 0.2
+/**
+ * HELLO1s leave on such a grid: those to a thousand dead peers share fifty wake-ups a second, and
+ * cost a third of what they did one by one. Larger: bursts. Smaller: a wake-up for each.
+ */
+export const helloGridUs = 20_000
 /** A HELLO1 goes to at most this many addresses of a name at once. */
 export const addressesPerNameMax = 4
 /** An ephemeral key is used for repeats this long. */

@@ -11,8 +11,7 @@
  */
 import type { AckRange } from './ack-ranges.ts'
 import { assert } from './assert.ts'
-import type { DeliveryStamp, RateSample } from './delivery-rate.ts'
-import { DeliveryRate } from './delivery-rate.ts'
+import { DeliveryRate, type DeliveryStamp, type RateSample } from './delivery-rate.ts'
 import {
   granularityUs,
   lostPacketMemoryRtts,
