@@ -125,6 +125,7 @@ export class StoreHost {
 
   #rest(): void {
     this.#restTimer = undefined
+    if (this.#state !== 'open') return
     const leftUs = this.#wroteUs + restAfterMs * 1_000 - nowUs()
     if (leftUs > 0 || this.#tasks.length > 0) {
       this.#restTimer = setTimeout(() => this.#rest(), Math.max(1, Math.ceil(leftUs / 1_000)))
