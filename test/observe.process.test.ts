@@ -70,11 +70,13 @@ test('page, metrics and views agree on three machines, one of them dead', async 
     return view?.watermark === 60_000 && view.waiting === 0 && view.lost > 0
   }
   await until({ what: 'the lane to rest', withinMs: 20_000 }, atRest)
-  await until({ what: 'the counters to be told', withinMs: 20_000 }, async () => {
-    const { totals } = await client.json<Overview>('/api/overview')
-    return totals.sent === 60_000
+  // The counters are those of the moment, the tables are looked at once a second.
+  let overview = await client.json<Overview>('/api/overview')
+  await until({ what: 'the page to tell of all rows', withinMs: 20_000 }, async () => {
+    overview = await client.json<Overview>('/api/overview')
+    const { totals } = overview
+    return totals.sent === 60_000 && peerOf(overview, relay.port)?.waiting?.value === 0
   })
-  const overview = await client.json<Overview>('/api/overview')
   const families = readExposition(await client.metrics())
   for (const [port, rows] of [
     [relay.port, 0],
