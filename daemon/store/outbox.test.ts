@@ -305,6 +305,21 @@ test('a parked row is tried at once when it is changed, or taken out of mqparked
   deepEqual(inboxOf(receiver), ['good', 'bad 2'])
 })
 
+test('a row that somebody has mended, and that is refused again, waits no longer for it', (t) => {
+  const pair = pairOf(t)
+  const { sender, receiver } = pair
+  receiver.user.exec(`CREATE TRIGGER picky BEFORE INSERT ON mqin WHEN NEW.data LIKE 'bad%'
+    BEGIN SELECT RAISE(ABORT, 'no bad ones'); END`)
+  deliver(pair, 'bad')
+  for (const attempts of [2, 3]) {
+    sender.nowMs += 1_000
+    sender.user.exec("UPDATE mqout SET data = data || ' still'")
+    deliver(pair)
+    const retry = { attempts, retry_at: sender.nowMs + 60_000 }
+    deepEqual(sender.all('SELECT attempts, retry_at FROM mqparked'), [retry])
+  }
+})
+
 test('an older copy of the database does not take a refused row for a delivered one', (t) => {
   const pair = pairOf(t)
   const { world, sender, receiver } = pair

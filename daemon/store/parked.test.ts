@@ -12,13 +12,17 @@ test('a row that is refused again and again is tried at ever longer pauses', (t)
   const connection = new Connection(join(World.of(t).directory, 'template'), () => 0)
   const parked = new ParkedRows(connection)
   const readRetryAt = connection.prepareValue<[], number>('SELECT retry_at FROM mqparked')
-  const pauses = (times: number, retryAfterMs: number): (number | undefined)[] =>
+  let nowMs = 0
+  // Each time the pause before has ended.
+  const pauses = (times: number, retryAfterMs: number): number[] =>
     Array.from({ length: times }, () => {
-      parked.park(1, times, Buffer.alloc(16), { code: 'X', reason: 'x', retryAfterMs }, 0)
-      return readRetryAt.get()
+      const refusedMs = nowMs
+      parked.park(1, times, Buffer.alloc(16), { code: 'X', reason: 'x', retryAfterMs }, nowMs)
+      nowMs = Number(readRetryAt.get())
+      return nowMs - refusedMs
     })
   connection.begin()
-  const inMinutes = pauses(8, minuteMs).map((pauseMs) => Number(pauseMs) / minuteMs)
+  const inMinutes = pauses(8, minuteMs).map((pauseMs) => pauseMs / minuteMs)
   deepEqual(inMinutes, [1, 2, 4, 8, 16, 32, 60, 60])
   connection.prepareChange('DELETE FROM mqparked').run()
   deepEqual(pauses(2, 24 * hourMs), [24 * hourMs, 24 * hourMs])

@@ -33,6 +33,8 @@ export type Refusal = {
   readonly retryAfterMs: number
 }
 
+const never: Refused = { attempts: 0, doublings: 0, retryAtMs: Infinity }
+
 /** A late row that is still there, with the lane that it belongs to. */
 export type LateRow = [id: number, host: string, port: number, token: string]
 
@@ -45,6 +47,13 @@ export type LateLook = {
   readonly isMore: boolean
 }
 
+/** How often a row was refused, how often its pause was doubled for that, and when it ends. */
+type Refused = {
+  readonly attempts: number
+  readonly doublings: number
+  readonly retryAtMs: number
+}
+
 type NewParked = [number, Uint8Array, LaneId, string, string, number, number]
 
 export class ParkedRows {
@@ -53,7 +62,7 @@ export class ParkedRows {
   readonly #due: BetterSqlite3.Statement<[number, number, number], number>
   readonly #free: BetterSqlite3.Statement<[number]>
   readonly #any: BetterSqlite3.Statement<[], number>
-  readonly #attempts = new Map<number, number>()
+  readonly #refused = new Map<number, Refused>()
   readonly #after: BetterSqlite3.Statement<[number, number], number>
   #lookAtMs = -Infinity
   #nowMs = -Infinity
@@ -86,13 +95,16 @@ export class ParkedRows {
 
   /** Sets a row aside, inside the open transaction. */
   park(lane: LaneId, id: number, uid: Uint8Array, refusal: Refusal, nowMs: number): void {
-    const attempts = (this.#attempts.get(id) ?? 0) + 1
-    if (this.#attempts.size >= attemptsMax) this.#attempts.clear()
-    this.#attempts.set(id, attempts)
     const { code, reason, retryAfterMs } = refusal
-    const doubledMs = Math.min(retryAfterMs * 2 ** (attempts - 1), pauseMsMax)
-    const pauseMs = Math.max(retryAfterMs, doubledMs)
-    this.#insert.run(id, uid, lane, code, reason, attempts, nowMs + pauseMs)
+    const { attempts: before, doublings: doubled, retryAtMs: due } = this.#refused.get(id) ?? never
+    // Somebody who frees a row by hand, or sends it elsewhere, has mended something, he thinks.
+    const doublings = nowMs >= due ? doubled + 1 : doubled
+    const doubledMs = Math.min(retryAfterMs * 2 ** doublings, pauseMsMax)
+    const retryAtMs = nowMs + Math.max(retryAfterMs, doubledMs)
+    const attempts = before + 1
+    if (this.#refused.size >= attemptsMax) this.#refused.clear()
+    this.#refused.set(id, { attempts, doublings, retryAtMs })
+    this.#insert.run(id, uid, lane, code, reason, attempts, retryAtMs)
   }
 
   /** Rows whose time has come, or was told by a clock that has been set back. */
