@@ -24,7 +24,7 @@ function mark(step: Step): void {
   marks.push(`${process.hrtime.bigint()} ${step}\n`)
 }
 
-/** `when` looks at the arguments; a method that returns is noted as `after`. */
+/** `before` looks at the arguments; `after` is noted when the method returns. */
 function watch(
   part: object,
   method: string,

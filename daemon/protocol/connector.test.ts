@@ -2,7 +2,14 @@ import { deepStrictEqual, ok } from 'node:assert/strict'
 import { test } from 'node:test'
 import { Connector } from './connector.ts'
 import { respond } from './handshake.ts'
-import { addressesPerNameMax, ephemeralUs, hintPauseUs, resolveTimeoutUs } from './limits.ts'
+import {
+  addressesPerNameMax,
+  ephemeralUs,
+  helloGridUs,
+  helloPauseMaxUs,
+  hintPauseUs,
+  resolveTimeoutUs,
+} from './limits.ts'
 import type { Output } from './node-io.ts'
 import type { Hello2 } from './packet.ts'
 import { decodePacket, toConnectionId } from './packet.ts'
@@ -11,8 +18,11 @@ import { seededEnvironment } from './testing/seeded-environment.ts'
 const port = 9000
 const peer = { ip: '10.0.0.1', port }
 
-function connectorAt(nowUs: number, lastIp?: string): Connector {
-  const environment = seededEnvironment(2)
+function connectorAt(
+  nowUs: number,
+  lastIp?: string,
+  environment = seededEnvironment(2),
+): Connector {
   const scid = toConnectionId(environment.randomBytes(8))
   const key = undefined
   const options = { port, key, environment, scid, outageSinceUs: nowUs, lastIp }
@@ -46,6 +56,25 @@ test('HELLO1 goes to each address at once, the same bytes, and again after a pau
   const atUs = connector.deadlineUs()
   ok(atUs >= 400_000 && atUs <= 500_000)
   deepStrictEqual(connector.takeHellos(atUs), first)
+})
+
+test('P12: greetings share a grid, and none comes later than the longest pause', () => {
+  // Without jitter every pause is the longest, and a timer that fires late leaves the grid.
+  const environment = { ...seededEnvironment(2), randomBytes: (n: number) => new Uint8Array(n) }
+  const connector = connectorAt(0, undefined, environment)
+  let [dueUs, lastUs, hellos] = [0, 0, 0]
+  while (dueUs < 100 * helloPauseMaxUs) {
+    const nowUs = dueUs + 1_234
+    if (connector.takeLookUp(nowUs)) connector.onResolved(['10.0.0.1'], '', nowUs)
+    if (connector.takeHellos(nowUs).length > 0) {
+      deepStrictEqual(dueUs % helloGridUs, 0)
+      ok(dueUs - lastUs <= helloPauseMaxUs, `a pause of ${dueUs - lastUs} µs`)
+      lastUs = nowUs
+      hellos++
+    }
+    dueUs = connector.deadlineUs()
+  }
+  ok(hellos > 100)
 })
 
 /** The answer to the last HELLO1 of these. */

@@ -181,7 +181,9 @@ export class Connector {
     }
     this.#unanswered++
     this.#greetedAtUs = nowUs
-    this.#helloAtUs = Math.ceil((nowUs + this.#pauseUs(nowUs)) / helloGridUs) * helloGridUs
+    const dueUs = nowUs + this.#pauseUs(nowUs)
+    // Never later than the pause allows (P12).
+    this.#helloAtUs = dueUs - (dueUs % helloGridUs)
     this.#attempt++
     if (this.#lookUp.type === 'due') {
       // A moment before the next HELLO1, so that it goes to where the name points then.

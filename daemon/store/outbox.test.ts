@@ -305,7 +305,7 @@ test('a parked row is tried at once when it is changed, or taken out of mqparked
   deepEqual(inboxOf(receiver), ['good', 'bad 2'])
 })
 
-test('a row that somebody has mended, and that is refused again, waits no longer for it', (t) => {
+test('P8: a row that was mended, and is refused again, waits no longer for it', (t) => {
   const pair = pairOf(t)
   const { sender, receiver } = pair
   receiver.user.exec(`CREATE TRIGGER picky BEFORE INSERT ON mqin WHEN NEW.data LIKE 'bad%'

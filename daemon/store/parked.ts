@@ -33,8 +33,6 @@ export type Refusal = {
   readonly retryAfterMs: number
 }
 
-const never: Refused = { attempts: 0, doublings: 0, retryAtMs: Infinity }
-
 /** A late row that is still there, with the lane that it belongs to. */
 export type LateRow = [id: number, host: string, port: number, token: string]
 
@@ -53,6 +51,8 @@ type Refused = {
   readonly doublings: number
   readonly retryAtMs: number
 }
+
+const never: Refused = { attempts: 0, doublings: 0, retryAtMs: Infinity }
 
 type NewParked = [number, Uint8Array, LaneId, string, string, number, number]
 
@@ -97,7 +97,7 @@ export class ParkedRows {
   park(lane: LaneId, id: number, uid: Uint8Array, refusal: Refusal, nowMs: number): void {
     const { code, reason, retryAfterMs } = refusal
     const { attempts: before, doublings: doubled, retryAtMs: due } = this.#refused.get(id) ?? never
-    // Somebody who frees a row by hand, or sends it elsewhere, has mended something, he thinks.
+    // Freed before its time, by hand or by a reroute: that was not the same attempt again.
     const doublings = nowMs >= due ? doubled + 1 : doubled
     const doubledMs = Math.min(retryAfterMs * 2 ** doublings, pauseMsMax)
     const retryAtMs = nowMs + Math.max(retryAfterMs, doubledMs)

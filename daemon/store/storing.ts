@@ -13,8 +13,7 @@ import { uidBytes } from './run.ts'
 import type { Seen } from './seen.ts'
 import type { Sender, SenderId, Senders } from './senders.ts'
 
-/** Why the row after the last stored one was not stored. */
-/** This row, all rows of this peer, or any row at all. */
+/** Why the row after the last stored one was not: the row, all rows of this peer, or any row. */
 export type Refused = { readonly type: 'refused' | 'closed' | 'broken'; readonly reason: string }
 
 export class Storing {
