@@ -7,16 +7,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { open } from '../sdk/index.ts'
 import type { Room } from './benchmark.ts'
 import { DaemonPair, InboxWatch } from './daemon-pair.ts'
+import { passOne } from './lone-message.ts'
 import { measured, type Measure } from './measure.ts'
 import { quantile } from './spread.ts'
 import { RawCommit, RawUdp } from './yardsticks.ts'
 
 const warmUp = 20
 const pauseMs = 15
-// The reader sleeps so long between two looks: fine enough for milliseconds, and it leaves the
-// cores to the daemons.
-const lookMs = 0.1
-const deadlineMs = 30_000
 
 /** Milliseconds of one message, and of what it is held against. */
 type Sample = { readonly messageMs: number; readonly bareMs: number }
@@ -65,17 +62,10 @@ async function takeSamples(
 ): Promise<Sample[]> {
   using mq = open(sender.database)
   using inbox = new InboxWatch(receiver.database)
-  const nap = new Int32Array(new SharedArrayBuffer(4))
   const samples: Sample[] = []
   for (let message = 0; message < messages; message++) {
-    const wanted = inbox.arrived + 1
-    mq.send('127.0.0.1', receiver.port, 'bench', 'x'.repeat(100))
-    const committedMs = performance.now()
-    while (inbox.arrived < wanted) {
-      if (performance.now() - committedMs > deadlineMs) throw new Error('A message does not come.')
-      Atomics.wait(nap, 0, 0, lookMs)
-    }
-    const messageMs = performance.now() - committedMs
+    const { committedNs, seenNs } = passOne(mq, inbox, receiver.port)
+    const messageMs = (seenNs - committedNs) / 1e6
     // The daemons settle what is left to do of this message first.
     await sleep(pauseMs * (0.5 + Math.random()))
     samples.push({ messageMs, bareMs: await bareMs() })

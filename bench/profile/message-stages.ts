@@ -3,14 +3,12 @@
  * message of which a note is missing does not count.
  */
 import type { Role } from '../daemon-pair.ts'
+import type { Passage } from '../lone-message.ts'
 import { median, quantile } from '../spread.ts'
 import type { Step } from './message-marks.ts'
 
 /** Nanoseconds of the monotonic clock, which all processes of a machine share. */
 export type Mark = { readonly atNs: number; readonly role: Role; readonly step: Step }
-
-/** When the INSERT was committed, and when a reader saw the row in the other file. */
-export type Passage = { readonly committedNs: number; readonly seenNs: number }
 
 export type Stage = { readonly what: string; readonly medianMs: number; readonly p90Ms: number }
 

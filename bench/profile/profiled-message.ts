@@ -11,7 +11,8 @@ import { DaemonProcess } from '../../test/harness/daemon-process.ts'
 import { DaemonPair, InboxWatch, type Member, type Role } from '../daemon-pair.ts'
 import { RawCommit } from '../yardsticks.ts'
 import { median } from '../spread.ts'
-import { parseMarks, stagesOf, type Mark, type Passage, type Stage } from './message-stages.ts'
+import { passOne, type Passage } from '../lone-message.ts'
+import { parseMarks, stagesOf, type Mark, type Stage } from './message-stages.ts'
 
 export type MessageProfileOptions = {
   readonly scratch: string
@@ -22,8 +23,6 @@ export type MessageProfileOptions = {
 
 const warmUp = 20
 const pauseMs = 30
-const lookMs = 0.1
-const deadlineMs = 30_000
 /** The daemons write their notes down five times a second. */
 const notesMs = 600
 
@@ -62,27 +61,14 @@ async function passagesOf(
 ): Promise<Passage[]> {
   using mq = open(sender.database)
   using inbox = new InboxWatch(receiver.database)
-  const nap = new Int32Array(new SharedArrayBuffer(4))
   const passages: Passage[] = []
   for (let message = 0; message < messages; message++) {
-    const wanted = inbox.arrived + 1
-    mq.send('127.0.0.1', receiver.port, 'bench', 'x'.repeat(100))
-    const [committedNs, committedMs] = [monotonicNs(), performance.now()]
-    while (inbox.arrived < wanted) {
-      if (performance.now() - committedMs > deadlineMs) throw new Error('A message does not come.')
-      Atomics.wait(nap, 0, 0, lookMs)
-    }
-    passages.push({ committedNs, seenNs: monotonicNs() })
+    passages.push(passOne(mq, inbox, receiver.port))
     await sleep(pauseMs * (0.25 + Math.random() / 2))
     between()
     await sleep(pauseMs * (0.25 + Math.random() / 2))
   }
   return passages
-}
-
-/** A day of uptime is 86,400 s: doubles hold it to a few nanoseconds. */
-function monotonicNs(): number {
-  return Number(process.hrtime.bigint())
 }
 
 function marksOf(directory: string, pair: DaemonPair, member: Member, role: Role): Mark[] {

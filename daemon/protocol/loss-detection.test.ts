@@ -196,14 +196,6 @@ test('a path slower than four seconds is not probed before its base timeout', ()
   ok(rtt.ptoBaseUs() > 4_000_000)
 })
 
-test('the oldest packets in flight are named for probes, without acked and lost ones', () => {
-  const ledger = steadyLedger()
-  send(ledger, 0, 9)
-  acked(ledger, [{ first: 5, last: 5 }], rttUs)
-  deepStrictEqual(numbers(ledger.oldestInFlight(3)), [3, 4, 6])
-  deepStrictEqual(numbers(ledger.oldestInFlight(100)), [3, 4, 6, 7, 8, 9])
-})
-
 test('with nothing in flight there is no deadline', () => {
   const ledger = steadyLedger()
   deepStrictEqual([ledger.deadlineUs(), ledger.onDeadline(1e12)], [undefined, undefined])

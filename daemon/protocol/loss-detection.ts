@@ -223,17 +223,6 @@ export class LossDetection<Content> {
     return { type: 'lost', packets, mtuProbes }
   }
 
-  /** Up to `countMax` packets that wait longest for their ack, oldest first. */
-  oldestInFlight(countMax: number): SentPacket<Content>[] {
-    const packets: SentPacket<Content>[] = []
-    let position = this.#sent.nextUnsettled(this.#oldestInFlight)
-    while (packets.length < countMax && position < this.#sent.end) {
-      packets.push(this.#sent.at(position))
-      position = this.#sent.nextUnsettled(position + 1)
-    }
-    return packets
-  }
-
   // Both ways in which the backoff can be wrong stand at its constants.
   #ptoUs(): number {
     const baseUs = this.#rtt.ptoBaseUs()

@@ -10,25 +10,45 @@ import {
   readAheadBytesMax,
   readBytesMax,
 } from '../protocol/limits.ts'
-import { LossDetection } from '../protocol/loss-detection.ts'
+import { LossDetection, type AckOutcome, type DeadlineOutcome } from '../protocol/loss-detection.ts'
 import { ReceiveStream } from '../protocol/receive-stream.ts'
 import { SendStream } from '../protocol/send-stream.ts'
 import { expect } from './violation.ts'
 
-/** To add up all that is in flight costs more than to send it. */
-const callsPerSum = 16
+type Numbered = { readonly packetNumber: number }
+
+/** What a ledger has been told of, and has not settled: a second account of the same. */
+class Flight {
+  readonly #bytes = new Map<number, number>()
+  #sum = 0
+
+  add(packetNumber: number, bytes: number): void {
+    this.#bytes.set(packetNumber, bytes)
+    this.#sum += bytes
+  }
+
+  settle(packets: readonly Numbered[]): void {
+    for (const { packetNumber } of packets) {
+      this.#sum -= this.#bytes.get(packetNumber) ?? 0
+      this.#bytes.delete(packetNumber)
+    }
+  }
+
+  judge({ inFlightBytes, inFlightPackets }: LossDetection<unknown>): void {
+    expect(
+      this.#sum === inFlightBytes && this.#bytes.size === inFlightPackets,
+      'in flight',
+      () =>
+        `${inFlightPackets} packets of ${inFlightBytes} bytes are counted in flight, ` +
+        `${this.#bytes.size} of ${this.#sum} are.`,
+    )
+  }
+}
 
 /** Until it is disposed of. */
 export function watchCores(): Disposable {
   const undo = new DisposableStack()
-  let calls = 0
-  after(undo, LossDetection.prototype, 'onPacketSent', (ledger) => {
-    if (++calls % callsPerSum === 0) judgeFlight(ledger)
-  })
-  after(undo, LossDetection.prototype, 'onAckReceived', (ledger) => {
-    if (++calls % callsPerSum === 0) judgeFlight(ledger)
-  })
-  after(undo, LossDetection.prototype, 'onDeadline', judgeFlight)
+  watchFlights(undo)
   after(undo, ReceiveStream.prototype, 'onPiece', ({ heldBytes }) => {
     most('bytes that wait for others before them', heldBytes, creditWindowMax)
   })
@@ -41,17 +61,33 @@ export function watchCores(): Disposable {
   return undo
 }
 
-function judgeFlight(ledger: LossDetection<unknown>): void {
-  const { inFlightBytes, inFlightPackets } = ledger
-  const packets = ledger.oldestInFlight(Infinity)
-  const bytes = packets.reduce((sum, packet) => sum + packet.bytes, 0)
-  expect(
-    bytes === inFlightBytes && packets.length === inFlightPackets,
-    'in flight',
-    () =>
-      `${inFlightPackets} packets of ${inFlightBytes} bytes are counted in flight, ` +
-      `${packets.length} of ${bytes} are.`,
-  )
+/** Keeps an account beside each ledger, and holds the ledger's sums against it. */
+function watchFlights(undo: DisposableStack): void {
+  const flights = new WeakMap<LossDetection<unknown>, Flight>()
+  const flightOf = (ledger: LossDetection<unknown>): Flight => {
+    const flight = flights.get(ledger) ?? new Flight()
+    flights.set(ledger, flight)
+    return flight
+  }
+  const { prototype } = LossDetection
+  after(undo, prototype, 'onPacketSent', (ledger, [packetNumber, bytes]) => {
+    const flight = flightOf(ledger)
+    flight.add(Number(packetNumber), Number(bytes))
+    flight.judge(ledger)
+  })
+  after(undo, prototype, 'onAckReceived', (ledger, _, result) => {
+    const outcome = result as AckOutcome<unknown>
+    if (outcome.type === 'never-sent') return
+    const flight = flightOf(ledger)
+    flight.settle([...outcome.newlyAcked, ...outcome.lost, ...outcome.lostMtuProbes])
+    flight.judge(ledger)
+  })
+  after(undo, prototype, 'onDeadline', (ledger, _, result) => {
+    const outcome = result as DeadlineOutcome<unknown> | undefined
+    const flight = flightOf(ledger)
+    if (outcome?.type === 'lost') flight.settle([...outcome.packets, ...outcome.mtuProbes])
+    flight.judge(ledger)
+  })
 }
 
 function most(what: string, value: number, bound: number): void {
@@ -63,13 +99,13 @@ function after<Part extends object>(
   undo: DisposableStack,
   prototype: Part,
   method: keyof Part & string,
-  look: (part: Part) => void,
+  look: (part: Part, values: readonly unknown[], result: unknown) => void,
 ): void {
   const original: unknown = Reflect.get(prototype, method)
   expect(typeof original === 'function', 'probe', () => `There is no ${method} to look at.`)
   const watched = function (this: Part, ...values: unknown[]): unknown {
     const result: unknown = Reflect.apply(original, this, values)
-    look(this)
+    look(this, values, result)
     return result
   }
   Reflect.set(prototype, method, watched)

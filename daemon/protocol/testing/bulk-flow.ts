@@ -127,6 +127,8 @@ export class BulkFlow {
   #resendAt = 0
   #nextSegment = 0
   #newestSent = -1
+  /** The segment of each packet in flight, oldest first. */
+  readonly #inFlight = new Map<number, number>()
   #nextPacketNumber = 0
   #lastArrivalUs = 0
   #wakeAtUs = Infinity
@@ -166,7 +168,10 @@ export class BulkFlow {
     const nowUs = this.#time.nowUs
     const outcome = this.#loss.onAckReceived(ranges, delayUs, nowUs)
     if (outcome.type === 'never-sent') throw new Error('The receiver acked what was never sent.')
-    for (const packet of outcome.newlyAcked) this.#ackedSegments.add(packet.content)
+    for (const { packetNumber, content } of outcome.newlyAcked) {
+      this.#ackedSegments.add(content)
+      this.#inFlight.delete(packetNumber)
+    }
     for (const packet of outcome.spurious) this.#ackedSegments.add(packet.content)
     this.#spurious += outcome.spurious.length
     if (outcome.spurious.length > 0) congestion.onSpuriousLoss(outcome.spurious.length)
@@ -188,7 +193,10 @@ export class BulkFlow {
   #onLost(lost: readonly SentPacket<number>[]): void {
     const newest = lost.at(-1)
     if (newest === undefined) return
-    for (const packet of lost) this.#resend.push(packet.content)
+    for (const { packetNumber, content } of lost) {
+      this.#resend.push(content)
+      this.#inFlight.delete(packetNumber)
+    }
     this.#options.congestion.onPacketsLost({
       nowUs: this.#time.nowUs,
       lostPackets: lost.length,
@@ -225,7 +233,8 @@ export class BulkFlow {
     if (this.#loss.silentPtos === persistentCongestionPtos) {
       this.#options.congestion.onPersistentCongestion()
     }
-    for (const packet of this.#loss.oldestInFlight(outcome.count)) this.#send(packet.content)
+    const oldest = Array.from(this.#inFlight.values()).slice(0, outcome.count)
+    for (const segment of oldest) this.#send(segment)
   }
 
   #wakeAt(atUs: number): void {
@@ -254,6 +263,7 @@ export class BulkFlow {
     this.#newestSent = Math.max(this.#newestSent, segment)
     const nowUs = this.#time.nowUs
     this.#loss.onPacketSent(packetNumber, packetBytes, segment, kind, nowUs)
+    this.#inFlight.set(packetNumber, segment)
     this.#pacer.onSent(packetBytes, nowUs)
     link.send(packetBytes, rttUs / 2, () => this.#arrive(packetNumber, segment))
   }
