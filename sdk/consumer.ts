@@ -13,7 +13,7 @@ import { TinymqError } from './errors.ts'
 import { inTransaction, type SqliteHandle } from './handle.ts'
 import { errorText, type Hand, InboxMessage } from './inbox-message.ts'
 import { Intake, leaseLost, WorkFailure } from './intake.ts'
-import { isThenable, validPayload } from './payload.ts'
+import { isThenable, SchemaMismatch, validPayload } from './payload.ts'
 
 /** What every consumer of a connection has in common. */
 export interface Consumer {
@@ -37,9 +37,7 @@ export type ConsumeTrace = { readonly message: InboxMessage }
 
 /** What becomes of a message whose handler has thrown. */
 export function outcomeOf(error: unknown, isEnding: boolean): Outcome {
-  if (error instanceof TinymqError && error.code === 'TINYMQ_BAD_PAYLOAD') {
-    return { type: 'dead', error: error.message }
-  }
+  if (error instanceof SchemaMismatch) return { type: 'dead', error: error.message }
   // It was told to stop, and stopped: no fault of the message.
   if (isEnding) return { type: 'released', afterMs: 0 }
   return { type: 'failed', error: errorText(error) }

@@ -44,7 +44,7 @@ const kinds = {
   },
   TINYMQ_BAD_PAYLOAD: {
     retryable: false,
-    hint: 'Correct the sender, or the schema; the message is in mqdead.',
+    hint: 'Read message.data for what arrived; correct the sender, or the schema.',
   },
   TINYMQ_LEASE_LOST: {
     retryable: false,

@@ -81,8 +81,8 @@ export class InboxMessage<T = unknown> implements Message {
   }
 
   /**
-   * What the schema made of the data; without a schema text parsed as JSON, and bytes as they are.
-   * @throws TinymqError TINYMQ_BAD_PAYLOAD when the text is not JSON.
+   * What the schema made of the data; without a schema the data as JSON, parsed when it is read.
+   * @throws TinymqError TINYMQ_BAD_PAYLOAD when the data is not JSON: read `data` then.
    */
   get payload(): T {
     this.#payload ??= { value: parsePayload(this) as T }

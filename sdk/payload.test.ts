@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { open } from './index.ts'
+import { setTimeout } from 'node:timers/promises'
+import { type InboxMessage, open } from './index.ts'
 import type { StandardSchema } from './payload.ts'
 import { arrive } from './testing/arrivals.ts'
 import { scratchDatabase } from './testing/scratch.ts'
@@ -19,7 +20,7 @@ const order = (wait: boolean): StandardSchema<Order> => {
 const inputs = ['{"sku":" A-1 "}', '{"sku":1}', 'no JSON']
 const sentences = [
   /^the payload of message 2 does not fit its schema: sku\.0: a string is needed$/,
-  /^the text of message 3 is not JSON: /,
+  /^the data of message 3 is not JSON: /,
 ]
 
 for (const wait of [false, true]) {
@@ -65,16 +66,76 @@ test('a transaction cannot wait for a schema', async (t) => {
   mq.close()
 })
 
-test('without a schema the payload is JSON, or bytes, or the fault of the sender', async (t) => {
+test('without a schema the payload is the data as JSON, text and bytes alike', async (t) => {
   const db = scratchDatabase(t)
   const mq = open({ db })
-  arrive(db, { data: '[1]' }, { data: new Uint8Array([1]) }, { data: 'no JSON' }, { data: '2' })
+  const bytes = Buffer.from('{"sku":"é"}')
+  arrive(db, { data: '[1]' }, { data: '\u{feff}"marked"' }, { data: bytes }, { data: 'null' })
   const payloads: unknown[] = []
   await mq.consume(({ payload }) => {
     payloads.push(payload)
-    if (payload === 2) void mq.drain()
+    if (payload === null) void mq.drain()
   })
-  assert.deepEqual(payloads, [[1], new Uint8Array([1]), 2])
-  assert.deepEqual(db.prepare('SELECT id FROM mqdead').pluck().all(), [3])
+  assert.deepEqual(payloads, [[1], 'marked', { sku: 'é' }, null])
+  mq.close()
+})
+
+const unparsable = {
+  'a text': 'HelloMachineBFromMachineA',
+  'half a JSON': '{"sku":',
+  bytes: new Uint8Array([0x22, 0xff]),
+}
+for (const [name, data] of Object.entries(unparsable)) {
+  test(`a handler that does not read the payload gets ${name} as it is`, async (t) => {
+    const db = scratchDatabase(t)
+    const mq = open({ db })
+    arrive(db, { data })
+    await mq.consume((message) => {
+      assert.deepEqual(message.data, data)
+      void mq.drain()
+    })
+    assert.equal(db.prepare('SELECT count(*) FROM mqin').pluck().get(), 0)
+    assert.equal(db.prepare('SELECT count(*) FROM mqdead').pluck().get(), 0)
+    mq.close()
+  })
+
+  test(`a handler that reads the payload of ${name} fails, and gets it again`, async (t) => {
+    const db = scratchDatabase(t)
+    const mq = open({ db })
+    arrive(db, { data })
+    const attempts: number[] = []
+    const consume = async (message: InboxMessage): Promise<void> => {
+      attempts.push(message.attempt)
+      if (message.attempt === 2) void mq.drain()
+      console.log(message.payload)
+    }
+    await mq.consume(consume)
+    assert.deepEqual(attempts, [1, 2])
+    const [lease] = db.prepare('SELECT attempts, error FROM mqlease').all() as {
+      attempts: number
+      error: string
+    }[]
+    assert.equal(lease?.attempts, 2)
+    assert.match(lease?.error ?? '', /^TinymqError: the data of message 1 is not JSON: /)
+    assert.equal(db.prepare('SELECT count(*) FROM mqdead').pluck().get(), 0)
+    mq.close()
+  })
+}
+
+test('in a transaction reading fails alike, and the last attempt is dead', async (t) => {
+  const db = scratchDatabase(t)
+  const mq = open({ db })
+  arrive(db, { data: 'no JSON' }, { data: '{}' })
+  const calls: string[] = []
+  const consume = (message: InboxMessage): void => {
+    calls.push(`${message.id}, attempt ${message.attempt}`)
+    console.log(message.payload)
+  }
+  const consumed = mq.consumeInTransaction(consume, { attempts: 2 })
+  while (db.prepare('SELECT count(*) FROM mqin').pluck().get() !== 0) await setTimeout(10)
+  await mq.drain()
+  await consumed
+  assert.deepEqual(db.prepare('SELECT id FROM mqdead').pluck().all(), [1])
+  assert.deepEqual(calls.toSorted(), ['1, attempt 1', '1, attempt 2', '2, attempt 1'])
   mq.close()
 })
