@@ -3,6 +3,7 @@ import { equal, ok, rejects } from 'node:assert/strict'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { needs } from './harness/needs.ts'
 import { checkInbox, insertNumbered } from './harness/numbered.ts'
 import { Scene } from './harness/scene.ts'
 import { besideProcess, fillDisk, fillDiskWhole, onSmallDisk } from './harness/small-disk.ts'
@@ -13,7 +14,7 @@ const diskMebibytes = 80
 const freeMebibytes = 8
 const resumeMsMax = 10_000
 
-const skip = process.getuid?.() !== 0 && 'Only root can mount a small disk.'
+const skip = needs('root')
 
 test(
   'P5, P9: a full disk at the receiver is back-pressure, and it goes on by itself',

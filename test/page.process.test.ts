@@ -3,7 +3,7 @@
  * between them, one of their peers dead, and messages that mean harm among the rows.
  */
 import { deepEqual, equal, match, notEqual, ok } from 'node:assert/strict'
-import { after, before, test } from 'node:test'
+import { after, before, test as testOf, type TestContext } from 'node:test'
 import type { Locator, Page } from 'playwright-core'
 import {
   accessibilityProblems,
@@ -13,6 +13,7 @@ import {
   type WatchedPage,
 } from './harness/browser.ts'
 import { freePort } from './harness/free-port.ts'
+import { needs } from './harness/needs.ts'
 import { insertNumbered } from './harness/numbered.ts'
 import { hostile, openOffice, type Office } from './harness/page-office.ts'
 import { PrefixProxy } from './harness/prefix-proxy.ts'
@@ -21,6 +22,10 @@ import { until } from './harness/until.ts'
 
 /** Far more than a scan passes in a tenth of a second. */
 const longRows = 100_000
+
+const skip = needs('chromium')
+const test = (name: string, run: (t: TestContext) => Promise<void>): void =>
+  void testOf(name, { skip }, run)
 
 let browser: Browser
 let office: Office
@@ -32,6 +37,7 @@ after(async () => {
 })
 
 before(async () => {
+  if (skip !== false) return
   const scene = new Scene({ after: (end) => void ends.push(end) })
   browser = scene.use(await Browser.start())
   office = await openOffice(scene)

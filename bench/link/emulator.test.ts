@@ -1,14 +1,14 @@
 import { deepEqual, equal, ok } from 'node:assert/strict'
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { needs } from '../../test/harness/needs.ts'
 import { compileEmulator, emulatorWords } from './emulator.ts'
 import type { LinkConditions } from './link.ts'
 
-/** Whoever has no compiler can have no emulator either. */
-const skip = hasCompiler() ? false : 'There is no C compiler (cc): the emulator was not tested.'
+const skip = needs('cc')
 
 const directory = mkdtempSync(join(tmpdir(), 'tinymq-emulator-'))
 after(() => rmSync(directory, { recursive: true, force: true }))
@@ -22,10 +22,6 @@ const usual: LinkConditions = {
   bufferBytes: 10_000,
   delayUs: 50_000,
   loss: 0,
-}
-
-function hasCompiler(): boolean {
-  return spawnSync('cc', ['--version']).status === 0
 }
 
 /** What becomes of packets that are offered to one direction: when each arrives, or why not. */

@@ -2,12 +2,12 @@
  * A headless Chromium, and pages in it that write down everything that a browser holds against
  * them. Must never reach the network: it sees only what the tests serve on loopback.
  */
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { chromium, type Browser as Chromium, type Page } from 'playwright-core'
 import type axe from 'axe-core'
+import { pathOf } from './needs.ts'
 
-const program = '/usr/bin/chromium'
 const args = [
   // Tests run as root, in containers too.
   '--no-sandbox',
@@ -49,10 +49,7 @@ export class Browser implements AsyncDisposable {
   }
 
   static async start(): Promise<Browser> {
-    if (!existsSync(program)) {
-      throw new Error(`There is no ${program}: apt-get install --no-install-recommends chromium`)
-    }
-    return new Browser(await chromium.launch({ executablePath: program, args }))
+    return new Browser(await chromium.launch({ executablePath: pathOf('chromium'), args }))
   }
 
   /** A page with storage of its own, at nowhere yet. */

@@ -17,7 +17,12 @@ export type RelayOptions = {
   /** Where the datagrams go. */
   readonly target: Destination
   readonly impairment: Impairment
+  /** Whether `datagrams` is asked for later. */
+  readonly keeps?: boolean
 }
+
+/** What came to the relay, in the order in which it came: to the target, and back from it. */
+export type Datagrams = { readonly forth: Uint8Array[]; readonly back: Uint8Array[] }
 
 /** Datagrams of both directions. */
 export type RelayCounters = { taken: number; lost: number; doubled: number }
@@ -42,10 +47,19 @@ export class LossyRelay implements AsyncDisposable, Destination {
   }
 
   async counters(): Promise<RelayCounters> {
+    return (await this.#ask('counters')) as RelayCounters
+  }
+
+  /** All that passed through it so far, when it keeps them. */
+  async datagrams(): Promise<Datagrams> {
+    return (await this.#ask('datagrams')) as Datagrams
+  }
+
+  async #ask(question: 'counters' | 'datagrams'): Promise<unknown> {
     const answer = once(this.#worker, 'message')
-    this.#worker.postMessage('counters', [])
-    const [counters] = (await answer) as [RelayCounters]
-    return counters
+    this.#worker.postMessage(question, [])
+    const [value] = (await answer) as [unknown]
+    return value
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -6,26 +6,30 @@
 import { createSocket, type Socket } from 'node:dgram'
 import { parentPort, workerData } from 'node:worker_threads'
 import { ImpairedPath } from './impairment.ts'
-import type { RelayCounters, RelayOptions } from './lossy-relay.ts'
+import type { Datagrams, RelayCounters, RelayOptions } from './lossy-relay.ts'
 
 const bufferBytes = 4_194_304
 
-const { host, port, target, impairment } = workerData as RelayOptions
+const { host, port, target, impairment, keeps = false } = workerData as RelayOptions
 const there = new ImpairedPath(impairment, 0)
 const back = new ImpairedPath(impairment, 1)
 const counters: RelayCounters = { taken: 0, lost: 0, doubled: 0 }
+const datagrams: Datagrams = { forth: [], back: [] }
 const clients = new Map<string, Socket>()
 
 const front = createSocket('udp4')
 front.on('message', (bytes, { address, port: clientPort }) => {
   const upstream = upstreamOf(address, clientPort)
+  if (keeps) datagrams.forth.push(bytes)
   pass(there, bytes, () => upstream.send(bytes, target.port, target.host))
 })
 front.bind(port, host, () => {
   widen(front)
   parentPort?.postMessage('listening', [])
 })
-parentPort?.on('message', () => parentPort?.postMessage(counters, []))
+parentPort?.on('message', (question: 'counters' | 'datagrams') => {
+  parentPort?.postMessage(question === 'counters' ? counters : datagrams, [])
+})
 
 function upstreamOf(address: string, clientPort: number): Socket {
   const name = `${address} ${clientPort}`
@@ -35,6 +39,7 @@ function upstreamOf(address: string, clientPort: number): Socket {
   clients.set(name, upstream)
   upstream.bind(0, '127.0.0.1', () => widen(upstream))
   upstream.on('message', (bytes) => {
+    if (keeps) datagrams.back.push(bytes)
     pass(back, bytes, () => front.send(bytes, clientPort, address))
   })
   // A closed port behind the relay is told to nobody, as by most networks.

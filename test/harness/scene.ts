@@ -6,12 +6,21 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { freePort } from './free-port.ts'
-import { LossyRelay, type Impairment } from './lossy-relay.ts'
+import { LossyRelay, type Impairment, type RelayOptions } from './lossy-relay.ts'
 import { Machine, type Destination, type MachineOptions } from './machine.ts'
 import { SilentAddress } from './silent-address.ts'
 
 /** A test, or whoever else tells when it is over. */
 export type SceneOwner = { after(end: () => Promise<void>): void }
+
+const unimpaired: Impairment = {
+  seed: 1,
+  lossShare: 0,
+  duplicateShare: 0,
+  delayMs: 0,
+  jitterMs: 0,
+  datagramBytesMax: 65_535,
+}
 
 export class Scene {
   readonly directory: string
@@ -54,8 +63,17 @@ export class Scene {
   async relayTo(target: Machine, impairment: Impairment, at?: Destination): Promise<LossyRelay> {
     const { host, port } = at ?? { host: '127.0.0.1', port: await freePort() }
     const to = { host: target.host, port: target.port }
-    const relay = new LossyRelay({ host, port, target: to, impairment })
-    this.#stack.use(relay)
+    return this.#relay({ host, port, target: to, impairment })
+  }
+
+  /** A way to `target` that changes nothing and keeps all that passes. */
+  async tapOf({ host, port }: Machine): Promise<LossyRelay> {
+    const place = { host: '127.0.0.1', port: await freePort() }
+    return this.#relay({ ...place, target: { host, port }, impairment: unimpaired, keeps: true })
+  }
+
+  async #relay(options: RelayOptions): Promise<LossyRelay> {
+    const relay = this.#stack.use(new LossyRelay(options))
     await relay.listening()
     return relay
   }

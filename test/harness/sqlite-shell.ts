@@ -3,6 +3,8 @@
  * never block, for the other processes of a test are watched meanwhile.
  */
 import { spawn } from 'node:child_process'
+import { join } from 'node:path'
+import { needs } from './needs.ts'
 
 export type ShellOptions = {
   /** What is run before `sqlite3`, for a database in another mount namespace. */
@@ -12,13 +14,19 @@ export type ShellOptions = {
   readonly json?: boolean
 }
 
+/** The words to run it by. Where it is not installed, a stand-in does what the tests need. */
+export const sqliteShell: readonly string[] =
+  needs('sqlite3') === false
+    ? ['sqlite3']
+    : [process.execPath, join(import.meta.dirname, 'sqlite-stand-in.ts')]
+
 /** What it printed. @throws Error with what it complained about. */
 export async function sql(
   database: string,
   statements: string,
   { prefix = [], timeoutMs = 5_000, json = false }: ShellOptions = {},
 ): Promise<string> {
-  const [command = '', ...args] = [...prefix, 'sqlite3', '-bail', ...(json ? ['-json'] : [])]
+  const [command = '', ...args] = [...prefix, ...sqliteShell, '-bail', ...(json ? ['-json'] : [])]
   const child = spawn(command, [...args, database], { stdio: ['pipe', 'pipe', 'pipe'] })
   const output: Buffer[] = []
   const complaints: Buffer[] = []

@@ -24,17 +24,6 @@ const sectorBytes = 512
 const endings = ['', '-wal', '-journal']
 const always = 255
 
-/** Why it cannot be used here; undefined: it can. */
-export function whyNoPowerDisk(): string | undefined {
-  if (process.platform !== 'linux') return 'Only Linux has LD_PRELOAD as disk.c needs it.'
-  try {
-    execFileSync('cc', ['--version'], { stdio: 'ignore' })
-    return undefined
-  } catch {
-    return 'There is no C compiler (cc): nothing was tested with a disk that loses data.'
-  }
-}
-
 export class PowerDisk {
   readonly #database: string
   readonly #platter: string

@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { SeededRandom } from '../../daemon/protocol/testing/seeded-random.ts'
 import type { Destination } from '../harness/machine.ts'
+import { sqliteShell } from '../harness/sqlite-shell.ts'
 import { type Batch, type Label, type Ledger, textOf } from './ledger.ts'
 import type { Member } from './member.ts'
 
@@ -86,7 +87,8 @@ export class Workload {
     const { ledger, member } = this.#options
     const { target, batch, labels } = this.#nextBatch(this.#lengthForShell())
     ledger.tries(batch)
-    const shell = spawn('sqlite3', ['-bail', member.machine.database], {
+    const [program = '', ...words] = sqliteShell
+    const shell = spawn(program, [...words, '-bail', member.machine.database], {
       stdio: ['pipe', 'ignore', 'ignore'],
     })
     const { promise: ended, resolve } = Promise.withResolvers<void>()

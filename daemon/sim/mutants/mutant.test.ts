@@ -3,9 +3,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { needs } from '../../../test/harness/needs.ts'
 import { applyMutant, checkMutant, readMutants } from './mutant.ts'
 
 const root = join(import.meta.dirname, '../../..')
+const skip = needs('git')
 
 const patch = `Defect: the lamp is on
 Breaks: P0
@@ -19,7 +21,7 @@ Breaks: P0
  export { isOn }
 `
 
-test('a defect applies to the text that it was made for, and to no other', (t) => {
+test('a defect applies to the text that it was made for, and to no other', { skip }, (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'tinymq-mutant-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
   writeFileSync(join(folder, 'lamp.patch'), patch)
@@ -44,7 +46,7 @@ test('there are fifteen defects and more, each with a name of its own', () => {
 })
 
 for (const mutant of readMutants()) {
-  test(`the defect "${mutant.name}" applies to the sources as they are`, () => {
+  test(`the defect "${mutant.name}" applies to the sources as they are`, { skip }, () => {
     checkMutant(mutant, root)
   })
 }
