@@ -5,7 +5,7 @@
 
 import { waitMsMax } from './consume-options.ts'
 import { prepare, type SqliteHandle, type SqliteStatement } from './handle.ts'
-import { isReplySql } from './reply.ts'
+import { headersWithSql, isReply, replyHeader, requestPrefix } from './reply.ts'
 
 /** Finds rows that nobody holds. */
 export interface Candidates {
@@ -19,8 +19,11 @@ export interface Candidates {
   take(count: number, nowMs: number): number[]
   /** There is more to look at without any change. */
   readonly hasMore: boolean
-  /** When a row becomes free without any change, ms since 1970; undefined when none will. */
-  dueMs(nowMs: number): number | undefined
+  /**
+   * When a row becomes free without any change, ms since 1970; undefined when none will. That may
+   * have passed since the last `take`, which then has not seen the row.
+   */
+  dueMs(): number | undefined
 }
 
 // So many rows take about a millisecond.
@@ -94,8 +97,12 @@ class Everything implements Candidates {
   #passMs = 0
   #hasFresh = true
   #hasDue = true
-  #dueCursor: readonly [until: number, id: number] = [Number.MIN_SAFE_INTEGER, 0]
+  #dueCursor: DueCursor = dueStart
+  /** Something has changed since the pass through what is due began: another pass must follow. */
+  #isDueStale = false
   #dueRestUntilMs = 0
+  /** The time of the last look: what was due by then was seen. */
+  #lookedMs = 0
 
   constructor(db: SqliteHandle, token: string | null) {
     this.#token = token
@@ -129,6 +136,7 @@ class Everything implements Candidates {
   onChange(): void {
     this.#hasFresh = true
     this.#hasDue = true
+    this.#isDueStale = true
     const nowMs = performance.now()
     if (nowMs < this.#anewAtMs) return
     this.#anewAtMs = nowMs + Math.max(anewEveryMs, restPerPass * this.#passMs)
@@ -140,7 +148,8 @@ class Everything implements Candidates {
   onRollback(): void {
     this.#cursor = 0
     this.#hasFresh = true
-    this.#restartDue()
+    this.#hasDue = true
+    this.#dueCursor = dueStart
   }
 
   onSettled(): void {
@@ -148,14 +157,15 @@ class Everything implements Candidates {
   }
 
   take(count: number, nowMs: number): number[] {
+    this.#lookedMs = nowMs
     const ids = this.#hasDue ? this.#takeDue(count, nowMs) : []
     if (ids.length < count && this.#hasFresh) ids.push(...this.#takeFresh(count - ids.length))
     return ids
   }
 
-  dueMs(nowMs: number): number | undefined {
-    if (!this.#hasDue) return this.#nextDue.read(nowMs)
-    return nowMs + Math.max(0, this.#dueRestUntilMs - performance.now())
+  dueMs(): number | undefined {
+    if (!this.#hasDue) return this.#nextDue.readAfter(this.#lookedMs)
+    return this.#lookedMs + Math.max(0, this.#dueRestUntilMs - performance.now())
   }
 
   #takeFresh(count: number): number[] {
@@ -184,6 +194,7 @@ class Everything implements Candidates {
   #takeDue(count: number, nowMs: number): number[] {
     const startMs = performance.now()
     if (startMs < this.#dueRestUntilMs) return []
+    if (this.#dueCursor === dueStart) this.#isDueStale = false
     const ids: number[] = []
     let passedOver = 0
     let looked = 0
@@ -191,33 +202,33 @@ class Everything implements Candidates {
       looked++
       this.#dueCursor = [until, id]
       if (fits === 0) passedOver++
-      else if (ids.push(id) === count) break
+      else ids.push(id)
+      if (ids.length === count || looked === sliceRows) break
     }
     if (passedOver > 0) {
       const endMs = performance.now()
       this.#dueRestUntilMs = endMs + restPerPass * (endMs - startMs)
     }
     if (ids.length === count || looked === sliceRows) return ids
-    this.#restartDue()
-    this.#hasDue = false
+    this.#dueCursor = dueStart
+    this.#hasDue = this.#isDueStale
     return ids
   }
 
   *#dueRows(nowMs: number): Generator<Due> {
     const { MAX_SAFE_INTEGER } = Number
-    const [until, id] = this.#dueCursor
-    const values = [this.#token, until, id, nowMs] as const
-    // The clock was set back: nobody waits for so long.
-    const wild = [this.#token, nowMs + waitMsMax, 0, MAX_SAFE_INTEGER] as const
-    yield* this.#due.iterate(...values) as Iterable<Due>
-    yield* this.#due.iterate(...wild) as Iterable<Due>
-  }
-
-  #restartDue(): void {
-    this.#hasDue = true
-    this.#dueCursor = [Number.MIN_SAFE_INTEGER, 0]
+    yield* this.#due.iterate(this.#token, ...this.#dueCursor, nowMs) as Iterable<Due>
+    // The clock was set back: nobody waits for so long. The cursor may have come as far already.
+    const wildMs = nowMs + waitMsMax
+    const from =
+      this.#dueCursor[0] > wildMs ? this.#dueCursor : ([wildMs, MAX_SAFE_INTEGER] as const)
+    yield* this.#due.iterate(this.#token, ...from, MAX_SAFE_INTEGER) as Iterable<Due>
   }
 }
+
+type DueCursor = readonly [until: number, id: number]
+
+const dueStart: DueCursor = [Number.MIN_SAFE_INTEGER, 0]
 
 type Fresh = { readonly id: number; readonly known: number }
 type WindowEnd = { readonly last: number | null; readonly count: number }
@@ -225,7 +236,8 @@ type Due = { readonly id: number; readonly until: number; readonly fits: number 
 type Head = {
   readonly id: number
   readonly until: number | null
-  readonly isReply: number | null
+  /** Only of what may be a reply. */
+  readonly headers: string | null
 }
 
 /** The first message of each sender. */
@@ -236,15 +248,18 @@ class LaneHeads implements Candidates {
   readonly #nextDue: NextDue
   /** Where there may be one: the order is that in which it is their turn. */
   readonly #lanes = new Set<Lane>()
+  readonly #requests: string
   #mustRefill = true
+  #lookedMs = 0
 
   constructor(db: SqliteHandle, token: string | null) {
     this.#token = token
     this.#nextDue = new NextDue(db)
+    this.#requests = requestPrefix(db)
     const tokenIs = token === null ? '? IS NULL' : 'm.token = ?'
     this.#head = prepare(
       db,
-      `SELECT m.id, l.until, ${isReplySql('m')} AS isReply
+      `SELECT m.id, l.until, ${headersWithSql('m', replyHeader)} AS headers
       FROM mqin AS m LEFT JOIN mqlease AS l ON l.id = m.id
       WHERE m.sender IS ? AND ${tokenIs} AND m.id > ? ORDER BY m.id LIMIT 1`,
     )
@@ -269,6 +284,7 @@ class LaneHeads implements Candidates {
   }
 
   take(count: number, nowMs: number): number[] {
+    this.#lookedMs = nowMs
     if (this.#mustRefill) this.#refill()
     const ids: number[] = []
     let looked = 0
@@ -281,8 +297,8 @@ class LaneHeads implements Candidates {
     return ids
   }
 
-  dueMs(nowMs: number): number | undefined {
-    return this.#nextDue.read(nowMs)
+  dueMs(): number | undefined {
+    return this.#nextDue.readAfter(this.#lookedMs)
   }
 
   #refill(): void {
@@ -296,9 +312,9 @@ class LaneHeads implements Candidates {
     for (;;) {
       const head = this.#head.get(lane, this.#token, after) as Head | undefined
       if (head === undefined) return undefined
-      const { id, until, isReply } = head
+      const { id, until, headers } = head
       if (until === null || until <= nowMs || until > nowMs + waitMsMax) return id
-      if (isReply !== 1) return undefined
+      if (!isReply(headers, this.#requests)) return undefined
       after = id
     }
   }
@@ -311,7 +327,7 @@ class NextDue {
     this.#statement = prepare(db, 'SELECT min(until) AS until FROM mqlease WHERE until > ?')
   }
 
-  read(nowMs: number): number | undefined {
-    return (this.#statement.get(nowMs) as { until: number | null }).until ?? undefined
+  readAfter(ms: number): number | undefined {
+    return (this.#statement.get(ms) as { until: number | null }).until ?? undefined
   }
 }

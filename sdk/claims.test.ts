@@ -3,6 +3,7 @@ import { test, type TestContext } from 'node:test'
 import { backoffMs, Claims, type ClaimsOptions } from './claims.ts'
 import { openDatabase } from './database.ts'
 import { atomically, type SqliteHandle } from './handle.ts'
+import { requestPrefix } from './reply.ts'
 import { migrate } from './schema-migrate.ts'
 import { arrive, numbered } from './testing/arrivals.ts'
 import { drivers, scratchPath } from './testing/scratch.ts'
@@ -256,6 +257,49 @@ test('in an inbox too long to be indexed at once, a token is found window by win
   assert.deepEqual(next(), [9_999, 10_000])
 })
 
+for (const isOrdered of [false, true]) {
+  test(`what becomes due while a look goes on is waited for (ordered: ${isOrdered})`, (t) => {
+    const { db, clock, consumer } = bench(t)
+    arrive(db, ...numbered(1))
+    const a = consumer({ isOrdered })
+    const [claim] = a.take()
+    assert.ok(claim !== undefined && a.settle(claim, { type: 'released', afterMs: 1 }))
+    const dueMs = clock.nowMs + 1
+    assert.deepEqual(a.take(), [])
+    // The look has not seen it, and the clock has gone on when it is asked how long to sleep.
+    clock.nowMs += 2
+    assert.equal(a.claims.candidates.dueMs(), dueMs)
+  })
+}
+
+test('a change behind the cursor during a long pass leads to another pass', (t) => {
+  const { db, clock, consumer } = bench(t)
+  arrive(db, ...numbered(3))
+  const a = consumer()
+  for (const claim of a.take(3)) a.settle(claim, { type: 'released', afterMs: 0 })
+  // The first look ends behind row 1, and then row 1 is released again, with the same time.
+  const [first] = a.take()
+  assert.ok(first !== undefined && a.settle(first, { type: 'released', afterMs: 0 }))
+  a.claims.candidates.onChange(performance.now())
+  const rest = [1, 2, 3].flatMap(() => a.claims.seek(9))
+  assert.deepEqual(rest, [2, 3, 1, 2, 3])
+  assert.equal(a.claims.candidates.dueMs(), undefined)
+  assert.equal(clock.nowMs, 1_800_000_000_000)
+})
+
+test('leases of another token and of a clock that was ahead hide no due message', (t) => {
+  const { db, clock, consumer } = bench(t)
+  arrive(db, ...Array.from({ length: 1_001 }, () => ({ token: 'other' })), { token: 'mine' })
+  db.exec(`INSERT INTO mqlease (id, until, attempts)
+    SELECT id, ${clock.nowMs} - 5000 + id, 1 FROM mqin WHERE id <> 1001`)
+  db.exec(`INSERT INTO mqlease (id, until, attempts) VALUES (1001, ${clock.nowMs} + 7200000, 1)`)
+  const a = consumer({ token: 'mine' })
+  // Each look passes over others and must rest: the test does not wait for it.
+  const nowMs = performance.now()
+  t.mock.method(performance, 'now', () => nowMs)
+  assert.deepEqual([...a.ids(9), ...a.ids(9)], [1_002])
+})
+
 test('a row that was put back behind the others is found', (t) => {
   t.mock.timers.enable({ apis: ['Date'] })
   const { db, consumer } = bench(t)
@@ -298,7 +342,7 @@ test('in order with a token: only the messages with that token are in the way', 
 test('a reply is left to who asked, and is dead when nobody takes it', (t) => {
   for (const isOrdered of [false, true]) {
     const { db, clock, consumer } = bench(t)
-    const headers = { 'in-reply-to': 'somebody' }
+    const headers = { 'tinymq-in-reply-to': `${requestPrefix(db)}somebody` }
     arrive(db, { headers, arrivedAt: clock.nowMs }, { data: 'next' })
     const a = consumer({ isOrdered })
     const found = [...a.ids(1), ...a.ids(1), ...a.ids(1)]
@@ -307,6 +351,48 @@ test('a reply is left to who asked, and is dead when nobody takes it', (t) => {
     assert.deepEqual([...a.ids(9), ...a.ids(9)], [2])
     const { error } = db.prepare('SELECT error FROM mqdead').get() as { error: string }
     assert.match(error, /^a late reply/)
+  }
+})
+
+test('no other header makes a message a reply: it reaches a consumer, and in its turn', (t) => {
+  for (const isOrdered of [false, true]) {
+    const { db, clock, consumer } = bench(t)
+    const own = `${requestPrefix(db)}somebody`
+    const others: readonly Readonly<Record<string, unknown>>[] = [
+      { 'in-reply-to': own },
+      { 'In-Reply-To': '<mail@x>' },
+      { 'Tinymq-In-Reply-To': own },
+      { mail: { 'tinymq-in-reply-to': own } },
+      { 'tinymq-in-reply-to': [own] },
+      { 'tinymq-in-reply-to': 'what another database has asked' },
+    ]
+    for (const headers of others) {
+      db.exec('DELETE FROM mqin; DELETE FROM mqlease')
+      arrive(db, { headers, data: 'first' }, { data: 'second' })
+      const a = consumer({ isOrdered })
+      const [first] = a.take()
+      assert.equal(first?.message.data, 'first', JSON.stringify(headers))
+      a.settle(first, { type: 'failed', error: 'x' })
+      assert.equal(a.take(9).length, isOrdered ? 0 : 1, JSON.stringify(headers))
+      clock.nowMs += 60_000
+      assert.equal(a.take()[0]?.message.data, 'first')
+    }
+    assert.equal(count(db, 'mqdead'), 0)
+  }
+})
+
+test('a reply that came before the clock was set back is left to who asked for a minute', (t) => {
+  for (const aheadMs of [100, 86_400_000]) {
+    const { db, clock, consumer } = bench(t)
+    const headers = { 'tinymq-in-reply-to': `${requestPrefix(db)}somebody` }
+    arrive(db, { headers, arrivedAt: clock.nowMs + aheadMs })
+    const a = consumer()
+    assert.deepEqual([...a.take(), ...a.take()], [])
+    assert.deepEqual([count(db, 'mqin'), count(db, 'mqdead')], [1, 0])
+    clock.nowMs += 59_999
+    assert.deepEqual([a.take(), count(db, 'mqdead')], [[], 0])
+    clock.nowMs += 101
+    assert.deepEqual([a.take(), count(db, 'mqin'), count(db, 'mqdead')], [[], 0, 1])
   }
 })
 

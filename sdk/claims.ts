@@ -10,7 +10,7 @@ import { type Candidates, findCandidates } from './candidates.ts'
 import { type Consumption, waitMsMax } from './consume-options.ts'
 import { prepare, type SqliteHandle, type SqliteStatement } from './handle.ts'
 import { type Message, messageColumns, parseMessage, type Row } from './message.ts'
-import { isReply, replyWaitMs } from './reply.ts'
+import { isReply, replyWaitMs, requestPrefix } from './reply.ts'
 
 /** A message in hand. */
 export type Claim = {
@@ -57,6 +57,7 @@ export class Claims {
   readonly owner: string
   readonly candidates: Candidates
   readonly #options: ClaimsOptions
+  readonly #requests: string
   readonly #statements: ReturnType<typeof prepareAll>
 
   constructor(db: SqliteHandle, options: ClaimsOptions) {
@@ -64,6 +65,7 @@ export class Claims {
     this.owner = `${hostname()} ${process.pid} ${tag}`
     this.candidates = findCandidates(db, options.token, options.isOrdered)
     this.#options = options
+    this.#requests = requestPrefix(db)
     this.#statements = prepareAll(db)
   }
 
@@ -149,7 +151,7 @@ export class Claims {
     }
     const { attempts: attempt, error } = leased
     const message = parseMessage(read.get(id) as Row)
-    if (isReply(message)) {
+    if (isReply(message.headersText, this.#requests)) {
       this.#leaveReply(message, attempt, nowMs)
       return undefined
     }
@@ -163,7 +165,10 @@ export class Claims {
   /** A reply is for the process that asked, but not for ever. */
   #leaveReply({ id, arrivedAt, sender }: Message, attempt: number, nowMs: number): void {
     const waitMs = arrivedAt.getTime() + replyWaitMs - nowMs
-    if (waitMs > 0 && waitMs <= replyWaitMs) {
+    if (waitMs > replyWaitMs && attempt === 1) {
+      // The clock was set back: it waits as long as others, once, and that counts as an attempt.
+      this.#statements.fail.run(nowMs + replyWaitMs, null, id, this.owner, attempt)
+    } else if (waitMs > 0 && waitMs <= replyWaitMs) {
       this.#statements.release.run(nowMs + waitMs, id, this.owner, attempt)
     } else {
       this.#bury(id, attempt, 'a late reply: the process that asked has ended or given up')

@@ -5,7 +5,7 @@ import { TinymqError, translated } from './errors.ts'
 import type { Message } from './message.ts'
 import type { Headers, OutgoingData } from './outgoing.ts'
 import { parsePayload } from './payload.ts'
-import { replyHeader, requestHeader } from './reply.ts'
+import { headerOf, replyHeader, requestHeader } from './reply.ts'
 
 /** What a message needs of the consumer that has it. */
 export type Hand = {
@@ -137,8 +137,8 @@ export class InboxMessage<T = unknown> implements Message {
    * @throws TinymqError TINYMQ_BAD_ARGUMENT when nobody asked, and what `send` throws.
    */
   reply(data: OutgoingData, options: { readonly headers?: Headers | undefined } = {}): number {
-    const id = this.headers?.[requestHeader]
-    if (typeof id !== 'string') {
+    const id = headerOf(this.headersText, requestHeader)
+    if (id === undefined) {
       throw new TinymqError('TINYMQ_BAD_ARGUMENT', `message ${this.id} does not ask for a reply`)
     }
     const headers = { ...options.headers, [replyHeader]: id }

@@ -224,9 +224,8 @@ export class Intake {
     this.#keepLeases()
     if (this.#wanted === 0) return undefined
     if (this.#claims.candidates.hasMore) return this.#schedule()
-    const nowMs = Date.now()
-    const dueMs = this.#claims.candidates.dueMs(nowMs)
-    const sleepMs = dueMs === undefined ? sleepMsMax : Math.ceil(dueMs - nowMs)
+    const dueMs = this.#claims.candidates.dueMs()
+    const sleepMs = dueMs === undefined ? sleepMsMax : Math.ceil(dueMs - Date.now())
     return this.#scheduleIn(Math.max(1, Math.min(sleepMs, sleepMsMax)))
   }
 

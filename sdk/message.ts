@@ -3,6 +3,7 @@
 import { prepare, type SqliteHandle, type SqliteStatement, type SqliteValue } from './handle.ts'
 import type { Headers } from './outgoing.ts'
 import { given } from './given-sql.ts'
+import { dateOf } from './times.ts'
 
 /** A message that has arrived. */
 export type Message = {
@@ -19,7 +20,10 @@ export type Message = {
   readonly headers: Headers | null
   /** The headers as they came, for when they are not what `headers` can hold. */
   readonly headersText: string | null
-  /** When it was sent by the clock over there, null for a message of the original tinymq. */
+  /**
+   * When it was sent by the clock over there; null for a message of the original tinymq, and when
+   * the sender's row has a time that no calendar has.
+   */
   readonly sentAt: Date | null
   readonly arrivedAt: Date
   /** The sender, as in `mqsender.id`, and the row of its `mqout`. */
@@ -57,10 +61,13 @@ export type Row = {
   readonly bytes: Uint8Array | null
 }
 
-/** The columns of a `Row`: bytes, because node:sqlite before 24 cuts text at a NUL. */
+/**
+ * The columns of a `Row`: bytes, because node:sqlite before 24 cuts text at a NUL; times as REAL,
+ * because node:sqlite throws for integers above 2^53, and any program can have written one.
+ */
 export const messageColumns =
-  'id, host, port, token, sent_at, arrived_at, sender, sender_row, headers,' +
-  ' typeof(data) AS type, CAST(data AS BLOB) AS bytes'
+  'id, host, port, token, CAST(sent_at AS REAL) AS sent_at,' +
+  ' CAST(arrived_at AS REAL) AS arrived_at, sender, sender_row, headers, typeof(data) AS type, CAST(data AS BLOB) AS bytes'
 
 /** Reads `mqin` of one connection. */
 export class InboxReader {
@@ -107,8 +114,8 @@ export function parseMessage(row: Row): Message {
     data: parseData(row),
     headers: parseHeaders(row.headers),
     headersText: row.headers,
-    sentAt: row.sent_at === null ? null : new Date(row.sent_at),
-    arrivedAt: new Date(row.arrived_at ?? 0),
+    sentAt: dateOf(row.sent_at),
+    arrivedAt: dateOf(row.arrived_at) ?? new Date(0),
     sender: row.sender,
     senderRow: row.sender_row,
   }

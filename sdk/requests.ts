@@ -14,7 +14,7 @@ import {
   type SqliteStatement,
 } from './handle.ts'
 import { type Message, messageColumns, parseMessage, type Row } from './message.ts'
-import { isReplySql, replyHeader } from './reply.ts'
+import { headerOf, headersWithSql, replyHeader, requestPrefix } from './reply.ts'
 
 type Waiter = { readonly resolve: (reply: Message) => void; readonly reject: (e: unknown) => void }
 
@@ -28,6 +28,7 @@ export class Requests {
   readonly #slice: SqliteStatement
   readonly #read: SqliteStatement
   readonly #removes: readonly SqliteStatement[]
+  readonly #prefix: string
   readonly #waiters = new Map<string, Waiter>()
   readonly #listener: CommitListener = {
     onCommit: () => this.#look(),
@@ -39,10 +40,11 @@ export class Requests {
   constructor(db: SqliteHandle, watch: CommitWatch) {
     this.#db = db
     this.#watch = watch
+    this.#prefix = requestPrefix(db)
     this.#last = prepare(db, 'SELECT coalesce(max(id), 0) AS id FROM mqin')
     this.#slice = prepare(
       db,
-      `SELECT m.id, CASE WHEN ${isReplySql('m')} THEN m.headers END AS headers
+      `SELECT m.id, ${headersWithSql('m', replyHeader)} AS headers
       FROM mqin AS m WHERE m.id > ? ORDER BY m.id LIMIT ${sliceRows}`,
     )
     this.#read = prepare(db, `SELECT ${messageColumns} FROM mqin WHERE id = ?`)
@@ -54,7 +56,7 @@ export class Requests {
   /** Sends by `send`, which gets the identity of the request, and resolves with the reply. */
   async wait(send: (id: string) => void, signal?: AbortSignal): Promise<Message> {
     signal?.throwIfAborted()
-    const id = crypto.randomUUID()
+    const id = `${this.#prefix}${crypto.randomUUID()}`
     if (this.#waiters.size === 0) this.#cursor = (this.#last.get() as { id: number }).id
     send(id)
     const { promise, resolve, reject } = Promise.withResolvers<Message>()
@@ -118,7 +120,7 @@ export class Requests {
   }
 
   #take(id: number, headers: string): void {
-    const waiter = this.#waiters.get(requestOf(headers) ?? '')
+    const waiter = this.#waiters.get(headerOf(headers, replyHeader) ?? '')
     if (waiter === undefined) return
     const reply = atomically(this.#db, () => {
       const row = this.#read.get(id) as Row | undefined
@@ -130,15 +132,5 @@ export class Requests {
 
   #rejectAll(reason: unknown): void {
     for (const { reject } of this.#waiters.values()) reject(reason)
-  }
-}
-
-/** The request that a row with these headers answers. */
-function requestOf(headers: string): string | undefined {
-  try {
-    const value = (JSON.parse(headers) as Record<string, unknown> | null)?.[replyHeader]
-    return typeof value === 'string' ? value : undefined
-  } catch {
-    return undefined
   }
 }

@@ -61,6 +61,14 @@ test('dead messages are listed, and go back to the end of the inbox', async (t) 
     '2|6||00FF\n3|5|{}|6669727374',
   )
   assert.equal((await run(path, ['dead', 'list'])).out, 'no dead messages\n')
+  // A reply that came too late is for a consumer now; left as it is, it would die again at once.
+  const late = `'{"a":1,"tinymq-in-reply-to":"x"}'`
+  shell(path, `INSERT INTO mqdead (id, arrived_at, headers, data) VALUES (9, 4, ${late}, 'late');`)
+  await run(path, ['dead', 'redrive', '9'])
+  assert.equal(
+    shell(path, "SELECT headers FROM mqin WHERE data = 'late';").output,
+    '{"a":1,"tinymq-late-reply-to":"x"}',
+  )
   assert.equal((await run(path, ['dead', 'redrive'])).code, 64)
 })
 

@@ -8,6 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { openDatabase } from '../database.ts'
 import { TinymqError } from '../errors.ts'
 import { type Figures, type Latency, latencyOf } from './bench-figures.ts'
+import { hasHeaderSql } from '../reply.ts'
 import { answerMs, benchHeader } from './bench-serve.ts'
 import type { Opened } from './command.ts'
 import { Progress } from './progress.ts'
@@ -155,7 +156,7 @@ export class Measurement {
     const own = this.#ownIds()
     for (let at = 0; at < own.length; at += batchRows) removeAll(own.slice(at, at + batchRows))
     const late = db.prepare(
-      `DELETE FROM mqin WHERE id > ? AND token = ? AND headers LIKE '%"${benchHeader}"%'`,
+      `DELETE FROM mqin WHERE id > ? AND token = ? AND ${hasHeaderSql('mqin', benchHeader)}`,
     )
     late.run(this.#inboxBefore, this.#target.token)
   }
@@ -203,7 +204,7 @@ export class Measurement {
     const [first, last] = this.#own ?? [0, -1]
     const { host, port } = this.#target
     const sql = `SELECT id FROM mqout WHERE id BETWEEN ? AND ? AND host = ? AND port = ?
-      AND headers LIKE '%"${benchHeader}"%'`
+      AND ${hasHeaderSql('mqout', benchHeader)}`
     return this.#opened.rows<{ id: number }>(sql, first, last, host, port).map(({ id }) => id)
   }
 

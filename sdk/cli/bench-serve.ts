@@ -6,7 +6,7 @@ import { answered } from '../answer.ts'
 import { CommitWatch } from '../commit-watch.ts'
 import { TinymqError } from '../errors.ts'
 import { atomically } from '../handle.ts'
-import { replyHeader, requestHeader } from '../reply.ts'
+import { hasHeaderSql, headerOf, replyHeader, requestHeader } from '../reply.ts'
 import type { Opened } from './command.ts'
 import { Progress } from './progress.ts'
 import type { Terminal } from './terminal.ts'
@@ -65,7 +65,7 @@ class Taker {
   takeSlice(): boolean {
     const rows = this.#opened.rows<Row>(
       `SELECT id, host, port, arrived_at,
-        CASE WHEN token = ? AND headers LIKE '%"${benchHeader}"%' THEN headers END AS headers
+        CASE WHEN token = ? AND ${hasHeaderSql('mqin', benchHeader)} THEN headers END AS headers
       FROM mqin WHERE id > ? ORDER BY id LIMIT ${sliceRows}`,
       this.#token,
       this.#cursor,
@@ -82,7 +82,7 @@ class Taker {
     atomically(db, () => {
       for (const { id, host, port, arrived_at: arrivedAt, headers } of rows) {
         remove.run(id)
-        const asked = requestOf(headers ?? '')
+        const asked = headerOf(headers, requestHeader)
         if (asked === undefined || host === null || port === null) continue
         if ((arrivedAt ?? 0) < Date.now() - answerMs) continue
         const answer = { [benchHeader]: 'answer', [replyHeader]: asked }
@@ -90,14 +90,5 @@ class Taker {
       }
     })
     this.taken += rows.length
-  }
-}
-
-function requestOf(headers: string): string | undefined {
-  try {
-    const asked = (JSON.parse(headers) as Record<string, unknown> | null)?.[requestHeader]
-    return typeof asked === 'string' ? asked : undefined
-  } catch {
-    return undefined
   }
 }

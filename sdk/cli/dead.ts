@@ -11,6 +11,8 @@ import {
   withDatabase,
   withJson,
 } from './command.ts'
+import { redriveSql } from '../redrive.ts'
+import { dateOf } from '../times.ts'
 import { addressText } from './peers.ts'
 import { type Column, countText, tableLines } from './table.ts'
 
@@ -61,15 +63,15 @@ const columns: readonly Column<DeadRow>[] = [
   { title: 'id', cell: ({ id }) => id, isNumber: true },
   { title: 'from', cell: ({ host, port }) => addressText(host, port) },
   { title: 'token', cell: ({ token }) => token },
-  { title: 'died', cell: ({ died_at: at }) => timeOf(at)?.replace('T', ' ').slice(0, 19) ?? null },
+  { title: 'died', cell: ({ died_at: at }) => shownTime(at) },
   { title: 'why', cell: ({ error }) => error },
 ]
 
-const timeOf = (ms: number | null): string | null =>
-  ms === null ? null : new Date(ms).toISOString()
+const shownTime = (ms: unknown): string | null =>
+  dateOf(ms)?.toISOString().replace('T', ' ').slice(0, 19) ?? null
 
 function rowJson({ died_at: diedAt, ...row }: DeadRow): object {
-  return { ...row, diedAt: timeOf(diedAt) }
+  return { ...row, diedAt: dateOf(diedAt)?.toISOString() ?? null }
 }
 
 /** A batch is a transaction: more would keep the daemon waiting. */
@@ -103,11 +105,9 @@ async function redriveSome(
 }
 
 function moveBack(opened: Opened, where: string, ...values: unknown[]): number {
-  const names = 'host, port, token, sent_at, arrived_at, sender, sender_row, headers, data'
-  const insert = opened.db.prepare(
-    `INSERT INTO mqin (${names}) SELECT ${names} FROM mqdead WHERE ${where} ORDER BY id`,
-  )
-  const remove = opened.db.prepare(`DELETE FROM mqdead WHERE ${where}`)
+  const [copySql, removeSql] = redriveSql(where)
+  const insert = opened.db.prepare(copySql)
+  const remove = opened.db.prepare(removeSql)
   return opened.db
     .transaction(() => {
       insert.run(...values)

@@ -4,6 +4,7 @@
  */
 import Database from 'better-sqlite3'
 import { TinymqError } from '../../../sdk/errors.ts'
+import { redriveSql } from '../../../sdk/redrive.ts'
 
 export type RowAction = 'cancel' | 'retry' | 'redrive'
 
@@ -50,12 +51,10 @@ function retry(db: Database.Database, id: number): string {
 }
 
 function redrive(db: Database.Database, id: number): string {
-  const names = 'host, port, token, sent_at, arrived_at, sender, sender_row, headers, data'
-  const moved = db
-    .prepare(`INSERT INTO mqin (${names}) SELECT ${names} FROM mqdead WHERE id = ?`)
-    .run(id)
+  const [copy, remove] = redriveSql('id = ?')
+  const moved = db.prepare(copy).run(id)
   if (moved.changes === 0) throw notThere(id, 'mqdead')
-  db.prepare('DELETE FROM mqdead WHERE id = ?').run(id)
+  db.prepare(remove).run(id)
   return `The message is in the inbox again, as row ${moved.lastInsertRowid}.`
 }
 
