@@ -8,6 +8,12 @@ import type { TinymqErrorCode } from './errors.ts'
 export const exitUsage = 64
 /** A bug of ours. */
 export const exitBug = 70
+/** A disk is full or broken. */
+export const exitIo = 74
+/** Ctrl-C came while something was being printed. */
+export const exitInterrupted = 130
+/** Nobody reads stdout any more: what a shell reports of a program that SIGPIPE has ended. */
+export const exitReaderGone = 141
 /** The answer to what was asked is no: not healthy, no such row. */
 export const exitNo = 1
 
@@ -20,10 +26,10 @@ const exitCodes: { readonly [Code in TinymqErrorCode]?: number } = {
   TINYMQ_NO_DATABASE: 66,
   TINYMQ_NO_TABLES: 66,
   TINYMQ_UNSAFE_FILESYSTEM: 72,
-  TINYMQ_DISK_FULL: 74,
-  TINYMQ_IO: 74,
-  TINYMQ_CANNOT_OPEN: 74,
-  TINYMQ_SQLITE: 74,
+  TINYMQ_DISK_FULL: exitIo,
+  TINYMQ_IO: exitIo,
+  TINYMQ_CANNOT_OPEN: exitIo,
+  TINYMQ_SQLITE: exitIo,
   TINYMQ_BUSY: 75,
   TINYMQ_SCHEMA_NEWER: 76,
   TINYMQ_READ_ONLY: 77,

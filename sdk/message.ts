@@ -67,7 +67,8 @@ export type Row = {
  */
 export const messageColumns =
   'id, host, port, token, CAST(sent_at AS REAL) AS sent_at,' +
-  ' CAST(arrived_at AS REAL) AS arrived_at, sender, sender_row, headers, typeof(data) AS type, CAST(data AS BLOB) AS bytes'
+  ' CAST(arrived_at AS REAL) AS arrived_at, sender, sender_row, headers,' +
+  ' typeof(data) AS type, CAST(data AS BLOB) AS bytes'
 
 /** Reads `mqin` of one connection. */
 export class InboxReader {

@@ -311,3 +311,27 @@ test('the SDK with a node:sqlite connection never loads better-sqlite3', () => {
   )
   assert.deepEqual([stdout, stderr], ['false', ''])
 })
+
+for (const [driver, connect] of drivers) {
+  test(`${driver}: a message of a time that no calendar has is read as one without`, async (t) => {
+    const db = connect(scratchPath(t))
+    const mq = open({ db })
+    for (const time of ['9000000000000000', '9223372036854775807', "'no time'"]) {
+      db.exec(`INSERT INTO mqin (sent_at, arrived_at, data) VALUES (${time}, ${time}, 'wild')`)
+    }
+    db.exec("INSERT INTO mqin (sent_at, arrived_at, data) VALUES (1, 2, 'last')")
+    const messages = [...mq.readInbox()]
+    assert.deepEqual(
+      messages.map(({ sentAt }) => sentAt?.getTime() ?? null),
+      [null, null, 0, 1],
+    )
+    assert.doesNotThrow(() => JSON.stringify(messages))
+    const consumed: unknown[] = []
+    await mq.consume(({ data: text }) => {
+      if (consumed.push(text) === 4) void mq.drain()
+    })
+    assert.deepEqual(consumed, ['wild', 'wild', 'wild', 'last'])
+    mq.close()
+    db.close()
+  })
+}

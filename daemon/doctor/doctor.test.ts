@@ -196,3 +196,14 @@ test('what it is asked wrongly is said, and help is help', async () => {
   match((await visit('--bogus')).err, /bogus/)
   equal((await visit('--help')).code, 0)
 })
+
+test('times that no calendar has do not end the visit', async (context) => {
+  const database = databaseWith(
+    context,
+    `INSERT INTO mqin (arrived_at, data) VALUES (9000000000000000, 'x');
+    INSERT INTO mqevent (at, code) VALUES (9000000000000000, 'SELF_FORKED');`,
+  )
+  const { findings } = await visit(database)
+  match(saidOf(findings, 'clock'), /a row is of "9000000000000000"/)
+  match(saidOf(findings, 'events'), /SELF_FORKED once, last at "9000000000000000"/)
+})

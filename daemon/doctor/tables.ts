@@ -6,6 +6,7 @@ import { statSync } from 'node:fs'
 import type Database from 'better-sqlite3'
 import { isThere, openToRead } from '../../sdk/database.ts'
 import { fromSqlite, TinymqError } from '../../sdk/errors.ts'
+import { timeText } from '../../sdk/times.ts'
 import { tablesVersion } from '../../sdk/schema-migrate.ts'
 import { bad, ok, warning, type Finding } from './finding.ts'
 
@@ -111,7 +112,7 @@ function clock(db: Database.Database, nowMs: number): Finding[] {
   const now = new Date(nowMs).toISOString()
   const fix = 'Set the clock (timedatectl set-ntp true): times and retries go by it.'
   if (newest !== null && newest !== undefined && newest > nowMs + futureMs) {
-    const at = new Date(newest).toISOString()
+    const at = timeText(newest)
     return [warning('clock', `It is ${now} here, and a row is of ${at}.`, fix)]
   }
   return [ok('clock', `It is ${now}, after everything in the tables.`)]
@@ -153,7 +154,7 @@ function events(db: Database.Database, nowMs: number): Finding[] {
     )
     .all(nowMs - eventDays * 86_400_000)
   return rows.map(({ code, count, at }) => {
-    const last = new Date(at).toISOString()
+    const last = timeText(at)
     const sentence = `${code} ${count === 1 ? 'once' : `${count} times`}, last at ${last}.`
     const fix = `Read it: SELECT * FROM mqevent WHERE code = '${code}';`
     return warning('events', sentence, fix)

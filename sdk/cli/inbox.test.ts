@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { madeDatabase, run } from '../testing/command-run.ts'
+import { OutputError } from './terminal.ts'
 import { shell } from '../testing/scratch.ts'
 
 function arrive(path: string, data: string, token = 't'): void {
@@ -58,6 +59,62 @@ test('inbox takes what it is told: after, limit, token, raw, and --take deletes'
   assert.equal((await run(path, ['inbox', '--raw', '-t', 't', '--take'])).out, 'm1\nm3\nm4\n')
   assert.equal(shell(path, 'SELECT data FROM mqin;').output, 'm2')
 })
+
+test('inbox --raw prints the bytes of a BLOB as they are', async (t) => {
+  const path = madeDatabase(t)
+  arrive(path, "x'00ff8041'")
+  const { out } = await run(path, ['inbox', '--raw'])
+  assert.equal(Buffer.from(out, 'latin1').toString('hex'), '00ff80410a')
+})
+
+test('inbox --take keeps what could not be printed, and what comes after it', async (t) => {
+  for (const [reason, expected] of [
+    ['failed', 74],
+    ['reader gone', 141],
+    ['interrupted', 130],
+  ] as const) {
+    const path = madeDatabase(t)
+    for (const data of ["'one'", "'two'", "'three'"]) arrive(path, data)
+    const { code } = await run(path, ['inbox', '--raw', '--take'], {
+      onOut: (out) => {
+        if (out.includes('two')) throw new OutputError(reason)
+      },
+    })
+    assert.equal(code, expected)
+    assert.equal(shell(path, 'SELECT data FROM mqin;').output, 'two\nthree')
+  }
+})
+
+const wildTimes = ['9000000000000000', '-9000000000000000', '9223372036854775807', "'no time'"]
+
+for (const time of wildTimes) {
+  test(`a message of the time ${time} hides none behind it`, async (t) => {
+    const path = madeDatabase(t)
+    const insert = 'INSERT INTO mqin (host, port, token, sent_at, arrived_at, data) VALUES'
+    shell(
+      path,
+      `${insert} ('a', 9000, 't', ${time}, ${time}, 'wild'), ('a', 9000, 't', 1, 1, 'x');`,
+    )
+    shell(path, `INSERT INTO mqdead (id, died_at, data) VALUES (1, ${time}, 'x'), (2, 1, 'x');`)
+    shell(path, `INSERT INTO mqout (host, created_at, data) VALUES ('b', ${time}, 'x');`)
+    for (const args of [
+      ['inbox'],
+      ['inbox', '--json'],
+      ['dead', 'list'],
+      ['dead', 'list', '--json'],
+    ]) {
+      const { code, out } = await run(path, args)
+      assert.equal(code, 0)
+      assert.match(out, /^ *2 |"id":2,/m)
+      assert.doesNotMatch(out, /NaN|undefined|Invalid/)
+    }
+    for (const args of [['status'], ['status', '--json'], ['peers'], ['peers', '--json']]) {
+      const { code, out } = await run(path, args)
+      assert.equal(code, 0)
+      assert.doesNotMatch(out, /NaN|undefined|Invalid/, args.join(' '))
+    }
+  })
+}
 
 test('inbox --follow prints what arrives until it is ended', async (t) => {
   const path = madeDatabase(t)

@@ -32,7 +32,7 @@ export function addInbox(program: Command, context: Context): void {
     .option('-n, --limit <count>', 'at most so many', wholeNumber(1))
     .option('-F, --follow', 'go on with what arrives, until Ctrl-C')
     .option('-r, --raw', 'nothing but the data, as it came, each with a line end')
-    .option('--take', 'delete each message once it is printed')
+    .option('--take', 'delete each message once all of it is printed')
   withJson(withDatabase(command)).action(async (flags: Flags) => {
     using opened = new Opened(flags)
     const printer = new Printer(opened, flags, context.terminal)
@@ -66,6 +66,7 @@ class Printer {
     const done = this.#opened.db.prepare<[number]>('DELETE FROM mqin WHERE id = ?')
     for (const message of this.#opened.mq.readInbox(options)) {
       if (this.#terminal.signal.aborted) return false
+      // What cannot be printed ends the command here, and stays.
       await this.#print(message)
       if (take === true) done.run(message.id)
       this.#after = message.id
@@ -77,15 +78,15 @@ class Printer {
   async #print(message: Message): Promise<void> {
     const { json, raw } = this.#flags
     const { out, outIsTerminal, columns } = this.#terminal
-    if (raw === true) return out(`${textOf(message.data)}\n`)
+    if (raw === true) return out(rawLine(message.data))
     if (json === true) return out(`${JSON.stringify(messageJson(message))}\n`)
     const line = messageLine(message)
     return out(`${outIsTerminal && columns > 0 ? cut(line, columns) : line}\n`)
   }
 }
 
-function textOf(data: string | Uint8Array): string {
-  return typeof data === 'string' ? data : Buffer.from(data).toString('latin1')
+function rawLine(data: string | Uint8Array): string | Uint8Array {
+  return typeof data === 'string' ? `${data}\n` : Buffer.concat([data, Buffer.from('\n')])
 }
 
 function messageLine({ id, arrivedAt, host, port, token, data }: Message): string {

@@ -4,9 +4,16 @@
  */
 import { Command, CommanderError } from 'commander'
 import { fromSqlite, TinymqError } from '../errors.ts'
-import { exitBug, exitCodeOfTinymq, exitUsage } from '../exit-code.ts'
+import {
+  exitBug,
+  exitCodeOfTinymq,
+  exitInterrupted,
+  exitIo,
+  exitReaderGone,
+  exitUsage,
+} from '../exit-code.ts'
 import type { Context } from './command.ts'
-import type { Terminal } from './terminal.ts'
+import { OutputError, type Terminal } from './terminal.ts'
 
 /** Runs the command line `args`, without the name of the program. @returns the exit code. */
 export async function runCommand(args: readonly string[], terminal: Terminal): Promise<number> {
@@ -44,7 +51,8 @@ async function createProgram(wanted: string, context: Context): Promise<Command>
     .exitOverride()
     .showHelpAfterError('(--help says more)')
     .configureOutput({
-      writeOut: (text) => void terminal.out(text),
+      // Who has asked for help and does not read it need not be told.
+      writeOut: (text) => void Promise.resolve(terminal.out(text)).catch(() => undefined),
       writeErr: (text) => terminal.say(text),
     })
   // The completions are of all of them.
@@ -61,6 +69,12 @@ function tell(error: unknown, terminal: Terminal): number {
     const sentence = error.message.replace(/\.$/, '')
     terminal.say(`tinymq: ${sentence}. ${error.hint} (${error.code})\n`)
     return exitCodeOfTinymq(error.code) ?? exitUsage
+  }
+  if (error instanceof OutputError) {
+    if (error.reason === 'reader gone') return exitReaderGone
+    if (error.reason === 'interrupted') return exitInterrupted
+    terminal.say(`tinymq: ${error.message}. Free space on that disk, or print elsewhere.\n`)
+    return exitIo
   }
   const detail = error instanceof Error ? (error.stack ?? error.message) : String(error)
   terminal.say(`tinymq: a bug of its own ended the command. ${detail}\n`)

@@ -1,25 +1,24 @@
 /** The terminal of a real process, which is handed in. */
-import { once } from 'node:events'
 import { isatty } from 'node:tty'
-import type { Terminal } from './terminal.ts'
+import { OutputError, type Terminal } from './terminal.ts'
 
 /** What is needed of `process`. */
 export type HostProcess = Pick<NodeJS.Process, 'stdin' | 'stdout' | 'stderr' | 'env' | 'once'>
 
 /**
  * Ctrl-C ends the command in order, a second one at once. When nobody reads what it prints any more
- * (`tinymq inbox | head -1`), that is its end too.
+ * (`tinymq inbox | head -1`) or the disk of a file is full, that is its end too.
  */
 export function terminalOf(host: HostProcess): Terminal {
   const { stdin, stdout, stderr } = host
   const ending = new AbortController()
   host.once('SIGINT', () => ending.abort())
   host.once('SIGTERM', () => ending.abort())
-  stdout.on('error', () => ending.abort())
+  const output = new Output(stdout, ending)
   // Whoever reads the messages has gone: no reason to stop.
   stderr.on('error', () => {})
   return {
-    out: (text) => write(stdout, text, ending.signal),
+    out: async (text) => output.write(text),
     say: (text) => void stderr.write(text),
     outIsTerminal: isatty(stdout.fd),
     sayIsTerminal: isatty(stderr.fd),
@@ -36,12 +35,39 @@ export function terminalOf(host: HostProcess): Terminal {
   }
 }
 
-/** Waits while the reader is slower than the writer: what is printed is not held in memory. */
-async function write(stream: NodeJS.WriteStream, text: string, signal: AbortSignal): Promise<void> {
-  if (stream.write(text) || signal.aborted) return
-  try {
-    await once(stream, 'drain', { signal })
-  } catch {
-    // The reader has gone, and the signal says so.
+/**
+ * Prints one text after the other to a stream. What is printed is not held in memory, and what was
+ * not printed is known.
+ */
+class Output {
+  readonly #stream: NodeJS.WriteStream
+  readonly #signal: AbortSignal
+  #failure: OutputError | undefined
+
+  constructor(stream: NodeJS.WriteStream, ending: AbortController) {
+    this.#stream = stream
+    this.#signal = ending.signal
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      this.#failure ??= outputError(error)
+      ending.abort()
+    })
   }
+
+  async write(text: string | Uint8Array): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    // A reader that does not read must not keep the command from ending.
+    const onAbort = (): void => reject(this.#failure ?? new OutputError('interrupted'))
+    this.#signal.addEventListener('abort', onAbort, { once: true })
+    this.#stream.write(text, (error) => (error ? reject(outputError(error)) : resolve()))
+    try {
+      await promise
+    } finally {
+      this.#signal.removeEventListener('abort', onAbort)
+    }
+  }
+}
+
+function outputError(cause: NodeJS.ErrnoException): OutputError {
+  const isReaderGone = cause.code === 'EPIPE' || cause.code === 'ERR_STREAM_DESTROYED'
+  return new OutputError(isReaderGone ? 'reader gone' : 'failed', cause)
 }

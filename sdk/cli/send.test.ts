@@ -23,7 +23,7 @@ test('send reads stdin to its end, as text or as bytes', async (t) => {
   assert.equal((await run(path, ['send', 'b', '--blob'], { input: bytes })).code, 0)
   const refused = await run(path, ['send', 'b'], { input: bytes })
   assert.equal(refused.code, 64)
-  assert.match(refused.said, /say --blob to send them as they are.*TINYMQ_BAD_TEXT/)
+  assert.match(refused.said, /say --blob to send bytes as they are.*TINYMQ_BAD_TEXT/)
   const rows = shell(path, 'SELECT typeof(data), hex(data) FROM mqout;').output
   assert.equal(rows, `text|${hex('two\nlines\n')}\ntext|\nblob|00FF0A`)
 })
@@ -40,6 +40,39 @@ test('send --lines makes a message of each line, and --file one of a file', asyn
   writeFileSync(file, 'of a file')
   await run(path, ['send', 'b', '--file', file])
   assert.equal(shell(path, 'SELECT data FROM mqout WHERE id = 2501;').output, 'of a file')
+})
+
+test('a line ends at LF, alone or after a CR, and nowhere else', async (t) => {
+  const path = madeDatabase(t)
+  const input = 'a\u2028b\u0085c\vd\nlone\rCR\ndos\r\n\nlast\r'
+  assert.equal((await run(path, ['send', 'b', '--lines'], { input })).code, 0)
+  const sent = shell(path, 'SELECT typeof(data), hex(data) FROM mqout ORDER BY id;').output
+  const lines = ['a\u2028b\u0085c\vd', 'lone\rCR', 'dos', '', 'last\r']
+  assert.equal(sent, lines.map((line) => `text|${hex(line)}`).join('\n'))
+})
+
+test('send --lines --blob sends the bytes of each line as they are', async (t) => {
+  const path = madeDatabase(t)
+  const input = Buffer.from([0xe9, 0x0d, 0x0a, 0x00, 0xff, 0x0a])
+  assert.equal((await run(path, ['send', 'b', '--lines', '--blob'], { input })).code, 0)
+  const sent = shell(path, 'SELECT typeof(data), hex(data) FROM mqout ORDER BY id;').output
+  assert.equal(sent, 'blob|E90D\nblob|00FF')
+})
+
+test('a line that is no text is rejected by its number, and what was sent is said', async (t) => {
+  const path = madeDatabase(t)
+  const bad = (good: number): Buffer =>
+    Buffer.concat([Buffer.from('good\n'.repeat(good)), Buffer.from([0xe9, 0x0a, 0x78])])
+  const none = await run(path, ['send', 'b', '--lines'], { input: bad(2) })
+  assert.deepEqual([none.code, none.out], [64, ''])
+  assert.match(none.said, /no line was sent/)
+  assert.match(none.said, /line 3 is not text in UTF-8.*TINYMQ_BAD_TEXT/)
+  const some = await run(path, ['send', 'b', '--lines'], { input: bad(1_500) })
+  assert.equal(some.code, 64)
+  assert.equal(some.out.trimEnd().split('\n').length, 1_000)
+  assert.match(some.said, /the first 1000 lines were sent, and nothing after that/)
+  assert.match(some.said, /line 1501 is not text/)
+  assert.equal(shell(path, 'SELECT count(*) FROM mqout;').output, '1000')
 })
 
 test('what cannot be sent is refused with what to do, and leaves nothing behind', async (t) => {

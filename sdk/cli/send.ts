@@ -1,7 +1,6 @@
 /** `tinymq send`: one message, a file, or one message a line. */
 import { isUtf8 } from 'node:buffer'
 import { readFile } from 'node:fs/promises'
-import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
 import { type Command, InvalidArgumentError } from 'commander'
 import { TinymqError } from '../errors.ts'
@@ -16,6 +15,7 @@ import {
   withDatabase,
   withJson,
 } from './command.ts'
+import { batchesOf, linesOf } from './lines.ts'
 import { Progress } from './progress.ts'
 
 type Flags = DatabaseFlags &
@@ -31,6 +31,7 @@ type Flags = DatabaseFlags &
 
 /** Rows of one transaction: more would keep other writers waiting. */
 const batchRows = 1_000
+const batchBytes = 8 * 1024 ** 2
 
 export function addSend(program: Command, context: Context): void {
   const command = program
@@ -85,21 +86,25 @@ class Sender {
     const { blob } = this.#flags
     const isArgument = data !== undefined && data !== '-' && this.#flags.file === undefined
     const bytes = isArgument ? Buffer.from(data) : await this.#readAll(data)
-    await this.#send([blob === true ? bytes : textOf(bytes)])
+    await this.#send([blob === true ? bytes : textOf(bytes, 'what is to be sent')])
   }
 
   async sendLines(data: string | undefined): Promise<void> {
+    const isBlob = this.#flags.blob === true
     using progress = new Progress(this.#context.terminal, 'sending')
-    const input = Readable.from(await this.#source(data))
-    let batch: string[] = []
-    for await (const line of createInterface({ input, crlfDelay: Infinity })) {
-      batch.push(line)
-      if (batch.length < batchRows) continue
-      await this.#send(batch)
-      batch = []
-      progress.show(this.#count, undefined, 'messages')
+    try {
+      const lines = linesOf(await this.#source(data), !isBlob)
+      for await (const batch of batchesOf(lines, batchRows, batchBytes)) {
+        await this.#send(
+          batch.map(({ bytes, number }) => (isBlob ? bytes : textOf(bytes, `line ${number}`))),
+        )
+        progress.show(this.#count, undefined, 'messages')
+      }
+    } catch (error) {
+      const sent = this.#count === 0 ? 'no line was' : `the first ${this.#count} lines were`
+      this.#context.terminal.say(`tinymq: ${sent} sent, and nothing after that.\n`)
+      throw error
     }
-    await this.#send(batch)
   }
 
   /** A lane is in order: the last one is the last to arrive. */
@@ -171,8 +176,8 @@ class Sender {
   }
 }
 
-function textOf(bytes: Buffer): string {
+function textOf(bytes: Buffer, what: string): string {
   if (isUtf8(bytes)) return bytes.toString('utf8')
-  const sentence = 'these bytes are not text in UTF-8: say --blob to send them as they are'
+  const sentence = `${what} is not text in UTF-8: say --blob to send bytes as they are`
   throw new TinymqError('TINYMQ_BAD_TEXT', sentence)
 }

@@ -4,8 +4,12 @@
  */
 
 export type Terminal = {
-  /** To stdout: data, for people and programs. Resolves when more may be written. */
-  readonly out: (text: string) => void | Promise<void>
+  /**
+   * To stdout: data, for people and programs. Resolves when all of it was handed over, so that what
+   * it shows may be deleted.
+   * @throws OutputError, as a rejection
+   */
+  readonly out: (text: string | Uint8Array) => void | Promise<void>
   /** To stderr: what is said about the data. */
   readonly say: (text: string) => void
   /** Whether a person looks at stdout, at stderr. */
@@ -20,6 +24,18 @@ export type Terminal = {
   readonly environment: { readonly [variable: string]: string | undefined }
   /** Aborted when the user ends the command (Ctrl-C) or nobody reads what it prints. */
   readonly signal: AbortSignal
+}
+
+/** What was to be printed was not, or not all of it. */
+export class OutputError extends Error {
+  /** Nobody reads it any more, the user has ended the command, or it cannot be written. */
+  readonly reason: 'reader gone' | 'interrupted' | 'failed'
+
+  constructor(reason: OutputError['reason'], cause?: unknown) {
+    const why = cause instanceof Error ? cause.message : reason
+    super(`stdout cannot be written: ${why}`, { cause })
+    this.reason = reason
+  }
 }
 
 /**

@@ -11,7 +11,7 @@ export type RunOptions = {
   /** A person looks on, at a screen of 80 columns. */
   readonly isTerminal?: boolean
   readonly signal?: AbortSignal
-  /** Told all of stdout so far, after each write. */
+  /** Told all of stdout so far, after each write. What it throws is what the write throws. */
   readonly onOut?: (out: string) => void
 }
 
@@ -26,7 +26,7 @@ export async function run(
   const chunk = typeof input === 'string' ? Buffer.from(input) : input
   const code = await runCommand([...args, '--database', path], {
     out: (text) => {
-      out += text
+      out += typeof text === 'string' ? text : Buffer.from(text).toString('latin1')
       onOut?.(out)
     },
     say: (text) => void (said += text),

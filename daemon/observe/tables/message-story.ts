@@ -5,6 +5,7 @@
 import type Database from 'better-sqlite3'
 import { TinymqError } from '../../../sdk/errors.ts'
 import { OutcomeReader } from '../../../sdk/outcome.ts'
+import { timeText } from '../../../sdk/times.ts'
 import type { InboxMessage, OutboxMessage, Preview, StoryStep } from '../page-api.ts'
 import { deadRow, inboxRow, outboxRow } from './row-pages.ts'
 
@@ -81,7 +82,7 @@ function goneError(db: Database.Database, id: number): TinymqError {
     )
     .pluck()
     .get(id, id)
-  const at = typeof doneAt === 'number' ? ` by ${new Date(doneAt).toISOString()}` : ''
+  const at = typeof doneAt === 'number' ? ` by ${timeText(doneAt)}` : ''
   const sentence =
     outcome.type === 'delivered'
       ? `row ${id} was delivered${at}: the peer has it on disk`
