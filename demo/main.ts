@@ -68,11 +68,16 @@ function parse(args: readonly string[]): Request | 'help' {
 
 async function run({ keep, stay }: Request, { out, signal }: DemoIo): Promise<void> {
   const directory = keep === undefined ? mkdtempSync(join(tmpdir(), 'tinymq-demo-')) : place(keep)
-  await using stack = new AsyncDisposableStack()
-  if (keep === undefined) stack.defer(() => rmSync(directory, { recursive: true }))
   const machine = (name: string): DemoMachine =>
-    stack.use(new DemoMachine(name, join(directory, `${name}.db`), signal))
-  const show = new Show({ a: machine('MachineA'), b: machine('MachineB'), out, signal })
+    new DemoMachine(name, join(directory, `${name}.db`), signal)
+  using _ = {
+    [Symbol.dispose]: () => {
+      if (keep === undefined) rmSync(directory, { recursive: true })
+    },
+  }
+  await using a = machine('MachineA')
+  await using b = machine('MachineB')
+  const show = new Show({ a, b, out, signal })
   await show.play()
   if (stay) await show.stay()
   else show.sayWhatIsNext(keep === undefined ? undefined : directory)

@@ -13,6 +13,7 @@ import { TinymqError } from './errors.ts'
 import { inTransaction, type SqliteHandle } from './handle.ts'
 import { errorText, type Hand, InboxMessage } from './inbox-message.ts'
 import { Intake, leaseLost, WorkFailure } from './intake.ts'
+import { isTraced } from './is-traced.ts'
 import { isThenable, SchemaMismatch, validPayload } from './payload.ts'
 
 /** What every consumer of a connection has in common. */
@@ -104,7 +105,7 @@ export class HandlerConsumer<T> implements Consumer {
         message = this.#withPayload(claim, message, value)
       }
       const handle = async (): Promise<unknown> => this.#handler(message)
-      await (trace.hasSubscribers ? trace.tracePromise(handle, { message }) : handle())
+      await (isTraced(trace) ? trace.tracePromise(handle, { message }) : handle())
     } catch (error) {
       outcome = outcomeOf(error, message.wasAborted)
     }
@@ -189,7 +190,7 @@ export class TransactionConsumer<T, Db extends SqliteHandle> implements Consumer
     const message = new InboxMessage<T>(claim, this.#hand, payload as { readonly value: T })
     const handle = (): unknown => this.#handler(message, this.#db)
     const result = guarded(() =>
-      trace.hasSubscribers ? trace.traceSync(handle, { message }) : handle(),
+      isTraced(trace) ? trace.traceSync(handle, { message }) : handle(),
     )
     if (isThenable(result)) {
       leaveAlone(result)

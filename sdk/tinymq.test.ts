@@ -280,7 +280,8 @@ for (const [driver, connect] of drivers) {
 test('settings that an application has given its connection do not matter', async (t) => {
   const path = scratchPath(t)
   const { DatabaseSync } = await import('node:sqlite')
-  const db = new DatabaseSync(path, { readBigInts: true, returnArrays: true })
+  const settings: object = { readBigInts: true, returnArrays: true }
+  const db = new DatabaseSync(path, settings)
   t.after(() => db.close())
   using mq = open({ db })
   assert.equal(mq.send('b', 9000, '', 'x'), 1)

@@ -19,6 +19,7 @@ import { TinymqError, translated } from './errors.ts'
 import { atomically, isOpen, prepare, type SqliteHandle, type SqliteStatement } from './handle.ts'
 import { InboxIterator } from './inbox-iterator.ts'
 import type { InboxMessage } from './inbox-message.ts'
+import { isTraced } from './is-traced.ts'
 import { InboxReader, type Message, type ReadInboxOptions } from './message.ts'
 import {
   type Headers,
@@ -296,7 +297,7 @@ export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposabl
   #send(message: OutgoingMessage): number {
     const insert = (values: OutgoingMessage): number =>
       Number(this.#insert.run(...outgoingValues(values)).lastInsertRowid)
-    if (!this.#sendTrace.hasSubscribers) return insert(message)
+    if (!isTraced(this.#sendTrace)) return insert(message)
     refuseIterable(message.headers)
     // A subscriber may add headers: the trace context.
     const trace: SendTrace = { ...message, headers: { ...message.headers } }
@@ -304,7 +305,8 @@ export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposabl
       const isBare = message.headers === undefined && Object.keys(trace.headers).length === 0
       return insert(isBare ? message : { ...message, headers: trace.headers })
     }
-    return this.#sendTrace.traceSync(work, trace)
+    const id: unknown = this.#sendTrace.traceSync(work, trace)
+    return id as number
   }
 
   #run<T>(work: () => T): T {

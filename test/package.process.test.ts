@@ -10,41 +10,26 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { promisify } from 'node:util'
+import { freshProject, installMs } from './harness/fresh-project.ts'
+import { nodeProgram, olderNodes } from './harness/older-node.ts'
 
 const run = promisify(execFile)
 const root = join(import.meta.dirname, '..')
-const project = mkdtempSync(join(tmpdir(), 'tinymq-package-'))
-const installMs = 300_000
-
-/** Versions that npm brings as a package, on the platforms that it has them for. */
-const system = `${process.platform}-${process.arch}`
-const olders = ['linux-x64', 'linux-arm64'].includes(system) ? ['22.14.0', '20.19.0', '18.9.1'] : []
-const versions = [...olders, process.versions.node]
+const versions = [...olderNodes, process.versions.node]
+const nodes = new Map<string, string>()
+let project = ''
 
 /** Through which sending is tried too. */
 const queryBuilders = ['kysely@0.28', 'knex@3']
 
-const node = (version: string): string =>
-  version === process.versions.node
-    ? process.execPath
-    : join(project, 'node_modules', `node-${version}`, 'bin', 'node')
+const node = (version: string): string => nodes.get(version) ?? ''
 
 const isOld = (version: string): boolean => Number(version.split('.')[0]) < 22
 
 before(
   async () => {
-    await run('npm', ['pack', '--pack-destination', project], { cwd: root })
-    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
-      version: string
-    }
-    writeFileSync(join(project, 'package.json'), '{"name":"fresh","private":true}')
-    const nodes = olders.map((older) => `node-${older}@npm:node-${system}@${older}`)
-    const options = ['install', '--no-audit', '--no-fund', '--prefer-offline', '--no-package-lock']
-    const packages = [`./tinymq-${version}.tgz`, ...nodes, ...queryBuilders]
-    await run('npm', [...options, ...packages], {
-      cwd: project,
-      timeout: installMs,
-    })
+    project = await freshProject(...queryBuilders)
+    for (const version of versions) nodes.set(version, await nodeProgram(version))
   },
   { timeout: installMs },
 )

@@ -183,7 +183,7 @@ export class InboxChecker {
     expect(!goesElsewhere, 'place', () =>
       this.#say(`gets message ${number}, which is for ${entry.host}`),
     )
-    const data = Buffer.from(row.data)
+    const data = typeof row.data === 'string' ? Buffer.from(row.data) : row.data
     const isSame =
       data.equals(dataOf(number, entry.bytes)) &&
       row.type === (entry.isText ? 'text' : 'blob') &&

@@ -20,6 +20,8 @@ export type DaemonOptions = {
   readonly port: number
   readonly database: string
   readonly args?: readonly string[]
+  /** Another Node, and its tinymq. */
+  readonly node?: readonly string[]
   /** What Node itself is told. */
   readonly nodeArgs?: readonly string[]
   /** What is run before it, for a namespace of its own. It must replace itself by the daemon. */
@@ -51,8 +53,9 @@ export class DaemonProcess {
 
   constructor({ port, database, mayEndWith, ...words }: DaemonOptions) {
     const { args = [], nodeArgs = [], prefix = [] } = words
+    const node = words.node ?? [process.execPath, ...nodeArgs, program]
     this.#mayEndWith = mayEndWith
-    const daemon = [process.execPath, ...nodeArgs, program, String(port), database, ...args]
+    const daemon = [...node, String(port), database, ...args]
     const [command = '', ...rest] = [...leash, ...prefix, ...daemon]
     this.#child = spawn(command, rest, {
       stdio: ['ignore', 'inherit', 'pipe'],
