@@ -84,7 +84,7 @@ const hello2Bytes = 66
 const retryBytes = 26
 const unknownBytes = 9
 const dataBytesMin = dataHeaderBytes + 1 + tagBytes
-const dataBytesMax = 65_507
+export const dataBytesMax = 65_507
 const packetNumberEnd = 2 ** 48
 
 const wireType = {

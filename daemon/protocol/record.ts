@@ -56,7 +56,7 @@ export const headersBytesMax = 65_536
 const uidBytes = 16
 const digestBytes = 32
 // Above this, damage that neither checksums nor tags see is worth a hash (PROTOCOL §6.2).
-const undigestedBytesMax = 1_048_576
+export const undigestedBytesMax = 1_048_576
 // uid, flags, and one byte each for row, time and the length of the token.
 const bodyBytesMin = uidBytes + 1 + 3
 const noBytes = new Uint8Array(0)

@@ -6,7 +6,8 @@
 import type { StoreResult } from '../protocol/store-port.ts'
 import type { StoreTask } from '../store/store.ts'
 import type { Disk } from './disk.ts'
-import { dataOf, numberOf, type Entry, type Ledger } from './ledger.ts'
+import { contentOf } from '../store/testing/contents.ts'
+import { numberAt, type Entry, type Ledger } from './ledger.ts'
 import { expect } from './violation.ts'
 
 type Arrival = {
@@ -18,10 +19,12 @@ type Arrival = {
 
 type InboxRow = {
   readonly id: number
+  readonly host: string
+  readonly port: number
   readonly headers: string | null
   readonly token: string
   readonly type: string
-  readonly data: string | Buffer
+  readonly data: Buffer
   readonly sender_row: number
   readonly sent_at: number
   readonly stream: string
@@ -36,10 +39,13 @@ export type InboxCheckerParts = {
   readonly ledger: Ledger
   /** The machine that a name leads to once there is peace. */
   readonly machineAt: (host: string) => string
+  /** Where a machine says that it can be answered. */
+  readonly answeredAt: (name: string) => { readonly host: string; readonly port: number }
 }
 
-const arrivalsSql = `SELECT i.id, i.headers, i.token, typeof(i.data) AS type, i.data, i.sender_row,
-    i.sent_at, hex(s.stream) AS stream
+// Text is read as bytes: a JavaScript string does not keep those that are not UTF-8.
+const arrivalsSql = `SELECT i.id, i.host, i.port, i.headers, i.token, typeof(i.data) AS type,
+    CAST(i.data AS BLOB) AS data, i.sender_row, i.sent_at, hex(s.stream) AS stream
   FROM mqin AS i JOIN mqsender AS s ON s.id = i.sender WHERE i.id > ? ORDER BY i.id`
 const lastIdSql = "SELECT coalesce(max(seq), 0) AS n FROM sqlite_sequence WHERE name = 'mqin'"
 const watermarksSql = 'SELECT hex(stream) AS stream, watermark FROM mqsender'
@@ -162,7 +168,7 @@ export class InboxChecker {
     const { disk, ledger, name } = this.#parts
     const last = this.#arrivals.at(-1)?.id ?? 0
     for (const row of disk.read<InboxRow>(arrivalsSql, last)) {
-      const entry = ledger.get(numberOf(row.headers))
+      const entry = ledger.get(numberAt(row.sent_at))
       this.#judge(row, entry)
       this.#noteOrder(entry, row.stream)
       entry.seenAt.add(name)
@@ -183,15 +189,9 @@ export class InboxChecker {
     expect(!goesElsewhere, 'place', () =>
       this.#say(`gets message ${number}, which is for ${entry.host}`),
     )
-    const data = typeof row.data === 'string' ? Buffer.from(row.data) : row.data
-    const isSame =
-      data.equals(dataOf(number, entry.bytes)) &&
-      row.type === (entry.isText ? 'text' : 'blob') &&
-      row.token === entry.token &&
-      row.sender_row === entry.id &&
-      row.sent_at === entry.createdAtMs
-    expect(isSame, 'content', () =>
-      this.#say(`gets message ${number} otherwise than it was sent: ${row.type}, ${data.length}`),
+    const changed = this.#changed(row, entry)
+    expect(changed.length === 0, 'content', () =>
+      this.#say(`gets message ${number} otherwise than it was sent: ${changed.join(', ')}`),
     )
     if (entry.isDisplaced) return
     for (const way of this.#ways(entry, row.stream)) {
@@ -200,6 +200,31 @@ export class InboxChecker {
         this.#say(`gets row ${entry.id} after row ${before} of ${way} (message ${number})`),
       )
     }
+  }
+
+  /** What is not as its application has put it in. */
+  #changed(row: InboxRow, entry: Entry): string[] {
+    const { number, bytes, isText, token, headers } = entry
+    const [type, data] = [isText ? 'text' : 'blob', contentOf(number, bytes, isText)]
+    const place = `${row.host}:${row.port}`
+    const pairs = [
+      ['type', row.type, type],
+      ['length', row.data.length, bytes],
+      ['data', row.data.equals(data), true],
+      ['token', row.token, token],
+      ['headers', row.headers, headers],
+      ['sender_row', row.sender_row, entry.id],
+      ['sent_at', row.sent_at, entry.createdAtMs],
+      ['host and port', this.#answeredAt(entry).includes(place), true],
+    ] as const
+    return pairs.filter(([, now, sent]) => now !== sent).map(([name, now]) => `${name} (${now})`)
+  }
+
+  /** The machine that it was put in on, or one that has a copy of its rows. */
+  #answeredAt({ sender }: Entry): string[] {
+    const { ledger, answeredAt } = this.#parts
+    const names = ledger.hasCopies ? [sender, `copy-of-${sender}`] : [sender]
+    return names.map(answeredAt).map(({ host, port }) => `${host}:${port}`)
   }
 
   #noteOrder(entry: Entry, stream: string): void {

@@ -2,6 +2,7 @@
  * What applications have put in, and what has become of each message as far as somebody outside
  * could see it: the memory that the checkers judge by. Must never look at what the daemon believes.
  */
+import { assert } from '../protocol/assert.ts'
 import { SeededRandom } from '../protocol/testing/seeded-random.ts'
 import { expect } from './violation.ts'
 
@@ -15,6 +16,7 @@ export type Entry = {
   readonly token: string
   readonly isText: boolean
   readonly bytes: number
+  readonly headers: string | null
   readonly createdAtMs: number
   host: string
   /** It may be missing: its owner deleted it, or a restore took it back. */
@@ -28,12 +30,14 @@ export type Entry = {
   readonly storedAt: Set<string>
 }
 
-export type NewEntry = Pick<Entry, 'sender' | 'token' | 'isText' | 'bytes' | 'createdAtMs' | 'host'>
+export type NewEntry = Pick<Entry, 'sender' | 'token' | 'isText' | 'bytes' | 'headers' | 'host'>
 
-const patternBytes = 97
+/** More than one run has. Each message is created at a time of its own, which says its number. */
+const messagesMax = 4_096
 
 export class Ledger {
   readonly #entries = new Map<number, Entry>()
+  readonly #numbers = new Map<string, number>()
   readonly #random: SeededRandom
   /** Files of senders were copied or restored: then less can be told (PROTOCOL §7.6). */
   hasCopies = false
@@ -61,17 +65,17 @@ export class Ledger {
     return this.#entries.size
   }
 
-  /** The number that the next message carries in its headers. */
   get nextNumber(): number {
     return this.#entries.size + 1
   }
 
-  add(id: number, uid: Buffer, entry: NewEntry): Entry {
+  add(id: number, uid: Buffer, createdAtMs: number, entry: NewEntry): Entry {
     const added: Entry = {
       ...entry,
       number: this.nextNumber,
       id,
       uid,
+      createdAtMs,
       isExcused: false,
       isDisplaced: false,
       stopped: undefined,
@@ -79,11 +83,15 @@ export class Ledger {
       storedAt: new Set(),
     }
     this.#entries.set(added.number, added)
+    this.#numbers.set(uid.toString('hex'), added.number)
     return added
   }
 
-  find(number: number): Entry | undefined {
-    return this.#entries.get(number)
+  /** The message of a row that is in an outbox. */
+  numberOf(uid: Buffer): number {
+    const number = this.#numbers.get(uid.toString('hex'))
+    expect(number !== undefined, 'content', () => `Somebody has put in ${uid.toString('hex')}.`)
+    return number
   }
 
   get(number: number): Entry {
@@ -97,20 +105,13 @@ export class Ledger {
   }
 }
 
-/** The data of a message, which follow from its number. */
-export function dataOf(number: number, bytes: number): Buffer {
-  const random = new SeededRandom(number)
-  const pattern = Buffer.from(Array.from({ length: patternBytes }, () => 32 + random.below(95)))
-  return Buffer.alloc(bytes, pattern)
+/** When message `number` is created: about `nowMs`, and when no other is. */
+export function createdAtOf(number: number, nowMs: number): number {
+  assert(number < messagesMax, 'A run has fewer messages than there are times for.')
+  return Math.floor(nowMs / messagesMax) * messagesMax + number
 }
 
-export function headersOf(number: number): string {
-  return `{"n":${number}}`
-}
-
-/** The reverse of `headersOf`. */
-export function numberOf(headers: string | null): number {
-  const number = Number(/^\{"n":(\d+)\}$/.exec(headers ?? '')?.[1])
-  expect(Number.isInteger(number), 'content', () => `Headers arrive as sent: ${headers}`)
-  return number
+/** The reverse of `createdAtOf`. */
+export function numberAt(createdAtMs: number): number {
+  return createdAtMs % messagesMax
 }

@@ -6,7 +6,7 @@
 import type { StoreResult } from '../protocol/store-port.ts'
 import type { StoreTask } from '../store/store.ts'
 import type { Disk } from './disk.ts'
-import { numberOf, type Entry, type Ledger } from './ledger.ts'
+import type { Entry, Ledger } from './ledger.ts'
 import { expect } from './violation.ts'
 
 export type OutboxCheckerParts = {
@@ -123,9 +123,10 @@ export class OutboxChecker {
 
   /** Where each message that is there goes. */
   #present(): Map<number, string> {
-    type Row = { readonly headers: string; readonly host: string }
-    const rows = this.#parts.disk.read<Row>('SELECT headers, host FROM mqout')
-    return new Map(rows.map(({ headers, host }) => [numberOf(headers), host]))
+    type Row = { readonly uid: Buffer; readonly host: string }
+    const { disk, ledger } = this.#parts
+    const rows = disk.read<Row>('SELECT uid, host FROM mqout')
+    return new Map(rows.map(({ uid, host }) => [ledger.numberOf(uid), host]))
   }
 
   /** These are in the file from its start: no power cut takes them back. */

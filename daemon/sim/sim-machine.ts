@@ -24,6 +24,11 @@ const downUsMax = 3_000_000
 /** What a failing write waits for a machine whose disk is slow. */
 const slowCommitUs = 1_500_000
 
+/** What a machine tells others about itself: another port each, and none that anybody is at. */
+function answeredAt(name: string): { readonly host: string; readonly port: number } {
+  return { host: name, port: 10_000 + 8 * name.length + name.charCodeAt(name.length - 1) }
+}
+
 export class SimMachine {
   readonly name: string
   readonly clock: MachineClock
@@ -50,7 +55,8 @@ export class SimMachine {
     this.disk = disk
     this.clock = new MachineClock(world.time)
     const { ledger } = world
-    this.inbox = new InboxChecker({ name, disk, ledger, machineAt: (host) => world.placeOf(host) })
+    const machineAt = (host: string): string => world.placeOf(host)
+    this.inbox = new InboxChecker({ name, disk, ledger, machineAt, answeredAt })
     this.outbox = new OutboxChecker({ name, disk, ledger })
     this.#rest = new RestChecker(name, world.time)
     this.host = this.#hostAt(ip, environment)
@@ -141,6 +147,7 @@ export class SimMachine {
       ? ({ keylessFrom: 'nowhere', keys: allKeys } as const)
       : ({ keylessFrom: 'private', keys: [] } as const)
     const { port } = this.#world
+    const { host: advertisedHost, port: advertisedPort } = answeredAt(this.name)
     const limits = { datagramBytesMax: 65_507, bytesPerSecondMax: 0 }
     return new SimHost({
       network,
@@ -148,7 +155,7 @@ export class SimMachine {
       disk: this.disk,
       environment,
       ip,
-      node: { port, advertisedHost: this.name, advertisedPort: port, ...keys, ...limits },
+      node: { port, advertisedHost, advertisedPort, ...keys, ...limits },
       resolve: (host) => this.#world.resolve(host),
       commitUs: () => {
         if (this.isDiskSlow) return random.below(slowCommitUs)

@@ -3,12 +3,20 @@
  * rows in by hand, and consume. Must never expect more of the daemon than the promises say.
  */
 import { ok } from 'node:assert/strict'
+import { headersBytesMax } from '../protocol/record.ts'
 import type { SeededRandom } from '../protocol/testing/seeded-random.ts'
+import {
+  contentOf,
+  headersBytesMin,
+  headersOf,
+  recordExtraBytes,
+  sizeLimits,
+} from '../store/testing/contents.ts'
 import { epochMs } from './machine-clock.ts'
-import { dataOf, headersOf, numberOf, type Entry, type NewEntry } from './ledger.ts'
+import { createdAtOf, type Entry, type NewEntry } from './ledger.ts'
 import type { SimMachine } from './sim-machine.ts'
 import { nobody, type SimWorld } from './sim-world.ts'
-import { goodToken, refusedToken } from './tokens.ts'
+import { goodToken, labels, refusedToken } from './tokens.ts'
 
 const insertSql = `INSERT OR REPLACE INTO mqout (id, host, token, uid, created_at, headers, data)
   VALUES (?, ?, ?, ?, ?, ?, iif(?, CAST(? AS TEXT), ?))`
@@ -17,6 +25,13 @@ const againSql = `INSERT OR REPLACE INTO mqout
   SELECT id, host, port, token, created_at, uid, headers, data FROM mqout WHERE id = ?`
 
 type Draft = Omit<NewEntry, 'sender'>
+
+/** Parts of the rows: of a size at which something begins or ends, with headers, in one batch. */
+const boundaryPart = 0.15
+const headersPart = 0.5
+const alikePart = 0.5
+/** More is for the seeds with large rows. */
+const boundaryBytesMax = 66_001
 
 export class Workload {
   readonly #world: SimWorld
@@ -62,7 +77,7 @@ export class Workload {
     const sender = this.#world.machine(from)
     const drafts = Array.from({ length: count }, () => ({
       ...this.#draft(host),
-      token: 'good',
+      token: goodToken,
       bytes: 100,
       ...chosen,
     }))
@@ -110,43 +125,71 @@ export class Workload {
   }
 
   #draft(host: string): Draft {
-    const { time, plan } = this.#world
-    const most = Math.min(plan.work.rowBytesMax, this.#bytesLeft)
-    const bytes = Math.floor(most * this.#random.next() ** 3)
+    const token = this.#token()
+    const headers = this.#headers()
+    const bytes = this.#bytes(token, headers)
     this.#bytesLeft -= bytes
-    return {
-      host,
-      token: this.#random.chance(0.08) ? refusedToken : goodToken,
-      isText: this.#random.chance(0.7),
-      bytes,
-      createdAtMs: epochMs + Math.floor(time.nowUs / 1_000),
-    }
+    return { host, token, isText: this.#random.chance(0.7), headers, bytes }
+  }
+
+  #token(): string {
+    if (this.#random.chance(0.08)) return refusedToken
+    const isPlain = this.#world.plan.hasKeys || this.#random.chance(0.7)
+    return isPlain ? goodToken : this.#random.one(labels)
+  }
+
+  #headers(): string | null {
+    if (!this.#random.chance(headersPart)) return null
+    const most = Math.min(headersBytesMax, Math.max(400, this.#bytesLeft))
+    const luck = this.#random.next()
+    if (luck < 0.1) return '{}'
+    // Few of them are long: an inbox of long headers is a slow one.
+    const bytes = luck < 0.13 ? most - this.#random.below(2) : Math.floor(most * luck ** 12)
+    this.#bytesLeft -= bytes
+    return headersOf(this.#random.below(1e9), Math.max(headersBytesMin, bytes))
+  }
+
+  #bytes(token: string, headers: string | null): number {
+    const { rowBytesMax } = this.#world.plan.work
+    const most = Math.max(0, Math.min(rowBytesMax, this.#bytesLeft))
+    if (!this.#random.chance(boundaryPart)) return Math.floor(most * this.#random.next() ** 3)
+    const roomBytes = Math.max(1, Math.min(this.#bytesLeft, Math.max(boundaryBytesMax, most)))
+    const limits = sizeLimits.filter((limit) => limit < roomBytes)
+    // Small ones more often: large rows take the time of many others.
+    const limit = limits[Math.floor(limits.length * this.#random.next() ** 1.5)] ?? 1
+    const bytes = limit - 1 + this.#random.below(3)
+    if (this.#random.chance(0.7)) return bytes
+    // The whole record is so long, about: the id and the time of the row are not known yet.
+    const message = { row: 100, timeMs: epochMs, token, headers: headers ?? undefined }
+    return Math.max(0, bytes - recordExtraBytes(message, bytes))
   }
 
   #insert(count: number): void {
     const sender = this.#sender()
     if (sender === undefined) return
-    this.#put(
-      sender,
-      Array.from({ length: count }, () => this.#draft(this.#host(sender))),
-    )
+    const drafts = Array.from({ length: count }, () => this.#draft(this.#host(sender)))
+    // The store inserts rows in another way that are alike but for their data.
+    const isAlike = this.#random.chance(alikePart)
+    const { token = goodToken, isText = true } = drafts[0] ?? {}
+    const alike = { token, isText, headers: null }
+    this.#put(sender, isAlike ? drafts.map((draft) => ({ ...draft, ...alike })) : drafts)
   }
 
   /** In one transaction. @returns what was put in, or nothing: locked or full. */
   #put(sender: SimMachine, drafts: readonly Draft[], id?: number): Entry[] {
     const { ledger } = this.#world
     const { user } = sender.disk
-    const inserted: { id: number; uid: Buffer }[] = []
+    const inserted: { id: number; uid: Buffer; createdAtMs: number }[] = []
     const isDone = this.#write(sender, () => {
       const insert = user.prepare(insertSql)
-      for (const [index, { host, token, isText, bytes, createdAtMs }] of drafts.entries()) {
+      for (const [index, { host, token, isText, bytes, headers }] of drafts.entries()) {
         const number = ledger.nextNumber + index
-        const data = dataOf(number, bytes)
+        const data = contentOf(number, bytes, isText)
         const uid = ledger.newUid()
-        const headers = headersOf(number)
+        const createdAtMs = this.#createdAt(number)
         const values = [host, token, uid, createdAtMs, headers, isText ? 1 : 0, data, data]
         const { lastInsertRowid } = insert.run(id ?? null, ...values)
-        inserted.push({ id: Number(lastInsertRowid), uid })
+        inserted.push({ id: Number(lastInsertRowid), uid, createdAtMs })
       }
     })
     if (!isDone) return []
@@ -154,11 +197,16 @@ export class Workload {
     return drafts.map((draft, index) => {
       const row = inserted[index]
       ok(row !== undefined)
-      const entry = ledger.add(row.id, row.uid, { ...draft, sender: sender.name })
+      const { id: newId, uid, createdAtMs } = row
+      const entry = ledger.add(newId, uid, createdAtMs, { ...draft, sender: sender.name })
       entry.isDisplaced = entry.token === refusedToken || id !== undefined
       sender.outbox.onInserted(entry)
       return entry
     })
+  }
+
+  #createdAt(number: number): number {
+    return createdAtOf(number, epochMs + Math.floor(this.#world.time.nowUs / 1_000))
   }
 
   /** @returns false when the database was locked or full, as applications must expect. */
@@ -235,13 +283,10 @@ export class Workload {
     const replaced = own.length > 0 && this.#random.chance(0.5) ? this.#random.one(own) : undefined
     const id = replaced?.id ?? 1 + this.#random.below(last)
     const host = replaced?.host ?? this.#host(sender)
-    const [row] = sender.disk.read<{ headers: string }>(
-      'SELECT headers FROM mqout WHERE id = ?',
-      id,
-    )
+    const [row] = sender.disk.read<{ uid: Buffer }>('SELECT uid FROM mqout WHERE id = ?', id)
     const [entry] = this.#put(sender, [this.#draft(host)], id)
     if (entry === undefined) return
-    if (row !== undefined) sender.outbox.onDeleted(numberOf(row.headers))
+    if (row !== undefined) sender.outbox.onDeleted(this.#world.ledger.numberOf(row.uid))
     sender.note('id-by-hand', `${id} is message ${entry.number}`)
   }
 
@@ -260,12 +305,13 @@ export class Workload {
     const sender = this.#sender()
     if (sender === undefined) return
     const { user } = sender.disk
-    const { host, createdAtMs } = this.#draft(this.#host(sender))
-    const number = this.#world.ledger.nextNumber
+    const { host, headers } = this.#draft(this.#host(sender))
+    const { ledger } = this.#world
+    const createdAtMs = this.#createdAt(ledger.nextNumber)
     try {
       user.exec('BEGIN IMMEDIATE')
-      const values = [host, 'good', this.#world.ledger.newUid(), createdAtMs, headersOf(number)]
-      user.prepare(insertSql).run(null, ...values, 1, dataOf(1, 20), null)
+      const values = [host, goodToken, ledger.newUid(), createdAtMs, headers]
+      user.prepare(insertSql).run(null, ...values, 1, contentOf(1, 20, true), null)
     } catch (error) {
       const code = error instanceof Error && 'code' in error ? String(error.code) : ''
       if (!/^SQLITE_(?:BUSY|FULL)/.test(code)) throw error

@@ -22,9 +22,9 @@ import { relativesOf, type Sender, type Senders } from './senders.ts'
 import type { Storing } from './storing.ts'
 
 /** The parser is fed slices of this size, so that little waits behind a full transaction. */
-const feedBytes = 131_072
+export const feedBytes = 131_072
 /** What a body has besides its data, at most: token, headers, digest and the numbers. */
-const bodyExtraBytes = 66_000
+export const bodyExtraBytes = 66_000
 /** Somebody has to mend a trigger or to delete a row first. */
 const refusedPauseMs = 60_000
 const brokenPauseMs = 10_000

@@ -14,7 +14,7 @@ import { Writer } from '../protocol/wire.ts'
 import { bodyBytes, type OutboxRow, type OutboxRows } from './outbox-rows.ts'
 import { sliceBytes } from './packed-rows.ts'
 
-const windowBytes = 8_388_608
+export const windowBytes = 8_388_608
 /** Record head, token, digest and the like; headers make it grow. */
 const headBytesUsual = 512
 

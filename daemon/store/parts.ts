@@ -8,7 +8,7 @@ import { needsDigest } from '../protocol/record.ts'
 import type { Connection } from './connection.ts'
 import type { SenderId } from './senders.ts'
 
-const partBytesMax = 1_048_576
+export const partBytesMax = 1_048_576
 const maybeDigestBytes = 66_000
 
 export type KeptParts = {
