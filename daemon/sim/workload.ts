@@ -11,6 +11,7 @@ import {
   headersOf,
   recordExtraBytes,
   sizeLimits,
+  usualSizes,
 } from '../store/testing/contents.ts'
 import { epochMs } from './machine-clock.ts'
 import { createdAtOf, type Entry, type NewEntry } from './ledger.ts'
@@ -154,7 +155,8 @@ export class Workload {
     const most = Math.max(0, Math.min(rowBytesMax, this.#bytesLeft))
     if (!this.#random.chance(boundaryPart)) return Math.floor(most * this.#random.next() ** 3)
     const roomBytes = Math.max(1, Math.min(this.#bytesLeft, Math.max(boundaryBytesMax, most)))
-    const limits = sizeLimits.filter((limit) => limit < roomBytes)
+    const known = this.#random.chance(0.5) ? usualSizes : sizeLimits
+    const limits = known.filter((limit) => limit < roomBytes)
     // Small ones more often: large rows take the time of many others.
     const limit = limits[Math.floor(limits.length * this.#random.next() ** 1.5)] ?? 1
     const bytes = limit - 1 + this.#random.below(3)

@@ -32,19 +32,18 @@ const noBytes = new Uint8Array(0)
 
 /** Where a varint grows: of the length of a body, of an offset, of a credit. */
 const varintEnds = [2 ** 6, 2 ** 14]
-/** What people choose for buffers, and so do programs. */
-const usual = [1, 1_024, 65_536]
+/** What people choose, for buffers and datagrams too; from 1 there is only one step to nothing. */
+export const usualSizes: readonly number[] = [1, 1_024, datagramBytesMin, 65_536]
 
 /** In bytes, ascending. Data, or a whole record, of so many bytes are worth a test, and ±1. */
 export const sizeLimits: readonly number[] = Array.from(
   new Set([
-    ...usual,
+    ...usualSizes,
     ...varintEnds,
     ...datagramSizes,
     tokenBytesMax,
     headersBytesMax,
     elicitingDatagramBytesMin,
-    datagramBytesMin,
     ackEveryBytes,
     dataBytesMax,
     creditWindowMin,
