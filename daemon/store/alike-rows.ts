@@ -76,7 +76,9 @@ export class AlikeRows {
 
   constructor(connection: Connection) {
     // The numbers from 0 on: to count in SQL costs as much as the rest of a row.
-    connection.prepareChange('CREATE TEMP TABLE mqnumber (i INTEGER PRIMARY KEY)').run()
+    connection
+      .prepareChange('CREATE TEMP TABLE IF NOT EXISTS mqnumber (i INTEGER PRIMARY KEY)')
+      .run()
     connection.prepareChange(numbersSql).run()
     this.#insert = connection.prepareChange(insertSql)
   }
@@ -124,7 +126,7 @@ const zero = 0x30
 
 const numbersSql = `
   WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ${alikeMax - 1})
-  INSERT INTO temp.mqnumber SELECT i FROM n`
+  INSERT INTO temp.mqnumber SELECT i FROM n WHERE NOT EXISTS (SELECT 1 FROM temp.mqnumber)`
 
 const fromDirectory = (start: number, end: number): string =>
   `CAST(substr(@directory, i * ${entryBytes} + ${start + 1}, ${end - start}) AS INTEGER)`

@@ -5,6 +5,7 @@
 import type BetterSqlite3 from 'better-sqlite3'
 import { openDatabase } from '../../sdk/database.ts'
 import { migrate } from '../../sdk/schema-migrate.ts'
+import { assert } from '../protocol/assert.ts'
 import { Tally } from './tally.ts'
 
 /**
@@ -40,6 +41,10 @@ export class Connection {
   readonly #release: BetterSqlite3.Statement<[]>
   readonly #dataVersion: BetterSqlite3.Statement<[], number>
   readonly #checkpoint: BetterSqlite3.Statement<[]>
+  /** By mode and text: what is compiled once stays, so that parts can be made again for nothing. */
+  readonly #statements = new Map<string, BetterSqlite3.Statement>()
+  /** Begun, and neither committed nor rolled back by us. */
+  #hasBegun = false
   #beginUs = 0
   #rowsSpent = 0
   #bytesSpent = 0
@@ -75,23 +80,29 @@ export class Connection {
   prepare<Values extends unknown[], Row extends unknown[]>(
     sql: string,
   ): BetterSqlite3.Statement<Values, Row> {
-    return this.#db.prepare<Values, Row>(sql).raw()
+    return this.#compiled('rows', sql, (statement) => statement.raw()) as never
   }
 
   /** For statements that give one column. */
   prepareValue<Values extends unknown[], Value>(
     sql: string,
   ): BetterSqlite3.Statement<Values, Value> {
-    return this.#db.prepare<Values, Value>(sql).pluck()
+    return this.#compiled('value', sql, (statement) => statement.pluck()) as never
   }
 
   /** For statements that give no rows. */
   prepareChange<Values extends unknown[]>(sql: string): BetterSqlite3.Statement<Values> {
-    return this.#db.prepare<Values>(sql)
+    return this.#compiled('change', sql, (statement) => statement) as never
   }
 
+  /** A transaction is open: it may have ended by itself after an error. */
   get isWriting(): boolean {
     return this.#db.inTransaction
+  }
+
+  /** `commit` must follow, or `rollback`. */
+  get hasBegun(): boolean {
+    return this.#hasBegun
   }
 
   /** Changes whenever another connection has committed, never with our own commits. */
@@ -105,7 +116,7 @@ export class Connection {
    * @throws DatabaseBusy
    */
   begin(): void {
-    if (this.#db.inTransaction) return
+    if (this.#hasBegun) return this.#expectTransaction()
     try {
       this.#begin.run()
     } catch (error) {
@@ -114,6 +125,7 @@ export class Connection {
         cause: error,
       })
     }
+    this.#hasBegun = true
     this.tally.onBegin()
     this.#beginUs = this.#nowUs()
     this.#rowsSpent = 0
@@ -139,8 +151,10 @@ export class Connection {
 
   /** On return everything is on disk. @returns how long the lock was held, in microseconds. */
   commit(): number {
+    this.#expectTransaction()
     const startUs = this.#nowUs()
     this.#commit.run()
+    this.#hasBegun = false
     const endUs = this.#nowUs()
     this.tally.onCommit(endUs - startUs)
     return endUs - this.#beginUs
@@ -152,6 +166,7 @@ export class Connection {
   }
 
   rollback(): void {
+    this.#hasBegun = false
     // When the disk is full, or a trigger said so, SQLite has rolled back already.
     if (this.#db.inTransaction) this.#db.exec('ROLLBACK')
   }
@@ -170,6 +185,24 @@ export class Connection {
       if (this.#db.inTransaction) this.#db.exec('ROLLBACK TO nested; RELEASE nested')
       throw error
     }
+  }
+
+  /** What was written after the transaction has ended by itself would be half of a turn. */
+  #expectTransaction(): void {
+    assert(this.#db.inTransaction, 'An error that ends the transaction ends the turn.')
+  }
+
+  #compiled(
+    mode: string,
+    sql: string,
+    configure: (statement: BetterSqlite3.Statement) => BetterSqlite3.Statement,
+  ): BetterSqlite3.Statement {
+    const name = `${mode} ${sql}`
+    const known = this.#statements.get(name)
+    if (known !== undefined) return known
+    const statement = configure(this.#db.prepare(sql))
+    this.#statements.set(name, statement)
+    return statement
   }
 
   close(): void {

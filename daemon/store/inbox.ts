@@ -149,20 +149,7 @@ export class Inbox {
       if (!this.#present.has(sender)) this.#parts.senders.unload(sender)
     }
     this.#left.clear()
-  }
-
-  /** Every session is over: what it knows may never have reached the disk. */
-  loseAll(retryAfterMs: number, reason: string, { emit }: Turn): void {
-    for (const session of [...this.#sessions.keys(), ...this.#waiting.keys()]) {
-      const code = closeCode.store
-      emit({ type: 'turned-away', session, code, sequence: 0, retryAfterMs, reason })
-    }
-    this.#sessions.clear()
-    this.#present.clear()
-    this.#waiting.clear()
-    this.#unstored.clear()
-    this.#long.clear()
-    this.#left.clear()
+    this.#parts.storing.onCommitted()
   }
 
   #open(sender: Sender, family: readonly Sender[], work: Work<'accept'>, turn: Turn): void {

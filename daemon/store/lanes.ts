@@ -213,7 +213,7 @@ export class Lanes {
     this.#changed.clear()
   }
 
-  /** Forgets everything: what was in memory may never have reached the disk. */
+  /** Forgets everything: all of it is on disk, where others have changed it. */
   reset(): void {
     this.#loaded.clear()
     this.#onDisk.clear()

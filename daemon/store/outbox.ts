@@ -57,12 +57,19 @@ type OutboundSession = {
   reading: Reading | undefined
 }
 
+/** One answer while it is made: it must not outlive the call that makes it. */
+type Filling = {
+  readonly session: OutboundSession
+  readonly reading: Reading
+  readonly batch: RecordBatch
+  readonly turn: Turn
+}
+
 /** `length` in bytes, at most; 0 means nothing. */
 type Filled = { readonly length: number; readonly encode: Encode; readonly drained: boolean }
 
 export class Outbox {
   readonly #parts: OutboxParts
-  readonly #batch = new RecordBatch()
   readonly #sessions = new Map<SessionId, OutboundSession>()
   /** The newest session of each lane. */
   readonly #present = new Map<LaneId, OutboundSession>()
@@ -197,15 +204,6 @@ export class Outbox {
     this.#left.clear()
   }
 
-  /** Every session is over: what it knows may never have reached the disk. */
-  loseAll(retryAfterMs: number, reason: string, { emit }: Turn): void {
-    for (const session of this.#sessions.keys())
-      emit({ type: 'lost', session, retryAfterMs, reason })
-    this.#sessions.clear()
-    this.#present.clear()
-    this.#left.clear()
-  }
-
   #presentSession(id: SessionId): OutboundSession | undefined {
     const session = this.#sessions.get(id)
     return session && this.#present.get(session.lane.address.lane) === session ? session : undefined
@@ -245,38 +243,38 @@ export class Outbox {
       const bytes = this.#nextSlice(session, reading, reading.large, turn)
       return bytes && { length: bytes.length, encode: () => bytes, drained: false }
     }
+    const batch = new RecordBatch()
+    const filling = { session, reading, batch, turn }
     let [drained, isMore] = [false, true]
     let known: readonly OutboxRow[] = []
-    while (this.#batch.length < bytesMax && this.#batch.rows < rowsPerRun) {
+    while (batch.length < bytesMax && batch.rows < rowsPerRun) {
       if (reading.next <= session.lane.numbered) {
-        if (!this.#addNumbered(session, reading, known, turn)) break
+        if (!this.#addNumbered(filling, known)) break
         continue
       }
       drained = !isMore
       if (drained) break
-      const numbered = this.#number(session, reading, bytesMax - this.#batch.length, turn)
+      const numbered = this.#number(filling, bytesMax - batch.length)
       if (numbered === undefined) break
       ;({ rows: known, isMore } = numbered)
       if (this.#parts.connection.isSpent && known.length === 0) break
     }
     if (session.reading === undefined) return undefined
-    const { length } = this.#batch
-    return { length, encode: this.#batch.take(), drained }
+    const { length } = batch
+    return { length, encode: batch.take(), drained }
   }
 
   /** Undefined: the next row is the operator's to decide about. */
   #number(
-    session: OutboundSession,
-    reading: Reading,
+    { session, reading, batch, turn }: Filling,
     bytesMax: number,
-    turn: Turn,
   ): { rows: readonly OutboxRow[]; isMore: boolean } | undefined {
     const { numbering } = this.#parts
-    const room = rowsPerRun - this.#batch.rows
+    const room = rowsPerRun - batch.rows
     const numbered = numbering.number(session.lane, reading.limits, bytesMax, room, turn.nowMs)
     const { rows, ambiguous, isMore } = numbered
     if (ambiguous === undefined || rows.length > 0) return { rows, isMore }
-    if (this.#batch.length === 0) this.#hold(session, ambiguous, turn)
+    if (batch.length === 0) this.#hold(session, ambiguous, turn)
     return undefined
   }
 
@@ -284,12 +282,8 @@ export class Outbox {
    * Adds the record of the next sequence, and of those after it that are in `known`.
    * @returns false when what was added so far must leave first, or nothing more can be.
    */
-  #addNumbered(
-    session: OutboundSession,
-    reading: Reading,
-    known: readonly OutboxRow[],
-    turn: Turn,
-  ): boolean {
+  #addNumbered(filling: Filling, known: readonly OutboxRow[]): boolean {
+    const { session, reading, batch, turn } = filling
     const { lane } = session
     const run = this.#parts.runs.at(lane, reading.next)
     if (run === undefined) throw new DatabaseChanged('mqrun')
@@ -297,37 +291,37 @@ export class Outbox {
     const offset = run.last - known.length + 1
     const knownRow = reading.next >= offset ? known[reading.next - offset] : undefined
     const row = knownRow ?? this.#rowAt(lane, run, reading.next)
-    if (row === undefined) return this.#skip(lane, run, reading)
+    if (row === undefined) return this.#skip(filling, run)
     if (this.#parts.numbering.isAmbiguous(lane, row, reading.limits)) {
-      if (this.#batch.length === 0) this.#hold(session, row, turn)
+      if (batch.length === 0) this.#hold(session, row, turn)
       return false
     }
     if (this.#parts.numbering.isTooLarge(row, reading.limits)) {
       const refusal = this.#parts.numbering.tooLarge(reading.limits)
       this.#setAside(lane, run, reading.next, row, refusal, turn)
-      return this.#skip(lane, run, reading)
+      return this.#skip(filling, run)
     }
-    if (row.isLarge) return this.#beginLarge(reading, row)
-    this.#batch.add(row.message, bodyBytes(row))
+    if (row.isLarge) return this.#beginLarge(filling, row)
+    batch.add(row.message, bodyBytes(row))
     reading.next++
     reading.part = 0
     return true
   }
 
-  #skip(lane: Lane, run: Run, reading: Reading): boolean {
+  #skip({ session: { lane }, reading, batch }: Filling, run: Run): boolean {
     // Written down: should the very same row come back, it gets a new number.
     if (run.idAt(reading.next) !== 0) {
       run.strike(reading.next)
       this.#parts.lanes.onChanged(lane)
     }
-    this.#batch.skip(run.uidAt(reading.next))
+    batch.skip(run.uidAt(reading.next))
     reading.next++
     reading.part = 0
     return true
   }
 
-  #beginLarge(reading: Reading, row: OutboxRow): boolean {
-    if (this.#batch.length > 0) return false
+  #beginLarge({ reading, batch }: Filling, row: OutboxRow): boolean {
+    if (batch.length > 0) return false
     const { rows, sha256 } = this.#parts
     const large = LargeRow.open(reading.next, row, reading.part, rows, sha256)
     // Read inside the transaction that has just found it.
@@ -335,7 +329,7 @@ export class Outbox {
     reading.large = large
     reading.part = 0
     const slice = large.next()
-    if (slice !== undefined) this.#batch.raw(slice)
+    if (slice !== undefined) batch.raw(slice)
     this.#endLarge(reading)
     return false
   }

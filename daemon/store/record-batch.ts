@@ -17,7 +17,7 @@ type Piece =
 export type Encode = () => Uint8Array
 
 export class RecordBatch {
-  #pieces: Piece[] = []
+  readonly #pieces: Piece[] = []
   #bytes = 0
   #skipped: Uint8Array[] = []
   #rows = 0
@@ -56,13 +56,10 @@ export class RecordBatch {
     this.#rows++
   }
 
-  /** All of it; the batch begins anew. */
+  /** All of it. The batch is not used again. */
   take(): Encode {
     this.#endSkip()
     const [pieces, length] = [this.#pieces, this.#bytes]
-    this.#pieces = []
-    this.#bytes = 0
-    this.#rows = 0
     return () => encode(pieces, length)
   }
 

@@ -186,7 +186,7 @@ export class Runs {
     this.#done.delete(lane)
   }
 
-  /** Forgets everything: what was in memory may never have reached the disk. */
+  /** Forgets everything: all of it is on disk, where others have changed it. */
   reset(): void {
     this.#open.clear()
     this.#done.clear()

@@ -28,6 +28,8 @@ export type ScanParts = {
   readonly hasSession: (lane: LaneId) => boolean
   /** None of its rows is there any more: those that are not confirmed count as cancelled. */
   readonly settle: (lane: LaneId) => void
+  /** The core knows of these: each is named again, or is said to be empty. */
+  readonly known: Iterable<LaneAddress>
 }
 
 /** `found` are lanes with rows that no read may have seen. */
@@ -64,7 +66,8 @@ export class Scanner {
 
   constructor(parts: ScanParts) {
     this.#parts = parts
-    const { connection } = parts
+    const { connection, known } = parts
+    for (const address of known) this.#forgotten.set(address.lane, address)
     this.#wishes = connection.prepare('SELECT id, wish FROM mqlane WHERE wish IS NOT NULL')
     this.#unsettled = connection.prepareValue(
       'SELECT id FROM mqlane WHERE numbered > confirmed ORDER BY id',
@@ -102,19 +105,6 @@ export class Scanner {
     const address = this.#announced.get(lane)
     this.#announced.delete(lane)
     if (address !== undefined) this.#forgotten.set(lane, address)
-  }
-
-  /** What was said may not have been heard, and what was seen not be there: all is said again. */
-  reset(): void {
-    this.#announced.clear()
-    this.#forgotten.clear()
-    this.#wanted.clear()
-    this.#settled.clear()
-    this.#version = -1
-    this.#newestSeen = 0
-    this.#hasLate = true
-    this.#tour = 'urgent'
-    this.#tourPlaces = 0
   }
 
   #isTourTime(nowMs: number): boolean {
@@ -229,7 +219,10 @@ export class Scanner {
   }
 
   #news(lanes: readonly LaneAddress[], fresh: ReadonlySet<LaneId>): StoreResult[] {
-    const news = lanes.filter(({ lane }) => !this.#announced.has(lane) || fresh.has(lane))
+    const different = new Map(lanes.map((address) => [address.lane, address]))
+    const news = Array.from(different.values()).filter(
+      ({ lane }) => !this.#announced.has(lane) || fresh.has(lane),
+    )
     for (const address of news) this.#announced.set(address.lane, address)
     return news.length === 0 ? [] : [{ type: 'lanes', lanes: news }]
   }

@@ -144,12 +144,6 @@ export class Senders {
     this.#changed.clear()
   }
 
-  /** Forgets everything: what was in memory may never have reached the disk. */
-  reset(): void {
-    this.#loaded.clear()
-    this.#changed.clear()
-  }
-
   #senderOf([id, origin, key, watermark, chain, forgottenAt, seen]: SenderRow): Sender {
     const loaded = this.#loaded.get(id)
     if (loaded !== undefined) return loaded

@@ -4,31 +4,16 @@
  * sync again that has failed.
  */
 import { unreachable } from '../protocol/assert.ts'
-import type { LaneId, StoreResult, StoreWork } from '../protocol/store-port.ts'
-import { Confirming } from './confirming.ts'
+import type { SessionId, StoreResult, StoreWork } from '../protocol/store-port.ts'
 import { Connection, DatabaseBusy, type ConnectionOptions } from './connection.ts'
+import { CoreView } from './core-view.ts'
 import { realEnvironment, type StoreEnvironment } from './environment.ts'
-import { Events, type StoreEvent } from './events.ts'
+import type { StoreEvent } from './events.ts'
 import { faultOf } from './faults.ts'
-import { Inbox } from './inbox.ts'
-import { InboxRows } from './inbox-rows.ts'
-import { Judging } from './judging.ts'
 import { LaneStatuses } from './lane-statuses.ts'
-import { Keying, type KeyingChoice } from './keying.ts'
-import { Lanes } from './lanes.ts'
-import { Numbering } from './numbering.ts'
-import { OutboxPlaces } from './outbox-places.ts'
-import { OutboxRows } from './outbox-rows.ts'
-import { Outbox } from './outbox.ts'
-import { LateRows, ParkedRows } from './parked.ts'
-import { Parts } from './parts.ts'
-import { Rekeying } from './rekeying.ts'
-import { Runs } from './runs.ts'
-import { Scanner } from './scanner.ts'
-import { Seen } from './seen.ts'
-import { SenderLog } from './sender-log.ts'
-import { Senders } from './senders.ts'
-import { Storing } from './storing.ts'
+import type { KeyingChoice } from './keying.ts'
+import { memoryOf, type Memory, type Outside } from './memory.ts'
+import { Suspects } from './suspects.ts'
 import type { Done } from './tally.ts'
 import { resultOf, type Answer, type Turn } from './turn.ts'
 import { WriteDuty } from './write-duty.ts'
@@ -71,25 +56,22 @@ export function openStore(path: string, options: StoreOptions = {}): Store {
   return new Store(path, options)
 }
 
+/**
+ * Two halves. The memory is what a turn changes: it is thrown away when a turn fails, and built
+ * from the file when the next one begins. All else here outlives a failed turn, so a turn may only
+ * read it, or tell it what does not depend on the transaction.
+ */
 export class Store {
-  /** The identity of this database, 16 bytes. */
-  readonly origin: Uint8Array
+  /** Undefined after a failed turn. */
+  #memory: Memory | undefined
+  readonly #outside: Outside
   readonly #connection: Connection
+  readonly #core = new CoreView()
   readonly #duty = new WriteDuty()
-  readonly #lanes: Lanes
-  readonly #runs: Runs
+  /** What the core has said of its lanes: it stays unwritten until a commit has written it. */
   readonly #statuses: LaneStatuses
-  readonly #events: Events
-  readonly #parked: ParkedRows
-  readonly #rekeying: Rekeying
-  readonly #scanner: Scanner
-  readonly #senders: Senders
-  readonly #outbox: Outbox
-  readonly #inbox: Inbox
   /** What does not fit into a transaction waits here, in its order. */
-  readonly #backlog: StoreTask[] = []
-  /** Lanes whose read could not be answered in the last transaction. */
-  readonly #unread = new Set<LaneId>()
+  #backlog: StoreTask[] = []
   readonly #nowUs: () => number
   #version = -1
   /** The pause has begun: the database is not locked any more. */
@@ -99,48 +81,26 @@ export class Store {
 
   /** Use `openStore`. */
   constructor(path: string, options: StoreOptions) {
-    const { environment = realEnvironment } = options
-    const { randomBytes, sha256 } = environment
+    const { environment = realEnvironment, keying: keyingChoice = { type: 'labels' } } = options
     const connection = new Connection(path, environment.nowUs, options)
-    const origin = readOrigin(connection)
-    const lanes = new Lanes(connection, environment)
-    const runs = new Runs(connection)
-    const keying = new Keying(options.keying ?? { type: 'labels' })
-    const rows = new OutboxRows(connection, keying)
-    const parked = new ParkedRows(connection)
-    const late = new LateRows(connection, keying)
-    const events = new Events(connection)
-    const confirming = new Confirming(connection, lanes, runs, keying)
-    const numbering = new Numbering(connection, lanes, runs, rows, parked, late)
-    const shared = { connection, lanes, runs, confirming, events, randomBytes, sha256, origin }
-    const judging = new Judging(shared)
-    const seen = new Seen(connection)
-    const log = new SenderLog(connection, seen)
-    const senders = new Senders(connection, log, sha256)
-    const storing = new Storing(connection, keying, senders, seen, new InboxRows(connection))
-    const parts = new Parts(connection)
-    this.origin = origin
+    const suspects = new Suspects()
     this.#nowUs = environment.nowUs
     this.#connection = connection
-    this.#lanes = lanes
-    this.#runs = runs
+    this.#outside = { connection, environment, keyingChoice, core: this.#core, suspects }
     this.#statuses = new LaneStatuses(connection)
-    this.#events = events
-    this.#parked = parked
-    this.#senders = senders
-    this.#outbox = new Outbox({ ...shared, rows, numbering, judging })
-    this.#inbox = new Inbox({ ...shared, senders, log, seen, parts, storing })
-    const hasSession = (lane: LaneId): boolean => this.#outbox.hasSession(lane)
-    const settle = (lane: LaneId): void => this.#outbox.settle(lane)
-    const places = new OutboxPlaces(connection, keying)
-    const scanned = { connection, lanes, places, rows, parked, late }
-    this.#scanner = new Scanner({ ...scanned, hasSession, settle })
-    this.#rekeying = new Rekeying({ ...shared, keying })
+    this.#memory = memoryOf(this.#outside)
+  }
+
+  /** The identity of this database, 16 bytes. */
+  get origin(): Uint8Array {
+    this.#memory ??= memoryOf(this.#outside)
+    return this.#memory.origin
   }
 
   /** There is work left that did not fit into the last transaction: call `run` again. */
   get hasWork(): boolean {
-    return this.#backlog.length + this.#unread.size > 0 || this.#inbox.hasWork
+    if (this.#backlog.length > 0) return true
+    return this.#memory !== undefined && hasWork(this.#memory)
   }
 
   /** How much longer the caller should leave the database to other programs. */
@@ -161,25 +121,28 @@ export class Store {
    * @throws TinymqError when the database cannot be used any more; the process must end.
    */
   run(tasks: readonly StoreTask[], nowMs: number): StoreResult[] {
+    this.#core.onTasks(tasks)
     for (const task of tasks) this.#backlog.push(task)
     const answers: Answer[] = []
     const turn: Turn = { nowMs, emit: (answer) => void answers.push(answer) }
     const done: StoreTask[] = []
     try {
       this.#look(nowMs)
-      this.#rekeying.apply(nowMs)
-      this.#workThrough(turn, done)
-      this.#commit(nowMs)
-      return answers.map(resultOf)
+      const memory = (this.#memory ??= memoryOf(this.#outside))
+      memory.rekeying.apply(nowMs)
+      this.#workThrough(memory, turn, done)
+      this.#commit(memory, nowMs)
     } catch (error) {
-      if (!(error instanceof DatabaseBusy)) return this.#recover(error, done, nowMs)
-      // Nothing was written. What was answered so far needed no transaction.
+      if (!(error instanceof DatabaseBusy)) return this.#recover(error, done)
+      // Nothing was written. What was answered so far needed no transaction, and a task that needs
+      // one begins it before it changes anything.
       this.#duty.onTrouble(busyPauseUs)
       this.#quietFromUs = this.#nowUs()
-      return answers.map(resultOf)
-    } finally {
-      this.#backlog.splice(0, done.length)
     }
+    this.#backlog.splice(0, done.length)
+    const results = answers.map(resultOf)
+    this.#core.onAnswered(results)
+    return results
   }
 
   /**
@@ -221,38 +184,40 @@ export class Store {
     this.#version = version
   }
 
-  #workThrough(turn: Turn, done: StoreTask[]): void {
-    if (this.#inbox.hasWork) this.#inbox.goOn(turn)
-    for (const lane of this.#unread) {
+  #workThrough(memory: Memory, turn: Turn, done: StoreTask[]): void {
+    const { inbox, outbox, unread } = memory
+    if (inbox.hasWork) inbox.goOn(turn)
+    for (const lane of unread) {
       if (this.#connection.isSpent) return
-      if (this.#outbox.onRows(lane, turn)) this.#unread.delete(lane)
+      if (outbox.onRows(lane, turn)) unread.delete(lane)
     }
     for (const task of this.#backlog) {
-      if (this.#connection.isSpent || !this.#do(task, turn)) return
+      if (this.#connection.isSpent || !this.#do(memory, task, turn)) return
       done.push(task)
     }
   }
 
   /** @returns whether the task is done; else it must be given again in the next transaction. */
-  #do(task: StoreTask, turn: Turn): boolean {
+  #do(memory: Memory, task: StoreTask, turn: Turn): boolean {
+    const { outbox, inbox, events } = memory
     switch (task.type) {
       case 'scan':
-        this.#scan(turn)
+        this.#scan(memory, turn)
         return true
       case 'event':
-        this.#events.add(task, turn.nowMs)
+        events.add(task, turn.nowMs)
         return true
       case 'open-lane':
-        this.#outbox.openLane(task, turn)
+        outbox.openLane(task, turn)
         return true
       case 'judge':
-        return this.#outbox.judge(task, turn)
+        return outbox.judge(task, turn)
       case 'read':
-        return this.#outbox.read(task, turn)
+        return outbox.read(task, turn)
       case 'confirmed':
-        return this.#outbox.confirmed(task, turn)
+        return outbox.confirmed(task, turn)
       case 'refused':
-        this.#outbox.refused(task, turn)
+        outbox.refused(task, turn)
         return true
       case 'lane-status':
         this.#statuses.set(task.lane, task.status, turn.nowMs)
@@ -261,85 +226,77 @@ export class Store {
         this.#statuses.add(task.lane, task.traffic)
         return true
       case 'accept':
-        this.#inbox.accept(task, turn)
+        inbox.accept(task, turn)
         return true
       case 'receive':
-        this.#inbox.receive(task, turn)
+        inbox.receive(task, turn)
         return true
       case 'forget':
-        this.#forget(task.session)
+        forget(memory, task.session)
         return true
       default:
         return unreachable(task)
     }
   }
 
-  #scan(turn: Turn): void {
-    const { results, found } = this.#scanner.scan(this.#version, turn.nowMs)
+  #scan({ scanner, outbox, unread }: Memory, turn: Turn): void {
+    const { results, found } = scanner.scan(this.#version, turn.nowMs)
     for (const result of results) turn.emit(result)
-    for (const lane of found) this.#unread.add(lane)
+    for (const lane of found) unread.add(lane)
     for (const lane of found) {
       if (this.#connection.isSpent) return
-      if (this.#outbox.onRows(lane, turn)) this.#unread.delete(lane)
+      if (outbox.onRows(lane, turn)) unread.delete(lane)
     }
   }
 
-  #forget(session: number): void {
-    const lane = this.#outbox.forget(session)
-    if (lane !== undefined && !this.#outbox.hasSession(lane)) this.#scanner.onForgotten(lane)
-    this.#inbox.forget(session)
-  }
-
-  #commit(nowMs: number): void {
+  #commit(memory: Memory, nowMs: number): void {
+    const { lanes, runs, senders, scanner, rekeying, outbox, inbox } = memory
     if (this.#statuses.isDue(nowMs)) this.#connection.begin()
-    if (this.#connection.isWriting) {
+    if (this.#connection.hasBegun) {
       this.#statuses.write()
-      for (const lane of this.#lanes.changed) this.#runs.write(lane)
-      this.#lanes.write()
-      this.#senders.write(nowMs)
+      for (const lane of lanes.changed) runs.write(lane)
+      lanes.write()
+      senders.write(nowMs)
       const heldUs = this.#connection.commit()
       this.#commits++
       this.#statuses.onCommitted(nowMs)
-      this.#scanner.onCommitted()
+      scanner.onCommitted()
       this.#duty.onCommit(heldUs, nowMs)
       this.#quietFromUs = this.#nowUs()
     } else this.#duty.onIdle()
-    this.#rekeying.onCommitted()
-    this.#outbox.onCommitted()
-    this.#inbox.onCommitted()
+    rekeying.onCommitted()
+    outbox.onCommitted()
+    inbox.onCommitted()
   }
 
-  /** Nothing of this call has happened, and what is in memory may say that it has. */
-  #recover(error: unknown, done: readonly StoreTask[], nowMs: number): StoreResult[] {
+  /** Nothing of this turn has happened: what is in memory may say that it has. */
+  #recover(error: unknown, done: readonly StoreTask[]): StoreResult[] {
     const fault = faultOf(error)
     if (fault.type === 'fatal') throw fault.error
     if (fault.type === 'bug') throw error
+    this.#memory = undefined
     this.#connection.rollback()
-    const answers: Answer[] = []
-    const turn: Turn = { nowMs, emit: (answer) => void answers.push(answer) }
-    this.#outbox.loseAll(troublePauseMs, fault.reason, turn)
-    this.#inbox.loseAll(troublePauseMs, fault.reason, turn)
-    this.#lanes.reset()
-    this.#runs.reset()
-    this.#senders.reset()
-    this.#parked.reset()
-    this.#scanner.reset()
-    this.#unread.clear()
-    // Events are not bound to a session; they are said when they can be.
-    this.#backlog.push(...done.filter(({ type }) => type === 'event'))
+    // The sessions are over. Events are bound to none: they are said when they can be. What the
+    // core has said of lanes is noted already.
+    const events = done.filter(({ type }) => type === 'event')
+    const left = this.#backlog.slice(done.length).filter((task) => !('session' in task))
+    this.#backlog = [...events, ...left]
     this.#duty.onTrouble(troublePauseMs * 1_000)
     this.#quietFromUs = this.#nowUs()
-    return answers.map(resultOf)
+    return this.#core.loseAll(troublePauseMs, fault.reason)
   }
+}
+
+function hasWork({ inbox, unread }: Memory): boolean {
+  return inbox.hasWork || unread.size > 0
+}
+
+function forget({ outbox, inbox, scanner }: Memory, session: SessionId): void {
+  const lane = outbox.forget(session)
+  if (lane !== undefined && !outbox.hasSession(lane)) scanner.onForgotten(lane)
+  inbox.forget(session)
 }
 
 const peersSql = `SELECT host, port FROM mqsender
   WHERE host <> '' AND port BETWEEN 1 AND 65535
   GROUP BY host, port ORDER BY max(seen_at) DESC LIMIT ${given}`
-
-function readOrigin(connection: Connection): Uint8Array {
-  const read = connection.prepareValue<[], Uint8Array>(
-    "SELECT value FROM mqmeta WHERE key = 'origin'",
-  )
-  return Uint8Array.from(read.get() ?? [])
-}

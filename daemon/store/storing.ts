@@ -12,6 +12,7 @@ import type { InboxRows } from './inbox-rows.ts'
 import { uidBytes } from './run.ts'
 import type { Seen } from './seen.ts'
 import type { Sender, SenderId, Senders } from './senders.ts'
+import type { Suspects } from './suspects.ts'
 
 /** Why the row after the last stored one was not: the row, all rows of this peer, or any row. */
 export type Refused = { readonly type: 'refused' | 'closed' | 'broken'; readonly reason: string }
@@ -22,11 +23,9 @@ export class Storing {
   readonly #senders: Senders
   readonly #seen: Seen
   readonly #rows: InboxRows
-  /**
-   * Senders whose row made a trigger roll back the whole transaction (RAISE(ROLLBACK)), and which
-   * row that was, once it is known.
-   */
-  readonly #suspects = new Map<SenderId, { sequence: number | undefined; reason: string }>()
+  readonly #suspects: Suspects
+  /** Up to where the open transaction has settled what the suspected senders brought. */
+  readonly #passed = new Map<SenderId, number>()
 
   constructor(
     connection: Connection,
@@ -34,17 +33,19 @@ export class Storing {
     senders: Senders,
     seen: Seen,
     rows: InboxRows,
+    suspects: Suspects,
   ) {
     this.#connection = connection
     this.#keying = keying
     this.#senders = senders
     this.#seen = seen
     this.#rows = rows
+    this.#suspects = suspects
   }
 
   /** How many messages `store` should be given at once. */
   messagesMax(sender: Sender): number {
-    return this.#suspects.has(sender.id) ? 1 : Math.max(1, this.#connection.rowsLeft)
+    return this.#suspects.isAny(sender) ? 1 : Math.max(1, this.#connection.rowsLeft)
   }
 
   /**
@@ -75,15 +76,15 @@ export class Storing {
     isFamily: boolean,
     nowMs: number,
   ): Refused | undefined {
-    const suspect = this.#suspects.get(sender.id)
-    if (suspect?.sequence === sender.watermark + 1) {
-      this.#suspects.delete(sender.id)
-      return { type: 'refused', reason: suspect.reason }
+    const reason = this.#suspects.reasonAgainstNext(sender)
+    if (reason !== undefined) {
+      this.#passed.set(sender.id, sender.watermark + 1)
+      return { type: 'refused', reason }
     }
     const news = isFamily
       ? messages.filter(({ uid }) => !this.#seen.has(sender.origin, uid))
       : messages
-    const { inserted, problem } = this.#insert(sender, news, arrival, nowMs)
+    const { inserted, problem } = this.#insert(sender, news, messages.length, arrival, nowMs)
     this.#connection.tally.onReceived(inserted)
     const refused = problem === undefined ? undefined : news[inserted]
     const stored = refused === undefined ? messages : messages.slice(0, messages.indexOf(refused))
@@ -102,9 +103,16 @@ export class Storing {
     sender.unlogged.push(new Uint8Array(uids.length))
   }
 
+  onCommitted(): void {
+    for (const [sender, sequence] of this.#passed) this.#suspects.onPassed(sender, sequence)
+    this.#passed.clear()
+  }
+
+  /** @param count of sequences that these messages are the news among. */
   #insert(
     sender: Sender,
     messages: readonly Message[],
+    count: number,
     arrival: Arrival,
     nowMs: number,
   ): { readonly inserted: number; readonly problem: Refused | undefined } {
@@ -114,8 +122,7 @@ export class Storing {
     } catch (error) {
       // A disk that is full ends the transaction too, and is no fault of the row's.
       if (!this.#connection.isWriting && error instanceof Error && isRefusal(error)) {
-        const sequence = this.messagesMax(sender) === 1 ? sender.watermark + 1 : undefined
-        this.#suspects.set(sender.id, { sequence, reason: error.message })
+        this.#suspects.add(sender, count, error.message)
       }
       throw error
     }
@@ -127,6 +134,7 @@ export class Storing {
     sender.watermark += uids.length / uidBytes
     this.#connection.spend(uids.length / uidBytes, 0)
     this.#senders.onChanged(sender)
+    if (this.#suspects.isAny(sender)) this.#passed.set(sender.id, sender.watermark)
   }
 }
 

@@ -8,6 +8,7 @@ import type { SessionId, StoreResult } from '../../protocol/store-port.ts'
 import type { StoreEnvironment } from '../environment.ts'
 import type { KeyingChoice } from '../keying.ts'
 import { openStore, type Store, type StoreTask } from '../store.ts'
+import { StatementFaults } from './statement-faults.ts'
 
 export type MachineOptions = {
   readonly path: string
@@ -16,6 +17,8 @@ export type MachineOptions = {
 
 export class Machine {
   readonly path: string
+  /** What goes wrong at the statements of the store. */
+  readonly faults = new StatementFaults()
   readonly #environment: StoreEnvironment
   #store: Store
   #user: BetterSqlite3.Database
@@ -108,6 +111,7 @@ export class Machine {
       isDurable: false,
       busyTimeoutMs: 0,
       keying: this.#keying,
+      onConnected: (db) => this.faults.watch(db),
     })
   }
 

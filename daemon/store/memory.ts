@@ -1,0 +1,97 @@
+/**
+ * Everything that the store knows besides the file: lanes, batches, sessions, what was seen and
+ * named. It is built from the file, by this one function, when the process starts and after each
+ * failed turn: what a rolled-back transaction had changed in memory is thrown away with all of it.
+ * Must never hold what has to outlive a failed turn: that is the store's (`Outside`).
+ */
+import type { LaneId } from '../protocol/store-port.ts'
+import { Confirming } from './confirming.ts'
+import type { Connection } from './connection.ts'
+import type { CoreView } from './core-view.ts'
+import type { StoreEnvironment } from './environment.ts'
+import { Events } from './events.ts'
+import { Inbox } from './inbox.ts'
+import { InboxRows } from './inbox-rows.ts'
+import { Judging } from './judging.ts'
+import { Keying, type KeyingChoice } from './keying.ts'
+import { Lanes } from './lanes.ts'
+import { Numbering } from './numbering.ts'
+import { OutboxPlaces } from './outbox-places.ts'
+import { OutboxRows } from './outbox-rows.ts'
+import { Outbox } from './outbox.ts'
+import { LateRows, ParkedRows } from './parked.ts'
+import { Parts } from './parts.ts'
+import { Rekeying } from './rekeying.ts'
+import { Runs } from './runs.ts'
+import { Scanner } from './scanner.ts'
+import { Seen } from './seen.ts'
+import { SenderLog } from './sender-log.ts'
+import { Senders } from './senders.ts'
+import { Storing } from './storing.ts'
+import type { Suspects } from './suspects.ts'
+
+/** What the parts take from the store, which keeps it when a turn has failed. */
+export type Outside = {
+  /** Its statements stay compiled. */
+  readonly connection: Connection
+  readonly environment: StoreEnvironment
+  readonly keyingChoice: KeyingChoice
+  readonly core: CoreView
+  readonly suspects: Suspects
+}
+
+export type Memory = {
+  /** The identity of this database, 16 bytes. */
+  readonly origin: Uint8Array
+  readonly lanes: Lanes
+  readonly runs: Runs
+  readonly events: Events
+  readonly rekeying: Rekeying
+  readonly scanner: Scanner
+  readonly senders: Senders
+  readonly outbox: Outbox
+  readonly inbox: Inbox
+  /** Lanes whose read could not be answered in the last transaction. */
+  readonly unread: Set<LaneId>
+}
+
+/** As when the process starts. It reads, and writes nothing. */
+export function memoryOf(outside: Outside): Memory {
+  const { connection, environment, core, suspects } = outside
+  const { randomBytes, sha256 } = environment
+  const origin = readOrigin(connection)
+  const lanes = new Lanes(connection, environment)
+  const runs = new Runs(connection)
+  const keying = new Keying(outside.keyingChoice)
+  const rows = new OutboxRows(connection, keying)
+  const parked = new ParkedRows(connection)
+  const late = new LateRows(connection, keying)
+  const events = new Events(connection)
+  const confirming = new Confirming(connection, lanes, runs, keying)
+  const numbering = new Numbering(connection, lanes, runs, rows, parked, late)
+  const shared = { connection, lanes, runs, confirming, events, randomBytes, sha256, origin }
+  const judging = new Judging(shared)
+  const seen = new Seen(connection)
+  const log = new SenderLog(connection, seen)
+  const senders = new Senders(connection, log, sha256)
+  const inboxRows = new InboxRows(connection)
+  const storing = new Storing(connection, keying, senders, seen, inboxRows, suspects)
+  const parts = new Parts(connection)
+  const outbox = new Outbox({ ...shared, rows, numbering, judging })
+  const inbox = new Inbox({ ...shared, senders, log, seen, parts, storing })
+  const places = new OutboxPlaces(connection, keying)
+  const hasSession = (lane: LaneId): boolean => outbox.hasSession(lane)
+  const settle = (lane: LaneId): void => outbox.settle(lane)
+  const scanned = { connection, lanes, places, rows, parked, late, known: core.lanes }
+  const scanner = new Scanner({ ...scanned, hasSession, settle })
+  const rekeying = new Rekeying({ ...shared, keying })
+  const unread = new Set<LaneId>()
+  return { origin, lanes, runs, events, rekeying, scanner, senders, outbox, inbox, unread }
+}
+
+function readOrigin(connection: Connection): Uint8Array {
+  const read = connection.prepareValue<[], Uint8Array>(
+    "SELECT value FROM mqmeta WHERE key = 'origin'",
+  )
+  return Uint8Array.from(read.get() ?? [])
+}

@@ -1,0 +1,41 @@
+/**
+ * Rows that made a trigger of the inbox's owner roll back the whole transaction (RAISE(ROLLBACK)).
+ * Only a turn that has failed teaches that, so this outlives failed turns, on purpose: the rows of
+ * the batch come one by one, until it is known which it is, or all have passed. Must never hold
+ * more than that.
+ */
+import type { Sender, SenderId } from './senders.ts'
+
+type Suspect = {
+  /** One of the sequences up to here; this very one if `isCertain`. */
+  readonly last: number
+  readonly isCertain: boolean
+  readonly reason: string
+}
+
+export class Suspects {
+  readonly #bySender = new Map<SenderId, Suspect>()
+
+  isAny(sender: Sender): boolean {
+    return this.#bySender.has(sender.id)
+  }
+
+  /** One of the `count` rows behind the watermark is to blame: the transaction is gone. */
+  add(sender: Sender, count: number, reason: string): void {
+    const last = sender.watermark + count
+    this.#bySender.set(sender.id, { last, isCertain: count === 1, reason })
+  }
+
+  /** Why the next row must be refused, if it is known to be the one. */
+  reasonAgainstNext(sender: Sender): string | undefined {
+    const suspect = this.#bySender.get(sender.id)
+    const isNext = suspect?.isCertain === true && suspect.last === sender.watermark + 1
+    return isNext ? suspect.reason : undefined
+  }
+
+  /** Everything up to `sequence` is settled, and on disk. */
+  onPassed(sender: SenderId, sequence: number): void {
+    const last = this.#bySender.get(sender)?.last
+    if (last !== undefined && last <= sequence) this.#bySender.delete(sender)
+  }
+}
