@@ -135,6 +135,7 @@ export class VirtualPair {
           type: 'lane-opened',
           session,
           origin: id,
+          peer: undefined,
           stream: id,
           confirmed: 0,
         })

@@ -3,7 +3,7 @@
  * counted up. Must never be read to decide anything.
  */
 
-import type { NodeCounters } from './protocol/node.ts'
+import type { NodeCounters } from './protocol/node-counters.ts'
 import type { StoreWork } from './protocol/store-port.ts'
 import type { StoreEffort } from './store-host.ts'
 import { addDone, nothingDone, type Done } from './store/tally.ts'

@@ -33,8 +33,8 @@ test('a file has 400 lines at most, a test 800', () => {
   deepEqual(where(sizeProblems(files)), ['b.ts:401', 'd.test.ts:801'])
 })
 
-test('the core has 6,000 lines of code at most without its tests', () => {
-  const core = { path: 'daemon/protocol/a.ts', text: `// why\n\n${lines(6_000)}` }
+test('the core has 6,250 lines of code at most without its tests', () => {
+  const core = { path: 'daemon/protocol/a.ts', text: `// why\n\n${lines(6_250)}` }
   const tests = { path: 'daemon/protocol/a.test.ts', text: lines(9) }
   const more = { path: 'daemon/protocol/b.ts', text: 'a()' }
   deepEqual(coreSizeProblems([core, tests]), [])

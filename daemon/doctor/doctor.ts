@@ -3,7 +3,8 @@
  * each fault what to do about it. Must never change anything, and works with the daemon up or down.
  */
 import { parseArgs } from 'node:util'
-import { surroundings } from '../database-file.ts'
+import { realPath, surroundings } from '../database-file.ts'
+import { holderOf } from '../instance-lock.ts'
 import { options } from '../options.ts'
 import { findingText, type Finding } from './finding.ts'
 import { bufferFinding, daemonFinding } from './machine.ts'
@@ -59,7 +60,9 @@ export async function doctor(args: readonly string[], io: DoctorIo): Promise<num
   tell(tables.findings)
   tell(await daemonFinding(database, port))
   tell(bufferFinding())
-  tell(await peerFindings(tables.destinations))
+  const isUsed = tables.destinations.length > 0
+  const ownPort = isUsed ? holderOf(realPath(database))?.address?.port : undefined
+  tell(await peerFindings(tables.destinations, { ownPort }))
   return isBad ? 1 : 0
 }
 

@@ -5,7 +5,9 @@
  */
 import { adviceOf } from '../../sdk/schema-stuck.ts'
 import { signOfLife } from '../probe.ts'
-import { Resolver, type Resolved } from '../resolver.ts'
+import { isLoopback } from '../protocol/address.ts'
+import { ownAddresses } from '../network.ts'
+import { Resolver, systemLookup, type Lookup, type Resolved } from '../resolver.ts'
 import { bad, ok, sqlText, warning, type Finding } from './finding.ts'
 import { rowsText, type Destination } from './tables.ts'
 
@@ -14,35 +16,62 @@ const lookupsMax = 2
 /** At a time: sockets and patience are few. */
 const askedMax = 16
 
-export async function peerFindings(destinations: readonly Destination[]): Promise<Finding[]> {
-  const ipsOf = await lookUp(destinations.map(({ host }) => host))
+/** `ownPort`: of the daemon of this database, if one runs; the system's addresses if left out. */
+export type Machine = {
+  readonly ownPort: number | undefined
+  readonly ownIps?: readonly string[]
+  readonly names?: Lookup
+}
+
+export async function peerFindings(
+  destinations: readonly Destination[],
+  { ownPort, ownIps = ownAddresses(), names = systemLookup }: Machine,
+): Promise<Finding[]> {
+  const isOwn = (ip: string, port: number): boolean =>
+    port === ownPort && (isLoopback(ip) || ownIps.includes(ip))
+  const hosts = destinations.map(({ host }) => host)
+  const ipsOf = await lookUp(hosts, names)
   const findings: Finding[] = []
   for (let at = 0; at < destinations.length; at += askedMax) {
     const some = destinations.slice(at, at + askedMax)
-    findings.push(...(await Promise.all(some.map((to) => peerFinding(to, ipsOf.get(to.host))))))
+    findings.push(
+      ...(await Promise.all(some.map((to) => peerFinding(to, ipsOf.get(to.host), isOwn)))),
+    )
   }
   return findings
 }
 
-async function lookUp(hosts: readonly string[]): Promise<Map<string, Resolved>> {
+async function lookUp(hosts: readonly string[], names: Lookup): Promise<Map<string, Resolved>> {
   const wanted = new Set(hosts)
   const found = new Map<string, Resolved>()
   const { promise, resolve } = Promise.withResolvers<undefined>()
-  const resolver = new Resolver((resolved) => {
-    found.set(resolved.host, resolved)
-    if (found.size === wanted.size) resolve(undefined)
-  }, lookupsMax)
+  const resolver = new Resolver(
+    (resolved) => {
+      found.set(resolved.host, resolved)
+      if (found.size === wanted.size) resolve(undefined)
+    },
+    lookupsMax,
+    names,
+  )
   for (const host of wanted) resolver.resolve(host)
   if (wanted.size > 0) await promise
   resolver.stop()
   return found
 }
 
-async function peerFinding(to: Destination, resolved: Resolved | undefined): Promise<Finding> {
+async function peerFinding(
+  to: Destination,
+  resolved: Resolved | undefined,
+  isOwn: (ip: string, port: number) => boolean,
+): Promise<Finding> {
   const { host, port, key, waiting, error, errorCode } = to
   const about = `peer ${host}:${port}`
   const rows = `${rowsText(waiting)} ${waiting === 1 ? 'waits' : 'wait'}`
-  const ips = resolved?.ips ?? []
+  const all = resolved?.ips ?? []
+  // The daemon does not greet its own address among others: its answer is not the peer's.
+  const others = all.filter((ip) => !isOwn(ip, port))
+  const ips = others.length > 0 ? others : all
+  const own = all.filter((ip) => !ips.includes(ip))
   const level = waiting > 0 ? bad : warning
   if (ips.length === 0) {
     const update = `UPDATE mqout SET host = … WHERE host = ${sqlText(host)};`
@@ -59,7 +88,8 @@ async function peerFinding(to: Destination, resolved: Resolved | undefined): Pro
     const fix =
       `Start tinymq there, and let UDP port ${port} in: sudo ufw allow ${port}/udp, or the ` +
       "firewall of the cloud; in a container publish it as the same number: '9000:9000/udp'."
-    return level(about, `No answer from ${ips.join(' and ')}; ${rows}.`, fix)
+    const not = own.map((ip) => `; ${ip} is an address of this machine too, and is not asked`)
+    return level(about, `No answer from ${ips.join(' and ')}${not.join('')}; ${rows}.`, fix)
   }
   if (error === null && errorCode === null) return ok(about, `It answers; ${rows}.`)
   const reason = `${error ?? 'there was a fault'}${errorCode === null ? '' : ` (${errorCode})`}`

@@ -61,6 +61,14 @@ export function missingKey(name: string): AfterClose {
   return { pauseUs: undefined, trouble: { code: 'TINYMQ_NO_KEY', reason } }
 }
 
+/** Handshakes succeed, and nothing else does. */
+export const noProgress: Trouble = {
+  code: 'TINYMQ_NO_ANSWER',
+  reason:
+    'the peer answers greetings, and then nothing more: a firewall, or a path with a small MTU, ' +
+    'may drop what follows',
+}
+
 /** Our own store has dropped the session. */
 export function lostStore(reason: string, retryAfterMs: number): AfterClose {
   const pauseUs = Math.max(retryAfterMs * 1000, reopenPauseUs)
@@ -93,7 +101,7 @@ const troubles: Partial<Record<CloseCode, Trouble>> = {
   },
 }
 
-/** The rules of identity hold the lane back: an own address may be mended, the rest is decided. */
+/** The rules of identity hold the lane back: a name may be corrected, the rest is decided. */
 export function heldBack(trouble: Trouble): AfterClose {
   return { pauseUs: trouble.code === 'TINYMQ_SELF_LOOP' ? heldPauseUs : undefined, trouble }
 }

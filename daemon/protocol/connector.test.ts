@@ -13,19 +13,20 @@ import {
 import type { Output } from './node-io.ts'
 import type { Hello2 } from './packet.ts'
 import { decodePacket, toConnectionId } from './packet.ts'
+import { PeerAddresses } from './peer-addresses.ts'
 import { seededEnvironment } from './testing/seeded-environment.ts'
 
 const port = 9000
-const peer = { ip: '10.0.0.1', port }
+
+function noOwn(): PeerAddresses {
+  return new PeerAddresses(() => false)
+}
 
 function connectorAt(
   nowUs: number,
-  lastIp?: string,
-  environment = seededEnvironment(2),
+  { addresses = noOwn(), environment = seededEnvironment(2), pauseUs = 0 } = {},
 ): Connector {
-  const scid = toConnectionId(environment.randomBytes(8))
-  const key = undefined
-  const options = { port, key, environment, scid, outageSinceUs: nowUs, lastIp }
+  const options = { port, key: undefined, environment, addresses, outageSinceUs: nowUs, pauseUs }
   return new Connector({ ...options, isHeard: () => false }, nowUs)
 }
 
@@ -61,7 +62,7 @@ test('HELLO1 goes to each address at once, the same bytes, and again after a pau
 test('P12: greetings share a grid, and none comes later than the longest pause', () => {
   // Without jitter every pause is the longest, and a timer that fires late leaves the grid.
   const environment = { ...seededEnvironment(2), randomBytes: (n: number) => new Uint8Array(n) }
-  const connector = connectorAt(0, undefined, environment)
+  const connector = connectorAt(0, { environment })
   let [dueUs, lastUs, hellos] = [0, 0, 0]
   while (dueUs < 100 * helloPauseMaxUs) {
     const nowUs = dueUs + 1_234
@@ -77,9 +78,10 @@ test('P12: greetings share a grid, and none comes later than the longest pause',
   ok(hellos > 100)
 })
 
-/** The answer to the last HELLO1 of these. */
-function answerTo(outputs: readonly Output[]): Hello2 {
-  const hello1 = outputs[0]?.type === 'send' ? decodePacket(outputs[0].bytes) : undefined
+/** The answer to one of these HELLO1s. */
+function answerTo(outputs: readonly Output[], which = 0): Hello2 {
+  const output = outputs[which]
+  const hello1 = output?.type === 'send' ? decodePacket(output.bytes) : undefined
   ok(hello1?.type === 'hello1')
   const environment = seededEnvironment(3)
   const cid = toConnectionId(environment.randomBytes(8))
@@ -91,29 +93,55 @@ function answerTo(outputs: readonly Output[]): Hello2 {
 test('the answer to the only HELLO1 tells the round trip; with two it is not known', () => {
   const once = resolved('10.0.0.1')
   const hello2 = answerTo(once.takeHellos(0))
-  deepStrictEqual(once.onHello2(hello2, peer, 30_000)?.handshakeUs, 30_000)
+  deepStrictEqual(once.onHello2(hello2, 30_000)?.handshakeUs, 30_000)
   const twice = resolved('10.0.0.1')
   twice.takeHellos(0)
   const late = answerTo(twice.takeHellos(twice.deadlineUs()))
-  deepStrictEqual(twice.onHello2(late, peer, twice.deadlineUs())?.handshakeUs, undefined)
+  deepStrictEqual(twice.onHello2(late, twice.deadlineUs())?.handshakeUs, undefined)
 })
 
-test('whoever answers from elsewhere is spoken to where he was greeted', () => {
-  const connector = resolved('10.0.0.1', 'fd00::1')
-  const hello2 = answerTo(connector.takeHellos(0))
-  const peerOf = (ip: string, from = port): unknown =>
-    connector.onHello2(hello2, { ip, port: from }, 1_000)?.peer
-  deepStrictEqual(peerOf('fd00::1'), { ip: 'fd00::1', port })
-  deepStrictEqual(peerOf('10.66.6.6'), { ip: '10.0.0.1', port })
-  deepStrictEqual(peerOf('fd00::1', 53), { ip: '10.0.0.1', port })
+test('the session goes to the address whose HELLO1 was answered', () => {
+  for (const [which, ip] of ['10.0.0.1', 'fd00::1'].entries()) {
+    const connector = resolved('10.0.0.1', 'fd00::1')
+    const hello2 = answerTo(connector.takeHellos(0), which)
+    deepStrictEqual(connector.onHello2(hello2, 1_000)?.peer, { ip, port })
+  }
 })
 
-test('to at most four addresses of a name, and a fifth changes nothing', () => {
+test('HELLO1s go to at most four addresses of a name at once, and to every one in turn', () => {
   const ips = ['1', '2', '3', '4', '5'].map((last) => `10.0.0.${last}`)
   const connector = resolved(...ips)
   deepStrictEqual(ipsOf(connector.takeHellos(0)), ips.slice(0, addressesPerNameMax))
-  connector.onResolved(ips, '', 1_000)
+  connector.onResolved(ips.toReversed(), '', 1_000)
   deepStrictEqual(connector.takeHellos(1_000), [])
+  deepStrictEqual(ipsOf(connector.takeHellos(connector.deadlineUs()))[0], '10.0.0.5')
+})
+
+test('after sessions without progress the first HELLO1 waits, but for a hint', () => {
+  const connector = connectorAt(0, { pauseUs: 5_000_000 })
+  connector.takeLookUp(0)
+  connector.onResolved(['10.0.0.1'], '', 1_000)
+  deepStrictEqual(connector.takeHellos(4_999_999), [])
+  deepStrictEqual(connector.deadlineUs(), 5_000_000)
+  deepStrictEqual(ipsOf(connector.takeHellos(5_000_000)), ['10.0.0.1'])
+  const hinted = connectorAt(0, { pauseUs: 5_000_000 })
+  hinted.onResolved(['10.0.0.1'], '', 1_000)
+  hinted.onHint(2_000)
+  deepStrictEqual(ipsOf(hinted.takeHellos(2_000)), ['10.0.0.1'])
+})
+
+test('HELLO1s that come back are spoken of when none is answered', () => {
+  const connector = resolved('10.0.0.1')
+  const codes: unknown[] = []
+  for (const isEcho of [true, true, true, true, false, false]) {
+    const nowUs = connector.deadlineUs()
+    if (connector.takeLookUp(nowUs)) connector.onResolved(['10.0.0.1'], '', nowUs)
+    connector.takeHellos(nowUs)
+    codes.push(connector.trouble()?.code)
+    if (isEcho) connector.onEcho()
+  }
+  const [loop, silent] = ['TINYMQ_SELF_LOOP', 'TINYMQ_NO_ANSWER']
+  deepStrictEqual(codes, [undefined, undefined, silent, loop, loop, silent])
 })
 
 test('a new address is greeted at once, a known one when it is time', () => {
@@ -157,8 +185,10 @@ test('a name server that fails is told of, and the last known addresses stay in 
   deepStrictEqual(connector.trouble(), undefined)
 })
 
-test('where the peer was last is greeted when its name cannot be looked up, only then', () => {
-  const connector = connectorAt(0, '10.0.0.9')
+test('the addresses from before are greeted when the name cannot be looked up, only then', () => {
+  const addresses = noOwn()
+  addresses.onResolved(['10.0.0.9'])
+  const connector = connectorAt(0, { addresses })
   deepStrictEqual(connector.takeHellos(0), [])
   connector.onResolved([], 'server out of reach', 1_000)
   deepStrictEqual(ipsOf(connector.takeHellos(1_000)), ['10.0.0.9'])
@@ -188,18 +218,21 @@ test('a hint makes it try at once, with a look-up, at most once a second', () =>
   deepStrictEqual(connector.takeHellos(1_000 + hintPauseUs).length, 1)
 })
 
-test('a RETRY makes it greet at once with the cookie, once', () => {
-  const connector = resolved('10.0.0.1')
+test('a RETRY makes it greet that address at once with the cookie, once', () => {
+  const connector = resolved('10.0.0.1', '10.0.0.2')
   connector.takeHellos(0)
-  connector.onRetry(new Uint8Array(16).fill(3), 1_000)
-  const [output] = connector.takeHellos(1_000)
+  const [, scid] = connector.scids
+  ok(scid !== undefined)
+  const outputs = connector.onRetry(scid, new Uint8Array(16).fill(3), 1_000)
+  deepStrictEqual(ipsOf(outputs), ['10.0.0.2'])
+  const [output] = outputs
   const packet = output?.type === 'send' ? decodePacket(output.bytes) : undefined
   deepStrictEqual(packet?.type === 'hello1' && packet.cookie, new Uint8Array(16).fill(3))
-  connector.onRetry(new Uint8Array(16).fill(4), 2_000)
+  deepStrictEqual(connector.onRetry(scid, new Uint8Array(16).fill(4), 2_000), [])
   deepStrictEqual(connector.takeHellos(2_000), [])
 })
 
-test('after a minute the handshake is another one, under the same id', () => {
+test('after a minute the handshake is another one', () => {
   const connector = resolved('10.0.0.1')
   const [first] = connector.takeHellos(0)
   const [second] = connector.takeHellos(ephemeralUs + 1)
@@ -208,6 +241,7 @@ test('after a minute the handshake is another one, under the same id', () => {
   )
   const [one, other] = packets
   ok(one?.type === 'hello1' && other?.type === 'hello1')
-  deepStrictEqual([one.scid, other.scid], [connector.scid, connector.scid])
+  ok(one.scid !== other.scid)
+  deepStrictEqual(connector.scids, [other.scid])
   ok(one.noise[0] !== other.noise[0] || one.noise[1] !== other.noise[1])
 })

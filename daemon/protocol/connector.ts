@@ -4,13 +4,14 @@
  * allows but for one hint a second.
  */
 import type { Trouble } from './after-close.ts'
+import { unreachable } from './assert.ts'
 import type { Environment } from './environment.ts'
 import { InitiatorHandshake } from './handshake.ts'
 import type { Key } from './handshake.ts'
 import { helloPauseUs } from './hello-pause.ts'
 import {
-  addressesPerNameMax,
   ephemeralUs,
+  greetingsMax,
   helloGridUs,
   hintPauseUs,
   lookUpAheadUs,
@@ -18,7 +19,9 @@ import {
   resolveTimeoutUs,
 } from './limits.ts'
 import type { Address, Output } from './node-io.ts'
-import { protocolVersion, type ConnectionId, type Hello2 } from './packet.ts'
+import { protocolVersion, toConnectionId } from './packet.ts'
+import type { Answer, ConnectionId, Hello2 } from './packet.ts'
+import type { PeerAddresses } from './peer-addresses.ts'
 import type { SessionKeys } from './session-keys.ts'
 
 export type ConnectorOptions = {
@@ -27,17 +30,18 @@ export type ConnectorOptions = {
   readonly environment: Environment
   /** Whether a node at this address is known to be running. */
   readonly isHeard: (address: Address) => boolean
-  /** A fresh connection id. */
-  readonly scid: ConnectionId
+  readonly addresses: PeerAddresses
   /** Since when the peer has been out of reach: monotonic microseconds. */
   readonly outageSinceUs: number
-  /** Where the peer was when it was last heard: for when its name cannot be looked up. */
-  readonly lastIp: string | undefined
+  /** The first HELLO1 waits so long, unless something says that the peer is back. */
+  readonly pauseUs: number
 }
 
 /** What an answered HELLO1 gives. */
 export type Greeted = {
   readonly keys: SessionKeys
+  /** Our own connection id. */
+  readonly localCid: ConnectionId
   /** Where it was greeted: the answer may have come from elsewhere. */
   readonly peer: Address
   /** Microseconds to the answer; undefined when it is not known which HELLO1 it answers. */
@@ -48,29 +52,38 @@ type LookUp =
   | { readonly type: 'due'; readonly atUs: number }
   | { readonly type: 'under-way'; readonly untilUs: number }
 
-export class Connector {
+/** The handshake with one address: which of them was answered tells where the peer can be heard. */
+type Greeting = {
+  readonly ip: string
   readonly scid: ConnectionId
+  readonly handshake: InitiatorHandshake
+  readonly sinceUs: number
+  /** The HELLO1s that an answer may belong to, and when the last one left. */
+  unanswered: number
+  greetedAtUs: number
+}
+
+export class Connector {
   readonly #options: ConnectorOptions
-  #handshake: InitiatorHandshake
-  #handshakeSinceUs: number
+  /** In the order of their age. */
+  #greetings: Greeting[] = []
   #lookUp: LookUp
-  #ips: readonly string[] = []
+  #hasLookedUp = false
   #unresolved = ''
   #foreignVersions = ''
   #attempt = 0
-  /** The HELLO1s that an answer may belong to, and when the last one left. */
-  #unanswered = 0
-  #greetedAtUs = 0
+  /** Rounds of HELLO1 in a row of which one came back to this node, and the last of them. */
+  #echoes = 0
+  #echoedAttempt = 0
+  #notBeforeUs: number
   #helloAtUs: number
   #hintedAtUs = -Infinity
 
   constructor(options: ConnectorOptions, nowUs: number) {
-    this.scid = options.scid
     this.#options = options
-    this.#handshake = this.#newHandshake()
-    this.#handshakeSinceUs = nowUs
     this.#lookUp = { type: 'due', atUs: nowUs }
-    this.#helloAtUs = nowUs
+    this.#notBeforeUs = nowUs + options.pauseUs
+    this.#helloAtUs = this.#notBeforeUs
   }
 
   /** Undefined while it is too early to speak of trouble. */
@@ -82,16 +95,22 @@ export class Connector {
       return { code: 'TINYMQ_VERSION', reason }
     }
     if (this.#attempt < 3) return undefined
-    const { port, key, isHeard } = this.#options
-    const to = `${this.#ips.join(' and ')} port ${port}`
+    const { port, key, isHeard, addresses } = this.#options
+    const to = `${addresses.description} port ${port}`
+    const also = addresses.exceptions === '' ? '' : ` (${addresses.exceptions})`
+    if (this.#echoes >= 3) {
+      const reason = `what is sent to ${to} comes back to this node${also}: correct the host`
+      return { code: 'TINYMQ_SELF_LOOP', reason }
+    }
     const isRunning = 'is tinymq running there, and may UDP pass?'
     if (key === undefined) {
-      return { code: 'TINYMQ_NO_ANSWER', reason: `no answer from ${to}: ${isRunning}` }
+      return { code: 'TINYMQ_NO_ANSWER', reason: `no answer from ${to}${also}: ${isRunning}` }
     }
     const { name } = key
     // A stranger must not learn which keys there are, so the peer says nothing either way.
-    if (!this.#ips.some((ip) => isHeard({ ip, port }))) {
-      const reason = `no answer from ${to} under the key ${name}: ${isRunning} Has it this key?`
+    if (!addresses.some((ip) => isHeard({ ip, port }))) {
+      const has = 'Has it this key?'
+      const reason = `no answer from ${to} under the key ${name}${also}: ${isRunning} ${has}`
       return { code: 'TINYMQ_NO_ANSWER', reason }
     }
     const reason =
@@ -100,48 +119,75 @@ export class Connector {
     return { code: 'TINYMQ_WRONG_KEY', reason }
   }
 
+  /** The ids that answers come under. */
+  get scids(): readonly ConnectionId[] {
+    return this.#greetings.map(({ scid }) => scid)
+  }
+
   deadlineUs(): number {
     const lookUpUs = this.#lookUp.type === 'due' ? this.#lookUp.atUs : this.#lookUp.untilUs
-    return this.#ips.length === 0 ? lookUpUs : Math.min(lookUpUs, this.#helloAtUs)
+    return this.#mayGreet ? Math.min(lookUpUs, this.#helloAtUs) : lookUpUs
   }
 
   // ---- facts
 
   onResolved(ips: readonly string[], reason: string, nowUs: number): void {
+    const { addresses } = this.#options
     this.#unresolved = ips.length === 0 ? reason : ''
+    this.#hasLookedUp = true
     if (ips.length === 0) {
       // The last known addresses stay in use: a name server may be out of reach while the peer is
       // not.
-      const { lastIp } = this.#options
-      if (this.#ips.length === 0 && lastIp !== undefined) this.#ips = [lastIp]
-      if (this.#ips.length === 0) this.#attempt++
+      if (addresses.isEmpty) this.#attempt++
       this.#lookUp = { type: 'due', atUs: nowUs + this.#pauseUs(nowUs) }
       return
     }
     this.#lookUp = { type: 'due', atUs: nowUs + resolveAgainUs }
-    const usable = ips.slice(0, addressesPerNameMax)
-    const isKnown = this.#ips.length > 0 && usable.every((ip) => this.#ips.includes(ip))
-    this.#ips = usable
-    if (!isKnown) this.#helloAtUs = nowUs
+    const isNew = addresses.onResolved(ips)
+    if (isNew) this.#helloAtUs = Math.max(nowUs, this.#notBeforeUs)
   }
 
-  /** Keys, when this is the answer to our HELLO1. */
-  onHello2(hello2: Hello2, from: Address, nowUs: number): Greeted | undefined {
-    const keys = this.#handshake.finish(hello2)
-    if (keys === undefined) return undefined
-    const handshakeUs = this.#unanswered === 1 ? nowUs - this.#greetedAtUs : undefined
+  /** @returns what a HELLO2 gives that answers a HELLO1 of ours. */
+  onAnswer(answer: Answer, nowUs: number, out: Output[]): Greeted | undefined {
+    switch (answer.type) {
+      case 'hello2':
+        return this.onHello2(answer, nowUs)
+      case 'retry':
+        out.push(...this.onRetry(answer.dcid, answer.cookie, nowUs))
+        return undefined
+      case 'versions':
+        this.onVersions(answer.versions)
+        return undefined
+      default:
+        return unreachable(answer)
+    }
+  }
+
+  /** Keys, when this is the answer to a HELLO1 of ours. */
+  onHello2(hello2: Hello2, nowUs: number): Greeted | undefined {
+    const greeting = this.#greetingOf(hello2.dcid)
+    const keys = greeting?.handshake.finish(hello2)
+    if (greeting === undefined || keys === undefined) return undefined
+    const { ip, scid, unanswered, greetedAtUs } = greeting
+    const handshakeUs = unanswered === 1 ? nowUs - greetedAtUs : undefined
     // PROTOCOL §3.3: whoever is elsewhere may never have asked for what a session sends.
-    const [ip = from.ip] = this.#ips
-    const peer = this.greets(from) ? from : { ip, port: this.#options.port }
-    return { keys, peer, handshakeUs }
+    const peer = { ip, port: this.#options.port }
+    return { keys, localCid: scid, peer, handshakeUs }
   }
 
-  /** PROTOCOL §3.4: one RETRY is followed per handshake. */
-  onRetry(cookie: Uint8Array, nowUs: number): void {
-    if (!this.#handshake.onCookie(cookie)) return
-    this.#helloAtUs = nowUs
+  /** PROTOCOL §3.4: one RETRY is followed per handshake, with the HELLO1 that this returns. */
+  onRetry(dcid: ConnectionId, cookie: Uint8Array, nowUs: number): Output[] {
+    const greeting = this.#greetingOf(dcid)
+    if (greeting?.handshake.onCookie(cookie) !== true) return []
     // Without the cookie they are not answered.
-    this.#unanswered = 0
+    greeting.unanswered = 0
+    return [this.#hello1(greeting, nowUs)]
+  }
+
+  /** A HELLO1 has come back to the node that sent it: no answer to it can be the peer's. */
+  onEcho(): void {
+    if (this.#echoedAttempt < this.#attempt) this.#echoes++
+    this.#echoedAttempt = this.#attempt
   }
 
   /** The peer speaks other versions: only for people, for anyone may have said so. */
@@ -153,12 +199,13 @@ export class Connector {
   onHint(nowUs: number): void {
     if (nowUs - this.#hintedAtUs < hintPauseUs) return
     this.#hintedAtUs = nowUs
+    this.#notBeforeUs = nowUs
     this.#helloAtUs = nowUs
     if (this.#lookUp.type === 'due') this.#lookUp = { type: 'due', atUs: nowUs }
   }
 
   greets(address: Address): boolean {
-    return address.port === this.#options.port && this.#ips.includes(address.ip)
+    return address.port === this.#options.port && this.#options.addresses.has(address.ip)
   }
 
   // ---- decisions
@@ -171,16 +218,10 @@ export class Connector {
     return true
   }
 
-  /** One HELLO1 to each address, if it is time for it. */
+  /** HELLO1s, one to an address, if it is time for them. */
   takeHellos(nowUs: number): Output[] {
-    if (this.#ips.length === 0 || this.#helloAtUs > nowUs) return []
-    if (nowUs - this.#handshakeSinceUs > ephemeralUs) {
-      this.#handshake = this.#newHandshake()
-      this.#handshakeSinceUs = nowUs
-      this.#unanswered = 0
-    }
-    this.#unanswered++
-    this.#greetedAtUs = nowUs
+    if (!this.#mayGreet || this.#helloAtUs > nowUs) return []
+    if (this.#echoedAttempt < this.#attempt) this.#echoes = 0
     const dueUs = nowUs + this.#pauseUs(nowUs)
     // Never later than the pause allows (P12).
     this.#helloAtUs = dueUs - (dueUs % helloGridUs)
@@ -190,9 +231,12 @@ export class Connector {
       const atUs = Math.max(this.#lookUp.atUs, this.#helloAtUs - lookUpAheadUs)
       this.#lookUp = { type: 'due', atUs }
     }
-    const { port } = this.#options
-    const bytes = this.#handshake.hello1()
-    return this.#ips.map((ip) => ({ type: 'send', to: { ip, port }, bytes }))
+    const ips = this.#options.addresses.next(nowUs)
+    return ips.map((ip) => this.#hello1(this.#greetingTo(ip, nowUs), nowUs))
+  }
+
+  get #mayGreet(): boolean {
+    return this.#hasLookedUp && !this.#options.addresses.isEmpty
   }
 
   #pauseUs(nowUs: number): number {
@@ -200,7 +244,27 @@ export class Connector {
     return helloPauseUs(this.#attempt, nowUs - this.#options.outageSinceUs, random / 255)
   }
 
-  #newHandshake(): InitiatorHandshake {
-    return new InitiatorHandshake(this.#options.environment, this.scid, this.#options.key)
+  #hello1(greeting: Greeting, nowUs: number): Output {
+    greeting.unanswered++
+    greeting.greetedAtUs = nowUs
+    const to = { ip: greeting.ip, port: this.#options.port }
+    return { type: 'send', to, bytes: greeting.handshake.hello1() }
+  }
+
+  #greetingOf(scid: ConnectionId): Greeting | undefined {
+    return this.#greetings.find((greeting) => greeting.scid === scid)
+  }
+
+  /** The handshake with this address: the one that goes on, or a new one. */
+  #greetingTo(ip: string, nowUs: number): Greeting {
+    const { environment, key } = this.#options
+    const known = this.#greetings.find((greeting) => greeting.ip === ip)
+    if (known !== undefined && nowUs - known.sinceUs <= ephemeralUs) return known
+    const scid = toConnectionId(environment.randomBytes(8))
+    const handshake = new InitiatorHandshake(environment, scid, key)
+    const greeting = { ip, scid, handshake, sinceUs: nowUs, unanswered: 0, greetedAtUs: nowUs }
+    const others = this.#greetings.filter((other) => other !== known)
+    this.#greetings = [...others, greeting].slice(-greetingsMax)
+    return greeting
   }
 }

@@ -54,6 +54,11 @@ test('rule 0: the own database behind a foreign address is refused, met or not',
   deepStrictEqual(verdict({ peer: own }, { database: own }), refusal)
 })
 
+test('rule 0: a lane that has been with another database does not turn to its own', () => {
+  const refusal = { type: 'refuse', event: { code: 'SELF_LOOP' } }
+  deepStrictEqual(verdict({ addressIsOwn: true, digestAt: never }, { database: own }), refusal)
+})
+
 test('rule 0: a lane to the own address is a lane like others', () => {
   const lane = { peer: own, addressIsOwn: true }
   const opened = { database: own, watermark: 12 }

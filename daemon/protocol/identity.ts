@@ -10,7 +10,7 @@ import { equalBytes } from './wire.ts'
 export type LaneIdentity = {
   /** The id of its own database. */
   readonly ownDatabase: Uint8Array
-  /** The address that answered is one of this host's own, and the port is our port. */
+  /** Every address of the lane's name is one of this host's own, and the port is our port. */
   readonly addressIsOwn: boolean
   /** R, the database that the lane has been with; undefined before first contact. */
   readonly peer: Uint8Array | undefined
@@ -64,8 +64,9 @@ export function judge(lane: LaneIdentity, opened: OpenedIdentity): Verdict {
   const { database, watermark } = opened
   assert(confirmed <= numbered, 'What is confirmed had a number.')
 
-  // Rule 0: our own database answers, and not from here: we are reflected, or it is a copy.
-  if (equalBytes(database, lane.ownDatabase) && !lane.addressIsOwn) {
+  // Rule 0: our own database answers where another is meant: it is a copy, or the name is wrong.
+  const isMeant = lane.peer === undefined || equalBytes(lane.peer, database)
+  if (equalBytes(database, lane.ownDatabase) && !(lane.addressIsOwn && isMeant)) {
     return { type: 'refuse', event: { code: 'SELF_LOOP' } }
   }
   // Rule 1: first contact. The rest applies to it too: another copy of us may have been there.

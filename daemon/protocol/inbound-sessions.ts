@@ -26,6 +26,8 @@ export type InboundSessionsOptions = {
 export class InboundSessions {
   readonly #options: InboundSessionsOptions
   readonly #byCid = new Map<ConnectionId, InboundSession>()
+  /** The ids that the peers have chosen. */
+  readonly #peerCids = new Set<ConnectionId>()
   readonly #byId = new Map<SessionId, { session: InboundSession; cid: ConnectionId }>()
 
   constructor(options: InboundSessionsOptions) {
@@ -42,6 +44,11 @@ export class InboundSessions {
       if (session.peer.ip === ip && session.peer.port === port) return true
     }
     return false
+  }
+
+  /** A packet to this id is one of our own. */
+  sendsTo(peerCid: ConnectionId): boolean {
+    return this.#peerCids.has(peerCid)
   }
 
   has(session: SessionId): boolean {
@@ -154,6 +161,7 @@ export class InboundSessions {
       return undefined
     }
     this.#byCid.set(cid, session)
+    this.#peerCids.add(keys.peerCid)
     this.#byId.set(id, { session, cid })
     return session
   }
@@ -228,6 +236,7 @@ export class InboundSessions {
     if (entry === undefined) return
     this.#byId.delete(id)
     this.#byCid.delete(entry.cid)
+    this.#peerCids.delete(entry.session.keys.peerCid)
     entry.session.onEnded()
     out.push({ type: 'store', work: { type: 'forget', session: id } })
   }

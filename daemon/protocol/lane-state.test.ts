@@ -2,12 +2,21 @@ import { deepStrictEqual, strictEqual } from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Greeted } from './connector.ts'
 import { pathOf } from './lane-state.ts'
+import { toConnectionId } from './packet.ts'
+import { at } from './testing/scenario.ts'
+import { seededEnvironment } from './testing/seeded-environment.ts'
 import { keysPair } from './testing/session-pair.ts'
 
 const { initiator: keys } = keysPair()
+const environment = seededEnvironment(1)
 
 function greetedAt(ip: string): Greeted {
-  return { keys, peer: { ip, port: 9000 }, handshakeUs: 80_000 }
+  return {
+    keys,
+    localCid: toConnectionId(environment.randomBytes(8)),
+    peer: at(ip),
+    handshakeUs: 80_000,
+  }
 }
 
 test('a session beside or after another on the same path begins with its round-trip time', () => {

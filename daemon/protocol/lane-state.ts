@@ -27,7 +27,7 @@ export type LaneOptions = {
   /** What one session may read ahead now. */
   readonly readShareBytes: () => number
   readonly takeSessionId: () => SessionId
-  readonly isOwnAddress: (address: Address) => boolean
+  readonly isOwnIp: (ip: string) => boolean
   /** Somebody there has just proved to have a key, or to need none. */
   readonly isHeard: (address: Address) => boolean
 }
@@ -46,8 +46,9 @@ export type LaneState =
     }
   /**
    * The peer, or an operator's policy, asks for a pause; without an end it takes a retry by hand.
+   * `isLoop`: the name led to a copy of this node, which another network may change.
    */
-  | { readonly type: 'resting'; readonly untilUs: number | undefined }
+  | { readonly type: 'resting'; readonly untilUs: number | undefined; readonly isLoop: boolean }
   | { readonly type: 'ended' }
 
 /** Where a session runs, and what has been learnt of the way. */
@@ -70,9 +71,8 @@ export function connectorOf(state: LaneState): Connector | undefined {
 
 /** By which packets a lane in this state is found. */
 export function connectionIdsOf(state: LaneState): ConnectionId[] {
-  const successor = connectorOf(state)?.scid
-  const ids = state.type === 'up' ? [state.localCid] : []
-  return successor === undefined ? ids : [...ids, successor]
+  const greetings = connectorOf(state)?.scids ?? []
+  return state.type === 'up' ? [state.localCid, ...greetings] : [...greetings]
 }
 
 export function deadlineUsOf(state: LaneState, nowUs: number): number | undefined {

@@ -5,11 +5,11 @@
 import { unreachable } from './assert.ts'
 import * as rests from './after-close.ts'
 import type { AfterClose } from './after-close.ts'
-import { Connector, type Greeted } from './connector.ts'
+import type { Greeted } from './connector.ts'
 import { closeCode, type CloseFrame, type Frame } from './frame.ts'
 import { LaneKey } from './lane-key.ts'
-import type { LaneOptions, LaneState, Path } from './lane-state.ts'
-import { connectionIdsOf, connectorOf, deadlineUsOf, pathOf } from './lane-state.ts'
+import type { LaneOptions, LaneState } from './lane-state.ts'
+import { connectionIdsOf, connectorOf, deadlineUsOf } from './lane-state.ts'
 import {
   openAttemptsMax,
   retryAfterMaxUs,
@@ -20,22 +20,21 @@ import {
 import type { Address, Output } from './node-io.ts'
 import { OutboundSession } from './outbound-session.ts'
 import type { OutboundFact } from './outbound-state.ts'
-import { toConnectionId, type Answer, type ConnectionId } from './packet.ts'
+import type { Answer, ConnectionId } from './packet.ts'
+import { Route } from './route.ts'
 import { StatusTeller } from './status-teller.ts'
-import type { LaneAddress, StoreResult, StoreWork } from './store-port.ts'
+import type { LaneAddress, OpenedFacts, StoreResult, StoreWork } from './store-port.ts'
 
 type Judged = Extract<StoreResult, { type: 'judged' }>
 type LaneOpened = Extract<StoreResult, { type: 'lane-opened' }>
 
 export class Lane {
   readonly address: LaneAddress
+  readonly route: Route
   readonly #options: LaneOptions
   #state: LaneState
-  #outageSinceUs: number
   readonly #teller: StatusTeller
   #successorAtUs = -Infinity
-  /** Of the last session. */
-  #path: Path | undefined
   readonly #key: LaneKey
 
   constructor(options: LaneOptions, nowUs: number) {
@@ -43,8 +42,8 @@ export class Lane {
     this.#options = options
     this.#teller = new StatusTeller(options.address)
     this.#key = new LaneKey(options.address.key, options.ring)
-    this.#outageSinceUs = nowUs
-    this.#state = { type: 'resting', untilUs: nowUs }
+    this.route = new Route(options, this.#key, nowUs)
+    this.#state = { type: 'resting', untilUs: nowUs, isLoop: false }
   }
 
   get isEnded(): boolean {
@@ -71,17 +70,15 @@ export class Lane {
   }
 
   /** It proves nothing until keys agree. */
-  onAnswer(answer: Answer, from: Address, nowUs: number, out: Output[]): void {
-    const connector = connectorOf(this.#state)
-    if (connector?.scid !== answer.dcid) return
-    if (answer.type === 'hello2') {
-      const greeted = connector.onHello2(answer, from, nowUs)
-      if (greeted !== undefined) this.#goUp(greeted, answer.dcid, nowUs, out)
-      return
-    }
-    if (answer.type === 'retry') connector.onRetry(answer.cookie, nowUs)
-    else connector.onVersions(answer.versions)
-    this.#connect(nowUs, out)
+  onAnswer(answer: Answer, nowUs: number, out: Output[]): void {
+    const greeted = connectorOf(this.#state)?.onAnswer(answer, nowUs, out)
+    if (greeted === undefined) this.#connect(nowUs, out)
+    else this.#goUp(greeted, nowUs, out)
+  }
+
+  /** A HELLO1 of this lane has come back to its node. */
+  onEcho(): void {
+    connectorOf(this.#state)?.onEcho()
   }
 
   /** Frames of a packet that opened under the session's keys. */
@@ -119,8 +116,9 @@ export class Lane {
 
   /** The own network has changed. A peer that asked for a pause still gets it. */
   onNetwork(nowUs: number, out: Output[]): void {
-    const isAsked = this.#state.type === 'resting' && this.#state.untilUs !== undefined
-    if (!isAsked) this.onRetryNow(nowUs, out)
+    const state = this.#state
+    if (state.type === 'resting' && state.untilUs !== undefined && !state.isLoop) return
+    this.onRetryNow(nowUs, out)
   }
 
   /** An operator asks: try now. */
@@ -160,7 +158,8 @@ export class Lane {
   onLaneOpened(opened: LaneOpened): void {
     if (this.#state.type !== 'up') return
     const { advertisedHost: host, advertisedPort: port } = this.#options
-    const { origin, stream, confirmed } = opened
+    const { origin, stream, confirmed, peer } = opened
+    this.route.onLaneOpened(peer)
     const open = { type: 'open', attempt: 1, origin, stream, confirmed, host, port } as const
     this.#state.session.onStream(open)
   }
@@ -171,18 +170,17 @@ export class Lane {
     switch (verdict.type) {
       case 'go':
         session.onAccepted(nowUs)
-        this.#outageSinceUs = nowUs
-        this.#teller.tellOpen(session, nowUs, out)
+        this.route.addresses.onFound()
+        if (!this.route.isInTrouble) this.#teller.tellOpen(session, nowUs, out)
         this.#read(out)
         return
       case 'again': {
+        this.route.onLaneOpened(undefined)
         if (session.onReopen(verdict.stream, verdict.confirmed) <= openAttemptsMax) return
-        out.push(rests.closing(session, closeCode.done, ''))
-        return this.#rest(rests.unsettled, nowUs, out)
+        return this.#rest(rests.unsettled, nowUs, out, session)
       }
       case 'hold':
-        out.push(rests.closing(session, closeCode.done, ''))
-        return this.#rest(rests.heldBack(verdict), nowUs, out)
+        return this.#rest(rests.heldBack(verdict), nowUs, out, session)
       default:
         return unreachable(verdict)
     }
@@ -196,8 +194,7 @@ export class Lane {
 
   /** The store has lost its grip on this session: its database is full or busy. */
   onStoreLost(reason: string, retryAfterMs: number, nowUs: number, out: Output[]): void {
-    if (this.session !== undefined) out.push(rests.closing(this.session, closeCode.done, ''))
-    this.#rest(rests.lostStore(reason, retryAfterMs), nowUs, out)
+    this.#rest(rests.lostStore(reason, retryAfterMs), nowUs, out, this.session)
   }
 
   /** The lane has no rows any more. */
@@ -232,35 +229,26 @@ export class Lane {
 
   /** The node stops: say so to the peer. */
   stop(nowUs: number, out: Output[]): void {
-    if (this.#state.type === 'up')
-      out.push(rests.closing(this.#state.session, closeCode.stopping, ''))
+    if (this.session !== undefined) out.push(rests.closing(this.session, closeCode.stopping, ''))
     this.#end(nowUs, out)
   }
 
   // ---- inside: connecting
-
-  #newConnector(outageSinceUs: number, nowUs: number): Connector {
-    const { environment, isHeard } = this.#options
-    const [{ port }, key, lastIp] = [this.address, this.#key.take(), this.#path?.ip]
-    const scid = toConnectionId(environment.randomBytes(8))
-    const options = { environment, isHeard, port, key, scid, outageSinceUs, lastIp }
-    return new Connector(options, nowUs)
-  }
 
   #startConnecting(nowUs: number, out: Output[]): void {
     if (this.#key.isMissing) {
       this.#key.take()
       return this.#rest(rests.missingKey(this.address.key), nowUs, out)
     }
-    this.#state = { type: 'connecting', connector: this.#newConnector(this.#outageSinceUs, nowUs) }
+    this.#state = { type: 'connecting', connector: this.route.newConnector(nowUs) }
     this.#connect(nowUs, out)
   }
 
   #startSuccessor(nowUs: number, out: Output[]): void {
     if (this.#state.type !== 'up' || this.#state.successor !== undefined) return
     this.#successorAtUs = nowUs
-    const outageSinceUs = nowUs - this.#state.session.silentUs(nowUs)
-    this.#state = { ...this.#state, successor: this.#newConnector(outageSinceUs, nowUs) }
+    const successor = this.route.newConnector(nowUs, this.#state.session)
+    this.#state = { ...this.#state, successor }
     this.#connect(nowUs, out)
   }
 
@@ -270,20 +258,19 @@ export class Lane {
     if (connector === undefined) return
     if (connector.takeLookUp(nowUs)) out.push({ type: 'resolve', host: this.address.host })
     out.push(...connector.takeHellos(nowUs))
-    if (this.#state.type !== 'connecting') return
-    this.#teller.tellConnecting(connector, nowUs, out)
+    if (this.#state.type === 'connecting') this.#teller.tellConnecting(connector, nowUs, out)
   }
 
-  #goUp(greeted: Greeted, cid: ConnectionId, nowUs: number, out: Output[]): void {
+  #goUp(greeted: Greeted, nowUs: number, out: Output[]): void {
     if (this.#state.type === 'up') {
       out.push(rests.closing(this.#state.session, closeCode.done, 'renewed'))
       this.#dropSession(nowUs, out)
     }
     const id = this.#options.takeSessionId()
-    this.#path = pathOf(greeted, this.#path)
-    const { rtt } = this.#path
+    const { rtt } = this.route.pathTo(greeted)
     const session = new OutboundSession({ ...this.#options, ...greeted, rtt, id }, nowUs)
-    this.#state = { type: 'up', session, localCid: cid, hint: this.#key.hint, successor: undefined }
+    const { localCid } = greeted
+    this.#state = { type: 'up', session, localCid, hint: this.#key.hint, successor: undefined }
     this.#ask({ type: 'open-lane', lane: this.address.lane, session: id }, out)
   }
 
@@ -296,6 +283,7 @@ export class Lane {
       return this.#end(nowUs, out)
     }
     const isSilent = session.silentPtos >= silentProbesBeforeHello
+    if (isSilent && this.route.isInTrouble) this.#teller.tellNoProgress(nowUs, out)
     if (isSilent || this.#isOld(nowUs)) this.#startSuccessor(nowUs, out)
     if (isSilent && session.silentUs(nowUs) >= silentGiveUpUs) return this.#beginAnew(nowUs, out)
     if (session.isWorn) {
@@ -316,13 +304,11 @@ export class Lane {
     if (this.#state.type !== 'up') return
     const { session } = this.#state
     switch (fact.type) {
-      case 'opened': {
-        const { lane } = this.address
-        const addressIsOwn = this.#options.isOwnAddress(session.peer)
-        const { opened } = fact
-        return this.#ask({ type: 'judge', lane, session: session.id, opened, addressIsOwn }, out)
-      }
+      case 'opened':
+        return this.#onOpened(session, fact.opened, nowUs, out)
       case 'confirmed':
+        if (this.route.isInTrouble) this.#teller.tellOpen(session, nowUs, out)
+        this.route.onProgress(nowUs)
         this.#ask({ type: 'confirmed', session: session.id, sequence: fact.sequence }, out)
         this.#teller.tellTraffic(session, session.isQuiet, nowUs, out)
         return this.#read(out)
@@ -335,6 +321,16 @@ export class Lane {
       default:
         return unreachable(fact)
     }
+  }
+
+  #onOpened(session: OutboundSession, opened: OpenedFacts, nowUs: number, out: Output[]): void {
+    if (this.route.isElsewhere(session, opened, nowUs)) {
+      out.push(rests.closing(session, closeCode.done, 'another database than before'))
+      return this.#beginAnew(nowUs, out)
+    }
+    const { lane } = this.address
+    const addressIsOwn = this.route.addresses.leadHere
+    this.#ask({ type: 'judge', lane, session: session.id, opened, addressIsOwn }, out)
   }
 
   #onBroken(session: OutboundSession, rule: string, nowUs: number, out: Output[]): void {
@@ -354,6 +350,7 @@ export class Lane {
     if (!session.isUnconfirmed(sequence)) {
       return this.#onBroken(session, 'a row was refused that was never sent', nowUs, out)
     }
+    this.route.onProgress(nowUs)
     const retryAfterMs = Math.min(frame.retryAfterMs, retryAfterMaxUs / 1000)
     this.#ask({ type: 'refused', session: session.id, sequence, reason, retryAfterMs }, out)
     this.#beginAnew(nowUs, out)
@@ -364,10 +361,14 @@ export class Lane {
     this.#startConnecting(nowUs, out)
   }
 
-  #rest({ pauseUs, trouble }: AfterClose, nowUs: number, out: Output[]): void {
+  /** `open`: a session that the peer has to be told of. */
+  #rest(after: AfterClose, nowUs: number, out: Output[], open?: OutboundSession): void {
+    if (open !== undefined) out.push(rests.closing(open, closeCode.done, ''))
+    const { pauseUs, trouble } = after
     this.#dropSession(nowUs, out)
+    this.route.onExplained()
     const untilUs = pauseUs === undefined ? undefined : nowUs + pauseUs
-    this.#state = { type: 'resting', untilUs }
+    this.#state = { type: 'resting', untilUs, isLoop: trouble?.code === 'TINYMQ_SELF_LOOP' }
     if (trouble !== undefined) this.#teller.tellTrouble(trouble, pauseUs, nowUs, out)
   }
 
@@ -375,7 +376,7 @@ export class Lane {
   #dropSession(nowUs: number, out: Output[]): void {
     const { session } = this
     if (session === undefined) return
-    this.#outageSinceUs = nowUs
+    this.route.onSessionEnd(session, nowUs)
     this.#teller.tellTraffic(session, true, nowUs, out)
     this.#ask({ type: 'forget', session: session.id }, out)
   }

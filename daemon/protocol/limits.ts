@@ -78,8 +78,20 @@ export const helloPauseJitter = 0.2
  * cost a third of what they did one by one. Larger: bursts. Smaller: a wake-up for each.
  */
 export const helloGridUs = 20_000
-/** A HELLO1 goes to at most this many addresses of a name at once. */
+/** A HELLO1 goes to at most this many addresses of a name at once, then to the next ones. */
 export const addressesPerNameMax = 4
+/** What a name server can make a lane remember. */
+export const addressesKnownMax = 64
+/** Handshakes of one lane that an answer may belong to: those of two rounds. */
+export const greetingsMax = 2 * addressesPerNameMax
+/** Where a session got no OPENED is greeted last: the other addresses answer within this time. */
+export const unopenedUs = 10_000_000
+/**
+ * So long must no other address of a name have answered, before another database than the lane's
+ * peer is taken for its successor (PROTOCOL §7.3). Shorter, and the rows of a machine that restarts
+ * go to its neighbour; longer, and a replaced database waits behind an address that is dead.
+ */
+export const peerAbsentUs = 60_000_000
 /** An ephemeral key is used for repeats this long. */
 export const ephemeralUs = 60_000_000
 /** Names are resolved anew while unreachable, at most this often; the driver caches for less. */
@@ -124,8 +136,10 @@ export const openAttemptsMax = 6
 export const reopenPauseUs = 200_000
 /** After `superseded`: two copies of one database must not take turns quickly. */
 export const supersededPauseUs = 5_000_000
-/** A row for our own database under a foreign address: the name may be mended meanwhile. */
-export const heldPauseUs = 300_000_000
+/** A copy of our own database answers: the name may be corrected meanwhile. */
+export const heldPauseUs = 30_000_000
+/** So many sessions in a row without progress are trouble that people should read of. */
+export const troubleSessions = 3
 /** After a broken rule: one of the two programs is wrong, and haste mends nothing. */
 export const brokenPauseUs = 30_000_000
 /** `mqlane` learns at most this often that nothing but the time of the next attempt has changed. */

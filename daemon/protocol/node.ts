@@ -26,6 +26,7 @@ import {
   readShareBytesMin,
   renewAfterPackets,
 } from './limits.ts'
+import { noneCounted, type NodeCounters } from './node-counters.ts'
 import type { Address, Input, KeylessFrom, Output } from './node-io.ts'
 import { OutboundLanes } from './outbound-lanes.ts'
 import type { ConnectionId, DataPacket, Packet } from './packet.ts'
@@ -50,26 +51,10 @@ export type NodeOptions = {
   readonly renewAfterPackets?: number
 }
 
-/** Counted since start; never falls. */
-export type NodeCounters = {
-  datagramsIn: number
-  datagramsOut: number
-  bytesIn: number
-  bytesOut: number
-  /** Dropped without an answer: unknown form, unknown session, forged, replayed. */
-  junk: number
-}
-
 type Owner = Sending | Acceptor
 
 export class Node {
-  readonly counters: NodeCounters = {
-    datagramsIn: 0,
-    datagramsOut: 0,
-    bytesIn: 0,
-    bytesOut: 0,
-    junk: 0,
-  }
+  readonly counters: NodeCounters = { ...noneCounted }
   readonly #options: NodeOptions
   readonly #environment: Environment
   #ring: KeyRing
@@ -198,6 +183,7 @@ export class Node {
       case 'data':
         return this.#onData(packet, from, nowUs, out)
       case 'hello1': {
+        if (this.#isEcho(packet.scid, nowUs)) return
         const bytes = this.#acceptor.onHello1(packet, from, nowUs)
         if (bytes !== undefined) out.push({ type: 'send', to: from, bytes })
         const stranger = this.#acceptor.takeStranger()
@@ -208,7 +194,7 @@ export class Node {
       case 'hello2':
       case 'retry':
       case 'versions':
-        return this.#forCid(packet.dcid, nowUs, (lane) => lane.onAnswer(packet, from, nowUs, out))
+        return this.#forCid(packet.dcid, nowUs, (lane) => lane.onAnswer(packet, nowUs, out))
       case 'foreign-hello1': {
         // This machine may always ask (`tinymq check`), whatever strangers send meanwhile.
         if (!isLoopback(from.ip) && !this.#mayHint(from, nowUs)) return
@@ -236,7 +222,7 @@ export class Node {
     const session = this.#inbound.onData(packet, from, nowUs, out)
     if (session === undefined) {
       this.counters.junk++
-      if (!this.#mayHint(from, nowUs)) return
+      if (this.#isOwn(packet.dcid) || !this.#mayHint(from, nowUs)) return
       const bytes = encodePacket({ type: 'unknown', dcid: packet.dcid })
       out.push({ type: 'send', to: from, bytes })
     } else if (session === 'junk') this.counters.junk++
@@ -256,6 +242,21 @@ export class Node {
     }
     lane.onFrames(frames, nowUs, out)
     this.#settle(lane, nowUs)
+  }
+
+  /** PROTOCOL §3.2: with an answer to our own HELLO1 a lane would take this node for its peer. */
+  #isEcho(scid: ConnectionId, nowUs: number): boolean {
+    const lane = this.#lanes.byCid(scid)
+    if (lane === undefined || lane.route.addresses.leadHere) return false
+    this.counters.junk++
+    this.#forLane(lane, nowUs, () => lane.onEcho())
+    return true
+  }
+
+  /** Packets to this id leave from here: it has come back. */
+  #isOwn(cid: ConnectionId): boolean {
+    const lane = this.#lanes.byPeerCid(cid)
+    return lane?.route.addresses.leadHere === false || this.#inbound.sendsTo(cid)
   }
 
   /** PROTOCOL §3.6: strangers shall not even learn that there is somebody. */
@@ -325,7 +326,7 @@ export class Node {
         readShareBytes: () =>
           Math.max(readShareBytesMin, Math.floor(readAheadBytesAll / (this.#lanes.sessions + 1))),
         takeSessionId: () => this.#takeSessionId(),
-        isOwnAddress: (to) => this.#isOwnAddress(to),
+        isOwnIp: (ip) => address.port === this.#options.port && this.#isOwnIp(ip),
         isHeard: (from) => this.#lanes.isHeard(from) || this.#inbound.isHeard(from),
       },
       nowUs,
@@ -387,9 +388,10 @@ export class Node {
     return ++this.#lastSession
   }
 
-  #isOwnAddress(address: Address): boolean {
-    if (address.port !== this.#options.port) return false
-    return isLoopback(address.ip) || this.#ownIps.has(address.ip)
+  #isOwnIp(scoped: string): boolean {
+    // Own addresses come without the scope that a link-local one has in a datagram.
+    const [ip = ''] = scoped.split('%', 1)
+    return isLoopback(ip) || this.#ownIps.has(ip)
   }
 }
 

@@ -21,7 +21,7 @@ class Registered {
     const address = { lane: 5, host: 'b', port: 9000, key: '' }
     const sizes = { bytesPerSecondMax: 0, renewAfterPackets: 1_000, readShareBytes: () => 1_000 }
     const advertised = { advertisedHost: '', advertisedPort: 0 }
-    const own = { takeSessionId: () => 17, isOwnAddress: () => false, isHeard: () => false }
+    const own = { takeSessionId: () => 17, isOwnIp: () => false, isHeard: () => false }
     const ring = new KeyRing(environment, [])
     const options = { environment, address, ring: () => ring, ...sizes, ...advertised, ...own }
     this.lane = new Lane(options, 0)
@@ -59,7 +59,7 @@ test('a lane with a session is found by it too, at both ends', () => {
   const registered = new Registered()
   const { lanes, lane, out } = registered
   const hello2 = registered.hello2()
-  lane.onAnswer(hello2, responderAddress, 0, out)
+  lane.onAnswer(hello2, 0, out)
   lanes.register(lane)
   deepStrictEqual([lanes.bySession(17), lanes.sessions], [lane, 1])
   deepStrictEqual(lanes.byCid(hello2.dcid), lane)
@@ -71,7 +71,7 @@ test('a lane that has ended is found by nothing', () => {
     const registered = new Registered()
     const { lanes, lane, out } = registered
     const hello2 = registered.hello2()
-    if (isUp) lane.onAnswer(hello2, responderAddress, 0, out)
+    if (isUp) lane.onAnswer(hello2, 0, out)
     lanes.register(lane)
     lane.stop(0, out)
     lanes.register(lane)

@@ -46,6 +46,7 @@ export class OutboundSession {
   #confirmed = 0
   #lastSequence = 0
   #readIsOpen = false
+  #hasProgressed = false
   readonly #askTimer = new AskTimer()
   #probesDue = 0
   #silentSinceUs: number
@@ -73,6 +74,16 @@ export class OutboundSession {
   /** Bytes of stream held in memory. */
   get heldBytes(): number {
     return this.#stream.heldBytes
+  }
+
+  /** The peer has stored something in this session: that it was opened proves nothing. */
+  get hasProgressed(): boolean {
+    return this.#hasProgressed || this.isQuiet
+  }
+
+  /** It got no answer to OPEN. */
+  get isUnopened(): boolean {
+    return this.#phase.type === 'opening'
   }
 
   /** This row was handed over, and is not confirmed. */
@@ -268,6 +279,7 @@ export class OutboundSession {
   #onCredit(offset: number): void {
     if (offset <= this.#credit) return
     this.#credit = offset
+    this.#hasProgressed = true
     this.#askTimer.onProgress()
   }
 
@@ -277,6 +289,7 @@ export class OutboundSession {
       return { type: 'broken', reason: 'a confirm for a row never sent' }
     }
     this.#confirmed = sequence
+    this.#hasProgressed = true
     this.#lastBusyUs = nowUs
     this.#askTimer.onProgress()
     return { type: 'confirmed', sequence }

@@ -70,7 +70,7 @@ export type StoreWork =
       readonly lane: LaneId
       readonly session: SessionId
       readonly opened: OpenedFacts
-      /** The peer's address is one of this host's own and its port is our port. */
+      /** Every address of the lane's name is one of this host's own, and its port is our port. */
       readonly addressIsOwn: boolean
     }
   /**
@@ -123,6 +123,8 @@ export type StoreResult =
       readonly type: 'lane-opened'
       readonly session: SessionId
       readonly origin: Uint8Array
+      /** R, the database that the lane has been with; undefined before first contact. */
+      readonly peer: Uint8Array | undefined
       readonly stream: Uint8Array
       readonly confirmed: number
     }

@@ -6,6 +6,7 @@ import type BetterSqlite3 from 'better-sqlite3'
 import type { Connection } from './connection.ts'
 
 const eventsMax = 1_000
+const hourMs = 3_600_000
 
 export type StoreEvent = {
   readonly code: string
@@ -22,6 +23,7 @@ export class Events {
   readonly #connection: Connection
   readonly #insert: BetterSqlite3.Statement<NewEvent>
   readonly #prune: BetterSqlite3.Statement<[number]>
+  readonly #newest: BetterSqlite3.Statement<[string, string, number], number | null>
 
   constructor(connection: Connection) {
     this.#connection = connection
@@ -29,6 +31,15 @@ export class Events {
       'INSERT INTO mqevent (at, code, host, port, detail) VALUES (?, ?, ?, ?, ?)',
     )
     this.#prune = connection.prepareChange('DELETE FROM mqevent WHERE id <= ?')
+    this.#newest = connection.prepareValue(
+      'SELECT max(at) FROM mqevent WHERE code = ? AND host = ? AND port = ?',
+    )
+  }
+
+  /** For what is found again at each attempt: at most once an hour for a destination. */
+  addHourly(event: Required<StoreEvent>, nowMs: number): void {
+    const newest = this.#newest.get(event.code, event.host, event.port) ?? -Infinity
+    if (Math.abs(nowMs - newest) >= hourMs) this.add(event, nowMs)
   }
 
   add(event: StoreEvent, nowMs: number): void {

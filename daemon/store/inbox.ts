@@ -9,7 +9,7 @@ import { closeCode, reasonBytesMax, type CloseCode } from '../protocol/frame.ts'
 import { bodyBytesMaxOfAll, RecordParser } from '../protocol/record.ts'
 import type { RecordEvent } from '../protocol/record.ts'
 import type { SessionId, StoreWork } from '../protocol/store-port.ts'
-import { clampText } from '../protocol/wire.ts'
+import { clampText, equalBytes } from '../protocol/wire.ts'
 import { BrokenInbox } from './broken-inbox.ts'
 import type { Connection } from './connection.ts'
 import type { Events } from './events.ts'
@@ -194,7 +194,9 @@ export class Inbox {
 
   /** The sender remembers more than we do. It notices too (rule 4), and sends what it still has. */
   #tellIfRestored(sender: Sender, { confirmed, host, port }: Work<'accept'>, turn: Turn): void {
-    if (confirmed <= sender.watermark) return
+    // Our own lane has been elsewhere so far: rule 0 says so, and nothing of ours is missing.
+    const isOurs = equalBytes(sender.origin, this.#parts.origin)
+    if (confirmed <= sender.watermark || isOurs) return
     const detail =
       `This sender's messages ${sender.watermark + 1} to ${confirmed} were confirmed, and are ` +
       'not in this database: it was restored from a backup, or is another one than the sender ' +

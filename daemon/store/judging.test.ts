@@ -14,6 +14,33 @@ test('rule 0: a database that answers itself from elsewhere is refused', (t) => 
   deepEqual(eventsOf(sender), ['SELF_LOOP'])
 })
 
+test('rule 0: it is an event once an hour, however often it is found', (t) => {
+  const { sender } = pairOf(t)
+  insert(sender, 'b', 'x')
+  const lane = laneTo(sender)
+  for (const minutes of [0, 1, 30, 59, 61]) {
+    sender.nowMs = 1_800_000_000_000 + minutes * 60_000
+    new ReaderAlone(sender, lane).judge({ database: sender.origin })
+  }
+  deepEqual(eventsOf(sender), ['SELF_LOOP', 'SELF_LOOP'])
+})
+
+test('rule 0: a lane that has been with another database does not turn to its own', (t) => {
+  const pair = pairOf(t)
+  const { sender } = pair
+  deliver(pair, 'a')
+  insert(sender, 'b', 'b')
+  const lane = laneTo(sender)
+  const link = new LaneLink({ from: sender, to: sender, lane, addressIsOwn: true })
+  link.settle()
+  equal(link.held, 'TINYMQ_SELF_LOOP')
+  match(
+    String(sender.all('SELECT detail FROM mqevent')[0]?.['detail']),
+    /so far the rows went to another one/,
+  )
+  deepEqual([inboxOf(sender), eventsOf(sender)], [[], ['SELF_LOOP']])
+})
+
 test('a node may send to itself', (t) => {
   const { sender } = pairOf(t)
   insert(sender, 'b', 'to myself')

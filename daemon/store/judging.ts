@@ -7,6 +7,7 @@ import type BetterSqlite3 from 'better-sqlite3'
 import { unreachable } from '../protocol/assert.ts'
 import { judge, type RenewEvent, type Verdict } from '../protocol/identity.ts'
 import type { LaneId, OpenedFacts } from '../protocol/store-port.ts'
+import { equalBytes } from '../protocol/wire.ts'
 import type { Chain, Sha256 } from '../protocol/chain.ts'
 import type { Confirming } from './confirming.ts'
 import type { Connection } from './connection.ts'
@@ -117,10 +118,12 @@ export class Judging {
 
   #refuse(lane: Lane, nowMs: number): Judgement {
     const { host, port } = lane.address
-    const detail =
-      'The peer that answers has the identity of this very database, but not the address of this ' +
-      'host: the connection is reflected, or the other database is a copy of this one.'
-    this.#parts.events.add({ code: 'SELF_LOOP', host, port, detail }, nowMs)
+    const isMet = lane.peer !== undefined && !equalBytes(lane.peer, this.#parts.origin)
+    const detail = isMet
+      ? 'This very database answers, or a copy of it; so far the rows went to another one.'
+      : 'The peer that answers has the identity of this very database, but not the address of ' +
+        'this host: the other database is a copy of this one.'
+    this.#parts.events.addHourly({ code: 'SELF_LOOP', host, port, detail }, nowMs)
     const reason = `${detail} Give the copy a new origin in mqmeta, or correct the host`
     return { type: 'hold', code: 'TINYMQ_SELF_LOOP', reason }
   }

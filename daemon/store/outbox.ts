@@ -93,8 +93,8 @@ export class Outbox {
     const opened = { id: session, lane, reading: undefined }
     this.#sessions.set(session, opened)
     this.#present.set(id, opened)
-    const { stream, confirmed } = lane
-    emit({ type: 'lane-opened', session, origin, stream: Uint8Array.from(stream), confirmed })
+    const [stream, peer] = [Uint8Array.from(lane.stream), lane.peer && Uint8Array.from(lane.peer)]
+    emit({ type: 'lane-opened', session, origin, peer, stream, confirmed: lane.confirmed })
   }
 
   /** @returns whether it is done; else it must be called again in the next transaction. */

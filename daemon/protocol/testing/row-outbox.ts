@@ -146,9 +146,9 @@ export class RowOutbox {
     }
     const reading = { id: session, lane, next: 0, messageBytesMax: 0, bytesMax: undefined }
     this.#sessions.set(session, reading)
-    const { stream, chain } = lane
+    const { stream, chain, peer } = lane
     const confirmed = chain.sequence
-    emit({ type: 'lane-opened', session, origin: this.#database, stream, confirmed })
+    emit({ type: 'lane-opened', session, origin: this.#database, peer, stream, confirmed })
   }
 
   judge({ session, opened, addressIsOwn }: Work<'judge'>, emit: Emit): void {
