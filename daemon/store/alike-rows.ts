@@ -11,7 +11,7 @@ import type { SenderId } from './senders.ts'
 
 /** Fewer are not worth it. */
 export const alikeMin = 4
-const alikeMax = 1_024
+export const alikeMax = 1_024
 
 /** What the rows of one session have in common. */
 export type Arrival = {
