@@ -26,6 +26,7 @@ test('without a word every option has its default', () => {
   deepEqual(configOf([]), {
     port: 9000,
     database: '/var/tmp/tinymqdb',
+    create: 'auto',
     bind: undefined,
     advertise: undefined,
     keylessFrom: 'private',
@@ -54,6 +55,7 @@ test('the command line counts before the environment, the environment before the
 
 test('every option is taken from its flag and from its variable', () => {
   const args = ['1', 'x', '--bind=[::1]', '--advertise', 'MachineA:9', '--keyless-from', 'anywhere']
+  args.push('--create', 'never')
   args.push('--keys', '/run/ring', '--keyless-tokens', 'a, "",b,a')
   args.push('--http', '0.0.0.0:80', '--http-password-file', '/run/pw')
   args.push('--http-names', 'Ops.example, b', '--http-actions', 'on')
@@ -61,6 +63,7 @@ test('every option is taken from its flag and from its variable', () => {
   const environment = {
     TINYMQ_UDP_PORT: '1',
     TINYMQ_DATABASE: 'x',
+    TINYMQ_CREATE: 'never',
     TINYMQ_BIND: '::1',
     TINYMQ_ADVERTISE: 'MachineA:9',
     TINYMQ_KEYLESS_FROM: 'anywhere',

@@ -1,17 +1,21 @@
 /** Daemons in one process, on real files and sockets. */
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
-import { existsSync, mkdtempSync, renameSync, rmSync, symlinkSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
 import { open, type Message } from '../sdk/index.ts'
 import { startDaemon, type Daemon } from './daemon.ts'
 import type { LogLine } from './log.ts'
+import { rescuedCopies } from './salvage.ts'
+import { StartError } from './start-error.ts'
 
 class Machine {
   readonly path: string
   readonly lines: LogLine[] = []
+  /** Why it could not go on. */
+  readonly ended = Promise.withResolvers<unknown>()
   daemon: Daemon | undefined
 
   constructor(context: TestContext, name: string) {
@@ -19,7 +23,7 @@ class Machine {
     this.path = join(directory, 'db')
     context.after(async () => {
       await this.daemon?.stop()
-      rmSync(directory, { recursive: true })
+      rmSync(directory, { recursive: true, force: true })
     })
   }
 
@@ -28,6 +32,7 @@ class Machine {
       port,
       database: this.path,
       log: (line) => this.lines.push(line),
+      onFatal: (error) => this.ended.resolve(error),
     })
     return this.daemon
   }
@@ -123,7 +128,9 @@ test('P10: after the database was replaced, messages arrive in the new one', asy
   const [a, b] = await pair(context)
   a.send(b, 'old')
   await b.inbox(1)
+  open(`${b.path}.new`).close()
   renameSync(b.path, `${b.path}.old`)
+  renameSync(`${b.path}.new`, b.path)
   await b.logged('started-anew')
   a.send(b, 'new')
   deepEqual(
@@ -131,4 +138,46 @@ test('P10: after the database was replaced, messages arrive in the new one', asy
     ['new'],
   )
   await a.logged('noted')
+})
+
+test('a running daemon makes no database where one was removed, but a copy', async (context) => {
+  const a = new Machine(context, 'a')
+  await a.start()
+  await a.logged('database-created')
+  using mq = open(a.path)
+  mq.send('192.0.2.1', 9000, 'token', 'waits')
+  for (const suffix of ['', '-wal', '-shm']) rmSync(a.path + suffix)
+  const error = await a.ended.promise
+  ok(error instanceof StartError && error.code === 'TINYMQ_DATABASE_REMOVED', String(error))
+  await a.daemon?.stop()
+  equal(existsSync(a.path), false)
+  const [copy = 'none'] = rescuedCopies(dirname(a.path), 'db')
+  equal(error.message.includes(join(dirname(a.path), copy)), true)
+  renameSync(join(dirname(a.path), copy), a.path)
+  await a.start()
+  using again = open(a.path)
+  ok(again.cancel(1))
+})
+
+test('a renamed directory ends the daemon, and its files are whole there', async (context) => {
+  const a = new Machine(context, 'a')
+  await a.start()
+  using mq = open(a.path)
+  mq.send('192.0.2.1', 9000, 'token', 'waits')
+  const directory = dirname(a.path)
+  renameSync(directory, `${directory}-moved`)
+  context.after(() => rmSync(`${directory}-moved`, { recursive: true }))
+  const error = await a.ended.promise
+  ok(error instanceof StartError && error.code === 'TINYMQ_VOLUME_GONE', String(error))
+  await a.daemon?.stop()
+  equal(existsSync(directory), false)
+  using moved = open(join(`${directory}-moved`, 'db'))
+  ok(moved.cancel(1))
+})
+
+test('a database is made only where the operator allows it', async (context) => {
+  const a = new Machine(context, 'a')
+  const started = startDaemon({ port: 0, database: a.path, create: 'never' })
+  await rejects(started, { code: 'TINYMQ_NO_DATABASE' })
+  deepEqual(readdirSync(dirname(a.path)), [])
 })

@@ -2,6 +2,7 @@
  * One daemon: what main, tests, the demo and programs of others start and stop. Several may run in
  * one process. Must never end the process.
  */
+import { existsSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { resolve } from 'node:path'
 import { createCounters, type Counters } from './counters.ts'
@@ -16,8 +17,10 @@ import { History } from './observe/history.ts'
 import { checkHttp, openHttpDoor, type HttpDoor } from './observe/http-door.ts'
 import { Observer, type NodeFacts, type Readiness } from './observe/observer.ts'
 import { Reader } from './observe/reader.ts'
+import { lostError, replacedSentence } from './loss-report.ts'
 import { volatilityOf } from './mounts.ts'
 import { defaultConfig, type Config } from './options.ts'
+import type { Loss } from './salvage.ts'
 import type { Environment } from './protocol/environment.ts'
 import type { Address } from './protocol/node-io.ts'
 import { showAddress } from './protocol/address.ts'
@@ -200,8 +203,8 @@ export class Daemon {
         this.#history.add({ at: Date.now(), sent, received, ...backlog })
       },
       onFatal: (error) => this.#fail(error),
-      onReplaced: (wal) => {
-        this.#change = this.#beginAnew(wal)
+      onLost: (loss) => {
+        this.#change = this.#onLost(loss)
       },
     })
     // It may have been read again meanwhile.
@@ -216,30 +219,41 @@ export class Daemon {
   }
 
   async #end(): Promise<void> {
-    this.#reader.stop()
     const life = this.#life
     this.#life = undefined
+    // It has a connection too, and must not be the last that has one.
+    await this.#reader.stop()
     await life?.end()
   }
 
   /**
-   * The new file may be of another day or another machine: nothing of the old life holds for it.
+   * A file that is there now may be of another day or another machine: nothing of the old life
+   * holds for it. Where none is, the daemon makes none: it may be on a volume that comes back.
    */
-  async #beginAnew(wal: string | undefined): Promise<void> {
+  async #onLost(loss: Loss): Promise<void> {
     if (this.#isStopping) return
-    const sentence = 'The database file was removed or replaced: beginning anew with what is there.'
-    const fields = { database: this.#path, wal }
-    this.#log({ level: 'error', event: 'database-replaced', sentence, fields })
     try {
-      await this.#end()
-      await settled(this.#path)
-      if (this.#isStopping) return
-      await this.#begin(this.address.port, 'started-anew', 'The daemon is running again.')
-      if (this.#door !== undefined) this.#life?.announcePage(this.#door.address)
-      this.#life?.note('DATABASE_REPLACED', sentence)
+      if (loss.what === 'log') {
+        await this.#end()
+        throw lostError(this.#path, loss)
+      }
+      await this.#beginAnew(loss)
     } catch (error) {
       this.#fail(error)
     }
+  }
+
+  async #beginAnew(loss: Loss): Promise<void> {
+    const sentence = replacedSentence(loss)
+    const fields = { database: this.#path, wal: loss.wal }
+    this.#log({ level: 'error', event: 'database-replaced', sentence, fields })
+    await this.#end()
+    await settled(this.#path)
+    if (this.#isStopping) return
+    if (!existsSync(this.#path)) throw lostError(this.#path, loss)
+    await this.#begin(this.address.port, 'started-anew', 'The daemon is running again.')
+    if (this.#door !== undefined) this.#life?.announcePage(this.#door.address)
+    this.#life?.note('DATABASE_REPLACED', sentence)
   }
 
   #fail(error: unknown): void {

@@ -2,9 +2,11 @@
  * A daemon on one database file, from opening it to closing it. When the file is replaced, this
  * life ends and the next one begins (daemon.ts). Must never outlive its file.
  */
+import { existsSync } from 'node:fs'
 import { countEffort, type Counters } from './counters.ts'
 import { nodeEnvironment } from './crypto.ts'
 import { checkPlace, realPath } from './database-file.ts'
+import { checkMayCreate, createdLine, removeGuard } from './creation.ts'
 import { Driver, monotonicUs } from './driver.ts'
 import { eventLine, notedLine } from './event-lines.ts'
 import { systemNetwork, type HostNetwork } from './host-network.ts'
@@ -17,6 +19,7 @@ import type { Environment } from './protocol/environment.ts'
 import type { Key } from './protocol/handshake.ts'
 import type { Address } from './protocol/node-io.ts'
 import { Node, type NodeOptions } from './protocol/node.ts'
+import type { Loss } from './salvage.ts'
 import type { Backlog } from './side-connection.ts'
 import { openStoreThread, type StorePort, type StorePortEvents } from './store-thread.ts'
 import type { DatagramSocket } from './udp-socket.ts'
@@ -37,8 +40,8 @@ export type LifeOptions = {
   readonly onBacklog: (backlog: Backlog) => void
   /** The daemon cannot go on. */
   readonly onFatal: (error: unknown) => void
-  /** The file is gone, or is another one: this life is over. */
-  readonly onReplaced: (wal: string | undefined) => void
+  /** The files are gone, or are other ones: this life is over. */
+  readonly onLost: (loss: Loss) => void
 }
 
 /** The largest datagram over UDP and IPv4; of smaller buffers a burst of this many must fit. */
@@ -76,6 +79,8 @@ export class Life {
   /** @throws StartError or TinymqError; nothing is left open then. */
   static async begin(options: LifeOptions): Promise<Life> {
     checkPlace(options.path)
+    const isNew = !existsSync(options.path)
+    if (isNew) checkMayCreate(realPath(options.path), options.config.create)
     const lock = lockInstance(realPath(options.path))
     let socket: DatagramSocket | undefined
     try {
@@ -83,7 +88,9 @@ export class Life {
       socket = await (options.network ?? systemNetwork).openSocket({ ip, port })
       lock.announce(socket.address)
       const keying = keyingOf(options.config, options.ring !== undefined)
+      removeGuard(options.path)
       const store = await openStoreThread(options.path, storeEvents(options), keying)
+      if (isNew) options.log(createdLine(realPath(options.path)))
       return new Life(options, { lock, socket, store })
     } catch (error) {
       await socket?.close()
@@ -135,7 +142,7 @@ function nodeOptions({ config, ring }: LifeOptions, socket: DatagramSocket): Nod
 }
 
 function storeEvents(options: LifeOptions): StorePortEvents {
-  const { log, onFatal, onReplaced, counters, onBacklog } = options
+  const { log, onFatal, onLost, counters, onBacklog } = options
   return {
     onBacklog: (backlog, effort) => {
       countEffort(counters, effort)
@@ -143,7 +150,7 @@ function storeEvents(options: LifeOptions): StorePortEvents {
     },
     onNoted: (events) => events.map(notedLine).forEach(log),
     onFailed: onFatal,
-    onReplaced,
+    onLost,
     onDeaf: (reason) => {
       const sentence = 'The directory of the database cannot be watched; it is polled instead.'
       log({ level: 'warn', event: 'watch-deaf', sentence, fields: { reason } })

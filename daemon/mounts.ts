@@ -35,6 +35,17 @@ export function parseMounts(text: string): readonly Mount[] {
   })
 }
 
+/** The points at which /etc/fstab has something mounted at every start of the system (fstab(5)). */
+export function parseFstab(text: string): readonly string[] {
+  return text.split('\n').flatMap((line) => {
+    const [source = '#', point = '', , flags = ''] = line.trim().split(/\s+/)
+    const isByHand = flags.split(',').includes('noauto')
+    if (source.startsWith('#') || !point.startsWith('/') || isByHand) return []
+    const unescaped = unescapeOctal(point)
+    return [unescaped === '/' ? unescaped : unescaped.replace(/\/+$/, '')]
+  })
+}
+
 /** Space, tab, newline and backslash stand there as \040, \011, \012 and \134. */
 function unescapeOctal(text: string): string {
   return text.replaceAll(/\\([0-7]{3})/g, (_, digits: string) =>

@@ -148,6 +148,14 @@ export const options = {
     variable: 'TINYMQ_DATABASE',
     sentence: 'SQLite file with the tables; made when it is not there.',
   }),
+  create: option({
+    kind: choice('auto', 'mounted', 'never'),
+    default: 'auto',
+    variable: 'TINYMQ_CREATE',
+    sentence:
+      'Whether a database is made where there is none: unless /etc/fstab has a volume there that ' +
+      'is not mounted, only in a mounted volume, or never.',
+  }),
   bind: option({
     kind: ipAddress,
     default: undefined,

@@ -1,12 +1,13 @@
 /**
  * A second connection to the database, for what is not the store's business: it reads what the
- * store adds to `mqevent` and how many rows wait, and puts the traces of a file in order that was
- * replaced while it was in use. Must never write a table, nor keep a read open.
+ * store adds to `mqevent` and how many rows wait, and saves what the files hold when they were
+ * removed or replaced while in use. Must never write a table, nor keep a read open.
  */
-import { renameSync, statSync, unlinkSync } from 'node:fs'
+import { linkSync, rmSync } from 'node:fs'
 import Database from 'better-sqlite3'
+import type { DatabaseFiles } from '../sdk/database-files.ts'
 import { countRows } from '../sdk/row-count.ts'
-import { identityOf } from '../sdk/wake.ts'
+import { salvage, type Loss } from './salvage.ts'
 
 /** A row of `mqevent`. */
 export type NotedEvent = {
@@ -32,21 +33,18 @@ const countShare = 200
 
 export class SideConnection {
   readonly #db: Database.Database
-  readonly #path: string
+  readonly #files: DatabaseFiles
   readonly #newRows: Database.Statement<[number], Row>
   readonly #oldest: Database.Statement<[], number>
   readonly #dataVersion: Database.Statement<[], number>
-  readonly #file: string
-  readonly #wal: string
-  readonly #shm: string
   #lastId: number
   #seenVersion = -1
   #countNextMs = Number.NEGATIVE_INFINITY
 
-  /** Begins behind the events that are there. `path` has no links, and the tables exist. */
-  constructor(path: string) {
-    this.#path = path
-    this.#db = new Database(path, { timeout: 0 })
+  /** Begins behind the events that are there. The store has the database open, with the tables. */
+  constructor(files: DatabaseFiles) {
+    this.#files = files
+    this.#db = openNameless(files.realPath)
     const lastId = this.#db.prepare<[], number>('SELECT coalesce(max(id), 0) FROM mqevent').pluck()
     this.#lastId = lastId.get() ?? 0
     this.#newRows = this.#db.prepare(
@@ -56,9 +54,6 @@ export class SideConnection {
       .prepare<[], number>('SELECT created_at FROM mqout ORDER BY id LIMIT 1')
       .pluck()
     this.#dataVersion = this.#db.prepare<[], number>('PRAGMA data_version').pluck()
-    this.#file = identityOf(path)
-    this.#wal = identityOf(`${path}-wal`)
-    this.#shm = identityOf(`${path}-shm`)
   }
 
   /** What has come since the last call. */
@@ -85,34 +80,40 @@ export class SideConnection {
     this.#db.close()
   }
 
-  /**
-   * Another file is at the path, or none. SQLite would take the old one's -wal and -shm, which are
-   * still there, for the new one's, and mix two databases: so the old file gets what its -wal
-   * holds, and the two leave the path. Programs that have the old file open keep it to themselves.
-   * The store must be closed already.
-   * @returns the name that the -wal has now, if there was something in it that could not be saved.
-   */
-  closeReplaced(): string | undefined {
-    // A link leads elsewhere now: the old file is where it was, and in order.
-    if (identityOf(this.#path) === this.#file) return void this.#db.close()
-    this.#saveWal()
-    this.#db.close()
-    if (identityOf(`${this.#path}-shm`) === this.#shm) unlinkSync(`${this.#path}-shm`)
-    if (identityOf(`${this.#path}-wal`) !== this.#wal) return undefined
-    if (statSync(`${this.#path}-wal`).size === 0) {
-      unlinkSync(`${this.#path}-wal`)
-      return undefined
-    }
-    const aside = `${this.#path}-wal.replaced-${Date.now()}`
-    renameSync(`${this.#path}-wal`, aside)
-    return aside
+  /** The files are not the ones that are open here; the store must be closed already. */
+  salvage(): Loss {
+    return salvage(this.#db, this.#files)
   }
+}
 
-  #saveWal(): void {
-    try {
-      this.#db.pragma('wal_checkpoint(TRUNCATE)')
-    } catch {
-      // Somebody reads the old file at this moment: its -wal is kept under another name.
-    }
+/**
+ * Opens the database under a second name, which is gone at once. When the last connection of all is
+ * closed, SQLite moves the log into the file, and removes what is at the path of the log then,
+ * whoever has made that. A connection that has no path does neither, and keeps the others of this
+ * process from it.
+ */
+function openNameless(path: string): Database.Database {
+  const name = `${path}${secondName}`
+  try {
+    removeSecondName(path)
+    linkSync(path, name)
+    linkSync(`${path}-wal`, `${name}-wal`)
+    const db = new Database(name, { timeout: 0, fileMustExist: true })
+    // Only what has read has the log open.
+    db.prepare('SELECT 1 FROM sqlite_master LIMIT 1').get()
+    return db
+  } catch {
+    // A file system without such links.
+    return new Database(path, { timeout: 0 })
+  } finally {
+    removeSecondName(path)
   }
+}
+
+const secondName = '-side'
+
+/** A daemon that was killed may have left it. */
+function removeSecondName(path: string): void {
+  rmSync(`${path}${secondName}`, { force: true })
+  rmSync(`${path}${secondName}-wal`, { force: true })
 }

@@ -13,6 +13,10 @@ export type StartErrorCode =
   | 'TINYMQ_BAD_KEYS'
   | 'TINYMQ_NO_DIRECTORY'
   | 'TINYMQ_FILE_MOUNT'
+  | 'TINYMQ_NO_VOLUME'
+  | 'TINYMQ_VOLUME_GONE'
+  | 'TINYMQ_DATABASE_REMOVED'
+  | 'TINYMQ_LOG_REMOVED'
   | 'TINYMQ_PORT_TAKEN'
   | 'TINYMQ_HTTP_TAKEN'
   | 'TINYMQ_HTTP_OPEN'
@@ -38,12 +42,12 @@ export class StartError extends Error {
  *    0  stopped by SIGTERM or SIGINT, everything handed over
  *   64  the command line or the environment is wrong, or HTTP would be open without a password
  *   65  the file is not a database, is damaged, or its tables are somebody else's
- *   66  the directory of the database does not exist
+ *   66  the directory, the volume or the file of the database is not there, or was removed
  *   67  the key ring or the password file cannot be read, others can read it, or it is wrong
  *   69  the UDP or the HTTP port is taken, or the address is not one of this machine
  *   70  our own bug
  *   72  the file system, or a mount of the file alone, would damage the database
- *   74  the database failed: disk full, disk broken, SQLite
+ *   74  the database failed: disk full, disk broken, -wal removed, SQLite
  *   75  another daemon holds the database, or somebody else locks it: worth another attempt
  *   76  the tables belong to a newer version
  *   77  the file or its directory cannot be written
@@ -60,6 +64,10 @@ const exitCodes: { readonly [Code in StartErrorCode]: number } = {
   TINYMQ_BAD_PASSWORD_FILE: 67,
   TINYMQ_BAD_ADDRESS: 69,
   TINYMQ_FILE_MOUNT: 72,
+  TINYMQ_NO_VOLUME: 66,
+  TINYMQ_VOLUME_GONE: 66,
+  TINYMQ_DATABASE_REMOVED: 66,
+  TINYMQ_LOG_REMOVED: 74,
   TINYMQ_ALREADY_RUNNING: 75,
 }
 

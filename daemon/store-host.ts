@@ -3,12 +3,13 @@
  * one transaction, looks for what others have written, and leaves the database alone for as long as
  * the store says. Must never know what a task means.
  */
-import { realpathSync } from 'node:fs'
 import type { StoreResult } from './protocol/store-port.ts'
 import type { Peer, Store, StoreTask } from './store/store.ts'
 import { SideConnection, type Backlog, type NotedEvent } from './side-connection.ts'
 import type { Done } from './store/tally.ts'
+import { DatabaseFiles } from '../sdk/database-files.ts'
 import { Wake } from '../sdk/wake.ts'
+import type { Loss } from './salvage.ts'
 
 /** What the store has done since it was last told. */
 export type StoreEffort = Readonly<Done> & { readonly busyUs: number }
@@ -21,11 +22,8 @@ export type StoreHostEvents = {
   readonly onNoted: (events: readonly NotedEvent[]) => void
   /** The database cannot be used any more: the daemon must end. */
   readonly onFailed: (error: unknown) => void
-  /**
-   * Another file is at the path now, or none: the database is closed, the daemon must begin anew.
-   * `wal` is where a -wal was moved that holds what is not in the old file.
-   */
-  readonly onReplaced: (wal: string | undefined) => void
+  /** The files are gone, or are other ones: the store does nothing more, and must be closed. */
+  readonly onLost: (loss: Loss) => void
   /** Changes are noticed later than they should be. */
   readonly onDeaf: (reason: string) => void
 }
@@ -44,6 +42,7 @@ const restAfterMs = 10
 export class StoreHost {
   readonly #store: Store
   readonly #events: StoreHostEvents
+  readonly #files: DatabaseFiles
   readonly #wake: Wake
   readonly #side: SideConnection
   readonly #sleep = new Int32Array(new SharedArrayBuffer(4))
@@ -56,18 +55,21 @@ export class StoreHost {
   #wroteUs = Number.NEGATIVE_INFINITY
   #busyUs = 0
   #tailedUs = Number.NEGATIVE_INFINITY
-  /** `failed`: the store must not be asked any more. */
-  #state: 'open' | 'failed' | 'closed' = 'open'
+  /**
+   * `failed`: the store must not be asked any more. `lost`: so are the files, and it is closed.
+   */
+  #state: 'open' | 'failed' | 'lost' | 'closed' = 'open'
 
   constructor(store: Store, path: string, events: StoreHostEvents) {
     this.#store = store
     this.#events = events
-    this.#side = new SideConnection(realpathSync(path))
+    this.#files = new DatabaseFiles(path)
+    this.#side = new SideConnection(this.#files)
     this.#wake = new Wake({
-      databasePath: path,
+      files: this.#files,
       look: () => this.#look(),
       isQuiet: () => nowUs() - this.#wroteUs > quietUs && this.#tasks.length === 0,
-      onReplaced: () => this.#onReplaced(),
+      onReplaced: () => this.#onLost(),
       onDeaf: (reason) => events.onDeaf(reason),
     })
   }
@@ -93,24 +95,31 @@ export class StoreHost {
     const untilUs = nowUs() + closeUsMax
     do this.#run()
     while (this.#state === 'open' && this.#store.hasWork && nowUs() < untilUs)
-    if (this.#leave()) this.#side.close()
+    if (this.#state === 'closed') return
+    const isLost = this.#state === 'lost'
+    this.#leave('closed')
+    // The last one that is closed moves the log into the file: never into one that is lost.
+    this.#side.close()
+    if (!isLost) this.#store.close()
   }
 
-  /** What was not committed yet has no place any more: the senders have it still. */
-  #onReplaced(): void {
-    if (this.#leave()) this.#events.onReplaced(this.#side.closeReplaced())
+  /**
+   * What was not committed yet has no place any more: the senders have it still. The side
+   * connection stays open as long as the daemon has any other.
+   */
+  #onLost(): void {
+    if (this.#state === 'closed' || this.#state === 'lost') return
+    this.#leave('lost')
+    this.#store.close()
+    this.#events.onLost(this.#side.salvage())
   }
 
-  /** @returns false when the database has been left already. */
-  #leave(): boolean {
-    if (this.#state === 'closed') return false
-    this.#state = 'closed'
+  #leave(state: 'closed' | 'lost'): void {
+    this.#state = state
     this.#wake.stop()
     clearImmediate(this.#turn)
     clearTimeout(this.#pauseTimer)
     clearTimeout(this.#restTimer)
-    this.#store.close()
-    return true
   }
 
   /** A run that has written is followed by a pause. */
@@ -129,7 +138,7 @@ export class StoreHost {
     const leftUs = this.#wroteUs + restAfterMs * 1_000 - nowUs()
     if (leftUs > 0 || this.#tasks.length > 0) {
       this.#restTimer = setTimeout(() => this.#rest(), Math.max(1, Math.ceil(leftUs / 1_000)))
-    } else this.#attempt(() => this.#store.rest())
+    } else if (!this.#wake.checkFiles()) this.#attempt(() => this.#store.rest())
   }
 
   #takeEffort(): StoreEffort {
@@ -188,7 +197,10 @@ export class StoreHost {
       const startUs = nowUs()
       const commits = this.#store.commits
       const results = this.#store.run(tasks, Date.now())
-      this.#onRan(startUs, this.#store.commits > commits)
+      const hasWritten = this.#store.commits > commits
+      // What went into files that are lost is on no disk: nothing may be confirmed.
+      if (hasWritten && this.#files.changeInDirectory !== undefined) return this.#onLost()
+      this.#onRan(startUs, hasWritten)
       if (results.length > 0) this.#events.onResults(results, this.#takeEffort())
       if (nowUs() - this.#tailedUs >= tailEveryUs) this.#tellNoted()
       if (this.#store.hasWork) this.#schedule()

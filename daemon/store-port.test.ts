@@ -1,12 +1,21 @@
 /** Both ports to the store, with the same tests: in a thread and inline. */
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import Database from 'better-sqlite3'
 import { open } from '../sdk/index.ts'
+import type { Loss } from './salvage.ts'
 import type { NotedEvent } from './side-connection.ts'
 import type { StoreResult } from './protocol/store-port.ts'
 import { openStoreInline } from './store-inline.ts'
@@ -18,11 +27,25 @@ function databasePath(context: TestContext): string {
   return join(directory, 'db')
 }
 
+/** The path of a log as another program makes it for a database whose own log was removed. */
+function foreignLog(context: TestContext, path: string): string {
+  const db = new Database(path)
+  db.pragma('wal_checkpoint(TRUNCATE)')
+  db.close()
+  const copy = databasePath(context)
+  copyFileSync(path, copy)
+  const other = new Database(copy)
+  other.exec("INSERT INTO mqout (host, data) VALUES ('MachineB', 'theirs')")
+  copyFileSync(`${copy}-wal`, `${path}-foreign`)
+  other.close()
+  return `${path}-foreign`
+}
+
 class Listener {
   readonly results: StoreResult[] = []
   readonly noted: NotedEvent[] = []
   readonly failures: unknown[] = []
-  readonly replaced = Promise.withResolvers<void>()
+  readonly lost = Promise.withResolvers<Loss>()
   #onNews: () => void = () => {}
 
   readonly events: StorePortEvents = {
@@ -31,7 +54,7 @@ class Listener {
       this.#onNews()
     },
     onFailed: (error) => this.failures.push(error),
-    onReplaced: () => this.replaced.resolve(),
+    onLost: (loss) => this.lost.resolve(loss),
     onBacklog: () => {},
     onDeaf: () => {},
   }
@@ -157,7 +180,7 @@ for (const { name, openPort } of ports) {
     app.exec("INSERT INTO mqin (data) VALUES (hex(randomblob(50000))), ('last')")
     renameSync(path, `${path}.old`)
     renameSync(`${path}.copy`, path)
-    await listener.replaced.promise
+    await listener.lost.promise
     await port.close()
     const counts = [path, `${path}.old`].map((file) => {
       const db = new Database(file)
@@ -172,8 +195,60 @@ for (const { name, openPort } of ports) {
   test(`${name}: a file that was replaced is told`, async (context) => {
     const [path, listener, port] = await opened(context)
     renameSync(path, `${path}.old`)
-    await listener.replaced.promise
+    deepEqual(await listener.lost.promise, { what: 'database' })
     await port.close()
     ok(listener.failures.length === 0)
+  })
+
+  for (const removed of [['-wal'], ['-shm'], ['-wal', '-shm']]) {
+    const what = `${name}: ${removed.join(' and ')} removed`
+
+    test(`P1, P5, ${what}: all that was committed is in the file`, async (context) => {
+      const [path, listener, port] = await opened(context)
+      using mq = open(path)
+      mq.send('MachineB', 9000, 'token', 'one')
+      await listener.firstResult('lanes')
+      for (const suffix of removed) rmSync(path + suffix)
+      const told = listener.results.length
+      port.submit({ type: 'event', code: 'SELF_LOOP', detail: 'A commit into what is gone.' })
+      port.flush()
+      deepEqual(await listener.lost.promise, { what: 'log' })
+      equal(listener.results.length, told)
+      mq.close()
+      await port.close()
+      const db = new Database(path)
+      context.after(() => db.close())
+      equal(db.pragma('integrity_check', { simple: true }), 'ok')
+      deepEqual(db.prepare('SELECT CAST(data AS TEXT) FROM mqout').pluck().all(), ['one'])
+    })
+  }
+
+  test(`P1, ${name}: what others wrote without the removed log stays`, async (context) => {
+    const [path, listener, port] = await opened(context)
+    using mq = open(path)
+    const foreign = foreignLog(context, path)
+    mq.send('MachineB', 9000, 'token', 'ours')
+    await listener.firstResult('lanes')
+    renameSync(foreign, `${path}-wal`)
+    const { what, copy = '' } = await listener.lost.promise
+    equal(what, 'log')
+    mq.close()
+    await port.close()
+    rmSync(`${path}-shm`)
+    const rows = [path, copy].map((file) => {
+      const db = new Database(file)
+      equal(db.pragma('integrity_check', { simple: true }), 'ok')
+      const found = db.prepare('SELECT CAST(data AS TEXT) FROM mqout ORDER BY id').pluck().all()
+      db.close()
+      return found
+    })
+    deepEqual(rows, [['theirs'], ['ours']])
+    equal(statSync(copy).mode & 0o007, 0)
+  })
+
+  test(`${name}: what is closed moves its log, and leaves no other file`, async (context) => {
+    const [path, , port] = await opened(context)
+    await port.close()
+    deepEqual(readdirSync(dirname(path)), ['db'])
   })
 }

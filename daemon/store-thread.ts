@@ -129,8 +129,8 @@ class StoreThread implements StorePort {
         return this.#events.onBacklog(message.backlog, message.effort)
       case 'failed':
         return this.#events.onFailed(errorOf(this.#path, message))
-      case 'replaced':
-        return this.#events.onReplaced(message.wal)
+      case 'lost':
+        return this.#events.onLost(message.loss)
       case 'deaf':
         return this.#events.onDeaf(message.reason)
       case 'ready':

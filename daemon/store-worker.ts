@@ -9,6 +9,7 @@ import type { StoreResult } from './protocol/store-port.ts'
 import type { KeyingChoice } from './store/keying.ts'
 import { openStore, type Peer, type StoreTask } from './store/store.ts'
 import { trimMemoryAfterStart } from './memory.ts'
+import type { Loss } from './salvage.ts'
 import type { Backlog, NotedEvent } from './side-connection.ts'
 import { StoreHost, type StoreEffort } from './store-host.ts'
 import { movable } from './transfer.ts'
@@ -33,7 +34,7 @@ export type ThreadMessage =
   | { readonly type: 'backlog'; readonly backlog: Backlog; readonly effort: StoreEffort }
   /** Errors lose their class on the way: these two are what a `TinymqError` is made of. */
   | { readonly type: 'failed'; readonly code: TinymqErrorCode; readonly sentence: string }
-  | { readonly type: 'replaced'; readonly wal: string | undefined }
+  | { readonly type: 'lost'; readonly loss: Loss }
   | { readonly type: 'deaf'; readonly reason: string }
 
 const port = parentPort
@@ -66,7 +67,7 @@ function serve({ path, keying }: StoreThreadData): void {
     onBacklog: (backlog, effort) => post({ type: 'backlog', backlog, effort }),
     onNoted: (events) => post({ type: 'noted', events }),
     onFailed: fail,
-    onReplaced: (wal) => post({ type: 'replaced', wal }),
+    onLost: (loss) => post({ type: 'lost', loss }),
     onDeaf: (reason) => post({ type: 'deaf', reason }),
   })
   port?.on('message', (request: ThreadRequest) => attempt(() => perform(request, host)))

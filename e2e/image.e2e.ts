@@ -297,10 +297,17 @@ function fuseObstacle(): string | undefined {
   return obstacle
 }
 
+test('no database is begun where no volume is mounted', async () => {
+  const path = '/var/tmp/db'
+  const { code, stderr } = await refusal(['--read-only=false', `--env=TINYMQ_DATABASE=${path}`])
+  equal(code, 66)
+  match(stderr, /No volume is mounted at \/var\/tmp.*\(TINYMQ_NO_VOLUME\)/)
+})
+
 for (const [where, options, sentence] of [
   [
     'in no volume',
-    ['--read-only=false', '--env=TINYMQ_DATABASE=/var/tmp/db'],
+    ['--read-only=false', '--env=TINYMQ_DATABASE=/var/tmp/db', '--env=TINYMQ_CREATE=auto'],
     /in no volume and is deleted/,
   ],
   ['in memory', ['--env=TINYMQ_DATABASE=/tmp/db'], /in memory \(tmpfs at \/tmp\) and will be lost/],

@@ -4,7 +4,7 @@
  * never write.
  */
 
-import { existsSync } from 'node:fs'
+import { DatabaseFiles } from './database-files.ts'
 import { fromSqlite, TinymqError } from './errors.ts'
 import { filePath, isOpen, prepare, type SqliteHandle, type SqliteStatement } from './handle.ts'
 import { Wake } from './wake.ts'
@@ -22,8 +22,8 @@ export type CommitListener = {
 /** The commits that one connection can see, its own among them. */
 export class CommitWatch {
   readonly #db: SqliteHandle
-  /** As of now: a relative path means another file once the process has changed its directory. */
-  readonly #path: string | undefined
+  /** As of now: another file may be there later. Undefined: the database is in memory. */
+  readonly #files: DatabaseFiles | undefined
   readonly #dataVersion: SqliteStatement
   readonly #ownChanges: SqliteStatement
   readonly #listeners = new Set<CommitListener>()
@@ -34,14 +34,17 @@ export class CommitWatch {
 
   constructor(db: SqliteHandle) {
     this.#db = db
-    this.#path = filePath(db)
     this.#dataVersion = prepare(db, 'PRAGMA data_version')
+    // Only a connection that has read has opened its log.
+    this.#dataVersion.get()
+    const path = filePath(db)
+    this.#files = path === undefined ? undefined : new DatabaseFiles(path)
     this.#ownChanges = prepare(db, 'SELECT total_changes() AS own_changes')
   }
 
   /**
    * From now on, until `remove`. What was committed before is not told; that it is over, is.
-   * @throws TinymqError TINYMQ_CLOSED when the file is no longer there.
+   * @throws TinymqError TINYMQ_CLOSED when the files are no longer the ones that were opened.
    */
   add(listener: CommitListener): void {
     if (this.#ended !== undefined) {
@@ -65,19 +68,27 @@ export class CommitWatch {
     for (const listener of listeners) listener.onEnd(reason)
   }
 
+  /**
+   * For what was committed just now: in files that were removed, nobody will ever find it.
+   * @throws TinymqError TINYMQ_CLOSED
+   */
+  refuseLostFiles(): void {
+    if (this.#files?.changeInDirectory !== undefined) throw replaced(this.#files)
+  }
+
   #start(): void {
     this.#seen = this.#version()
-    const path = this.#path
-    if (path === undefined) {
+    const files = this.#files
+    if (files === undefined) {
       this.#memoryTimer = setInterval(() => this.#look(), memoryLookMs)
       return
     }
-    if (!existsSync(path)) throw replaced(path)
+    this.refuseLostFiles()
     this.#wake = new Wake({
-      databasePath: path,
+      files,
       look: () => this.#look(),
       isQuiet: () => false,
-      onReplaced: () => this.end(replaced(path)),
+      onReplaced: () => this.end(replaced(files)),
       // The polls go on, and are quick enough.
       onDeaf: () => undefined,
     })
@@ -114,8 +125,14 @@ export class CommitWatch {
   }
 }
 
-const replaced = (path: string): TinymqError =>
-  new TinymqError('TINYMQ_CLOSED', `another file is at ${path} now, or none: open it again`)
+function replaced(files: DatabaseFiles): TinymqError {
+  const { path, change } = files
+  const sentence =
+    change === 'log'
+      ? `the -wal or -shm of ${path} was removed, what was written since may be lost`
+      : `another file is at ${path} now, or none`
+  return new TinymqError('TINYMQ_CLOSED', `${sentence}: open it again`)
+}
 
 /** What those get who wait while the connection is closed. */
 export const closedWhileWaiting = (): TinymqError =>

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
+import { rmSync } from 'node:fs'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { open, TinymqError, type OutgoingMessage, type Tinymq } from './index.ts'
@@ -334,5 +335,16 @@ for (const [driver, connect] of drivers) {
     assert.deepEqual(consumed, ['wild', 'wild', 'wild', 'last'])
     mq.close()
     db.close()
+  })
+}
+
+for (const suffix of ['', '-wal']) {
+  test(`P1: a send into a removed ${suffix || 'database'} is not taken for sent`, (t) => {
+    const path = scratchPath(t)
+    using mq = open(path)
+    mq.send('b', 9000, '', 'one')
+    rmSync(path + suffix)
+    assert.throws(() => mq.send('b', 9000, '', 'two'), { code: 'TINYMQ_CLOSED' })
+    assert.throws(() => mq.sendMany([{ host: 'b', data: 'x' }]), { code: 'TINYMQ_CLOSED' })
   })
 }

@@ -16,7 +16,14 @@ import {
 import { openDatabase, refuseOldNode } from './database.ts'
 import { Deliveries } from './delivery.ts'
 import { TinymqError, translated } from './errors.ts'
-import { atomically, isOpen, prepare, type SqliteHandle, type SqliteStatement } from './handle.ts'
+import {
+  atomically,
+  inTransaction,
+  isOpen,
+  prepare,
+  type SqliteHandle,
+  type SqliteStatement,
+} from './handle.ts'
 import { InboxIterator } from './inbox-iterator.ts'
 import type { InboxMessage } from './inbox-message.ts'
 import { isTraced } from './is-traced.ts'
@@ -117,7 +124,7 @@ export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposabl
     data: OutgoingData,
     options: SendOptions = {},
   ): number {
-    return this.#run(() => this.#send({ host, port, token, data, headers: options.headers }))
+    return this.#runSend(() => this.#send({ host, port, token, data, headers: options.headers }))
   }
 
   /**
@@ -125,7 +132,7 @@ export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposabl
    * @throws TinymqError as `send` does.
    */
   sendMany(messages: Iterable<OutgoingMessage>): number[] {
-    return this.#run(() =>
+    return this.#runSend(() =>
       atomically(this.#db, () => Array.from(messages, (message) => this.#send(message))),
     )
   }
@@ -307,6 +314,13 @@ export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposabl
     }
     const id: unknown = this.#sendTrace.traceSync(work, trace)
     return id as number
+  }
+
+  /** A message is never taken for sent that went into files which were removed. */
+  #runSend<T>(work: () => T): T {
+    const result = this.#run(work)
+    if (!inTransaction(this.#db)) this.#watch.refuseLostFiles()
+    return result
   }
 
   #run<T>(work: () => T): T {

@@ -1,10 +1,11 @@
 import { deepEqual, equal, ok } from 'node:assert/strict'
-import { mkdtempSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
 import Database from 'better-sqlite3'
+import { DatabaseFiles } from './database-files.ts'
 import { Wake, type WakeOptions } from './wake.ts'
 
 class Watched {
@@ -26,7 +27,7 @@ class Watched {
     this.#reader = new Database(this.path)
     this.#version = this.#dataVersion()
     const wake = new Wake({
-      databasePath: this.path,
+      files: new DatabaseFiles(this.path),
       look: () => this.#look(),
       isQuiet: () => true,
       onReplaced: () => this.replaced.resolve(),
@@ -108,4 +109,29 @@ test('a database that was removed is noticed', async (context) => {
   unlinkSync(watched.path)
   await watched.replaced.promise
   equal(watched.deaf.length, 0)
+})
+
+for (const suffix of ['-wal', '-shm']) {
+  test(`a ${suffix} that was removed while it is in use is noticed`, async (context) => {
+    const watched = new Watched(context)
+    watched.writer.exec('INSERT INTO t VALUES (1)')
+    await watched.noticed.promise
+    unlinkSync(watched.path + suffix)
+    const took = await millisecondsTo(watched.replaced.promise)
+    ok(took < 500, `${took} ms`)
+  })
+}
+
+test('files that SQLite itself shortens, rewrites and copies are the same', async (context) => {
+  let replaced = 0
+  const watched = new Watched(context, { onReplaced: () => replaced++ })
+  watched.writer.exec('INSERT INTO t VALUES (1)')
+  watched.writer.pragma('wal_checkpoint(TRUNCATE)')
+  watched.writer.exec(`VACUUM; VACUUM INTO '${watched.path}.copy'`)
+  const other = new Database(watched.path)
+  other.exec('INSERT INTO t VALUES (2)')
+  other.close()
+  chmodSync(watched.path, 0o600)
+  await wait(1_200)
+  equal(replaced, 0)
 })

@@ -5,11 +5,12 @@
  * the application. Must never open the database or its companions: closing them would drop SQLite's
  * locks.
  */
-import { realpathSync, statSync, watch, type FSWatcher } from 'node:fs'
+import { watch, type FSWatcher } from 'node:fs'
 import { basename, dirname } from 'node:path'
+import type { DatabaseFiles } from './database-files.ts'
 
 export type WakeOptions = {
-  readonly databasePath: string
+  readonly files: DatabaseFiles
   /** Looks for commits of others; says whether there was one. */
   readonly look: () => boolean
   /**
@@ -17,7 +18,7 @@ export type WakeOptions = {
    * nothing else to do, and an event is likely somebody else's, as we have not written for a while.
    */
   readonly isQuiet: () => boolean
-  /** Another file is at the path now, or none. Called once. */
+  /** One of the files was removed, or is another one now. Called once. */
   readonly onReplaced: () => void
   /** The watch does not work here; the poll is faster instead. Called once. */
   readonly onDeaf: (reason: string) => void
@@ -47,9 +48,6 @@ const statEveryMs = 1_000
 
 export class Wake {
   readonly #options: WakeOptions
-  /** Where the file really is: SQLite follows links, so that -wal is there too. */
-  readonly #realPath: string
-  readonly #identity: string
   readonly #pause = new Int32Array(new SharedArrayBuffer(4))
   #watcher: FSWatcher | undefined
   #laterTimer: NodeJS.Timeout | undefined
@@ -63,18 +61,17 @@ export class Wake {
   #pollDelayMs = pollMs
   #surprises = 0
 
-  /** The database must be open already: its file is the one that later counts as not replaced. */
   constructor(options: WakeOptions) {
     this.#options = options
-    this.#realPath = realpathSync(options.databasePath)
-    this.#identity = identityOf(options.databasePath)
   }
 
   start(): void {
     try {
-      const name = basename(this.#realPath)
-      this.#watcher = watch(dirname(this.#realPath), (type, changed) => {
-        if (type === 'rename' && changed === name && this.#isReplaced()) return
+      const { realPath } = this.#options.files
+      const name = basename(realPath)
+      const names: readonly (string | null)[] = [name, `${name}-wal`, `${name}-shm`]
+      this.#watcher = watch(dirname(realPath), (type, changed) => {
+        if (type === 'rename' && names.includes(changed) && this.checkFiles()) return
         if (changed === null || changed === name || changed === `${name}-wal`) this.#onEvent()
       })
       this.#watcher.on('error', (error) => this.#becomeDeaf(error.message))
@@ -137,7 +134,7 @@ export class Wake {
     const nowMs = performance.now()
     const hadEvent = nowMs - this.#eventMs < pollIdleMs
     if (found) this.#onFoundByPoll(hadEvent)
-    if (nowMs - this.#statMs >= statEveryMs && this.#isReplaced()) return
+    if (nowMs - this.#statMs >= statEveryMs && this.checkFiles()) return
     this.#armPoll(found || hadEvent)
   }
 
@@ -146,9 +143,13 @@ export class Wake {
     if (this.#surprises === surprisesMax) this.#becomeDeaf('changes come without events')
   }
 
-  #isReplaced(): boolean {
+  /**
+   * Looks now whether the files are still the ones that were opened.
+   * @returns whether `onReplaced` was called.
+   */
+  checkFiles(): boolean {
     this.#statMs = performance.now()
-    if (identityOf(this.#options.databasePath) === this.#identity) return false
+    if (this.#options.files.change === undefined) return false
     this.stop()
     this.#options.onReplaced()
     return true
@@ -160,10 +161,4 @@ export class Wake {
     this.#pollDelayMs = deafPollMs
     this.#options.onDeaf(reason)
   }
-}
-
-/** Which file is at the path: '' when there is none. */
-export function identityOf(path: string): string {
-  const stats = statSync(path, { bigint: true, throwIfNoEntry: false })
-  return stats === undefined ? '' : `${stats.dev} ${stats.ino}`
 }

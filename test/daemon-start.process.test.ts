@@ -15,6 +15,7 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { until } from './harness/until.ts'
 import { test, type TestContext } from 'node:test'
 import Database from 'better-sqlite3'
 import { ownAddresses } from '../daemon/network.ts'
@@ -286,12 +287,16 @@ test('P10: a database that was replaced under the daemon is opened anew', async 
   const path = join(directory(context), 'db')
   const running = daemon(context, '0', path)
   const port = await running.started()
+  new Database(`${path}.new`).exec('CREATE TABLE mine (x)').close()
   renameSync(path, `${path}.old`)
+  renameSync(`${path}.new`, path)
   const { level } = await running.logged('database-replaced')
   equal(level, 'error')
   const { address } = await running.logged('started-anew')
   equal(String(address).endsWith(`:${port}`), true)
   const db = new Database(path)
   equal(db.prepare('SELECT count(*) FROM mqout').pluck().get(), 0)
+  const events = db.prepare('SELECT code FROM mqevent').pluck()
+  await until({ what: 'the event', withinMs: 5_000 }, () => events.get() === 'DATABASE_REPLACED')
   db.close()
 })

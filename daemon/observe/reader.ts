@@ -70,7 +70,7 @@ export class Reader {
       reject(busy(`there was no answer within ${answerMs / 1_000} s`))
       this.#waiters.delete(ticket)
       // It may be caught in a slow disk: the next question gets a new one.
-      this.#end(worker)
+      void this.#end(worker)
     }, answerMs)
     this.#waiters.set(ticket, { resolve, reject, timer })
     const request: ReaderRequest = { ticket, question }
@@ -78,14 +78,14 @@ export class Reader {
     return (await promise) as Answers[Type]
   }
 
-  /** Nobody gets an answer any more. */
-  stop(): void {
-    if (this.#worker !== undefined) this.#end(this.#worker)
+  /** Nobody gets an answer any more. Resolves when its connection is closed. */
+  async stop(): Promise<void> {
+    if (this.#worker !== undefined) await this.#end(this.#worker)
   }
 
   #start(): Worker {
     clearTimeout(this.#idleTimer)
-    this.#idleTimer = setTimeout(() => this.stop(), idleMs)
+    this.#idleTimer = setTimeout(() => void this.stop(), idleMs)
     this.#idleTimer.unref()
     if (this.#worker !== undefined) return this.#worker
     const url = new URL(`./reader-worker${extname(import.meta.filename)}`, import.meta.url)
@@ -111,9 +111,9 @@ export class Reader {
     else waiter.resolve(reply.answer)
   }
 
-  #end(worker: Worker): void {
-    void worker.terminate()
+  async #end(worker: Worker): Promise<void> {
     this.#onEnd(worker, busy('the daemon has stopped reading'))
+    await worker.terminate()
   }
 
   #onEnd(worker: Worker, error: unknown): void {

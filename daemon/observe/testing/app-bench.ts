@@ -60,7 +60,7 @@ export class AppBench {
     })
     context.after(() => {
       this.app.stop()
-      reader.stop()
+      void reader.stop()
     })
   }
 
