@@ -5,6 +5,7 @@
 import { existsSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { resolve } from 'node:path'
+import { cleanupWarning } from './cleanup.ts'
 import { createCounters, type Counters } from './counters.ts'
 import { realPath, settled, surroundings } from './database-file.ts'
 import type { HostNetwork } from './host-network.ts'
@@ -177,6 +178,8 @@ export class Daemon {
     const { mounts, isContainer } = surroundings()
     const sentence = volatilityOf(realPath(this.#path), mounts, isContainer)
     if (sentence !== undefined) this.#log({ level: 'warn', event: 'volatile', sentence })
+    const cleanup = cleanupWarning(realPath(this.#path))
+    if (cleanup !== undefined) this.#log({ level: 'warn', event: 'cleanup', sentence: cleanup })
   }
 
   /** Closes every session and hands over to the disk what has come; resolves when all is closed. */

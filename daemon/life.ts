@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs'
 import { countEffort, type Counters } from './counters.ts'
 import { nodeEnvironment } from './crypto.ts'
 import { checkPlace, realPath } from './database-file.ts'
+import { keepYoung } from './cleanup.ts'
 import { checkMayCreate, createdLine, removeGuard } from './creation.ts'
 import { Driver, monotonicUs } from './driver.ts'
 import { eventLine, notedLine } from './event-lines.ts'
@@ -55,6 +56,7 @@ export class Life {
   readonly #socket: DatagramSocket
   readonly #driver: Driver
   readonly #network: NetworkWatch
+  readonly #stopTouching: () => void
 
   private constructor(
     options: LifeOptions,
@@ -72,6 +74,7 @@ export class Life {
     const { lookup, ownAddresses } = options.network ?? systemNetwork
     this.#driver = new Driver({ core, socket, store, counters, onEvent, onBug: onFatal, lookup })
     this.#network = new NetworkWatch((ips) => this.#driver.onNetwork(ips), ownAddresses)
+    this.#stopTouching = keepYoung(realPath(options.path))
     this.#driver.start()
     this.#network.start()
   }
@@ -118,6 +121,7 @@ export class Life {
   /** Closes every session, the store, the socket and the lock, in this order. */
   async end(): Promise<void> {
     this.#network.stop()
+    this.#stopTouching()
     await this.#driver.stop()
     await this.#socket.close()
     this.#lock.release()

@@ -2,6 +2,7 @@
 import { statfsSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { TinymqError } from '../../sdk/errors.ts'
+import { cleanupWarning } from '../cleanup.ts'
 import { checkPlace, realPath, type Surroundings } from '../database-file.ts'
 import { volatilityOf } from '../mounts.ts'
 import { StartError } from '../start-error.ts'
@@ -23,7 +24,9 @@ export function placeFindings(path: string, around: Surroundings): Finding[] {
     lost === undefined
       ? ok(about, `${directory} can be written, and its file system keeps SQLite's promises.`)
       : lossWarning(lost)
-  return [place, spaceFinding(directory)]
+  const cleanup = cleanupWarning(realPath(path))
+  const cleaned = cleanup === undefined ? [] : [lossWarning(cleanup)]
+  return [place, ...cleaned, spaceFinding(directory)]
 }
 
 function lossWarning(text: string): Finding {
