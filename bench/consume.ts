@@ -49,6 +49,7 @@ export async function measureConsume({ scratch, quick, repeats }: Room): Promise
 function fill(path: string, rows: number): Database.Database {
   open(path).close()
   const db = new Database(path)
+  db.pragma('synchronous = FULL')
   db.exec(`
     WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${rows})
     INSERT INTO mqin (token, arrived_at, data) SELECT '', 1, '${'x'.repeat(100)}' FROM n`)

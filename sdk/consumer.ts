@@ -5,6 +5,7 @@
  */
 
 import type { TracingChannel } from 'node:diagnostics_channel'
+import type { OneLibrary } from './one-library.ts'
 import { isPromise } from 'node:util/types'
 import type { Claim, Outcome } from './claims.ts'
 import type { CommitWatch } from './commit-watch.ts'
@@ -28,6 +29,7 @@ export interface Consumer {
 export type ConsumerParts<T> = {
   readonly db: SqliteHandle
   readonly watch: CommitWatch
+  readonly library: OneLibrary
   readonly consumption: Consumption<T>
   readonly send: Hand['send']
   readonly trace: TracingChannel<'tinymq:consume', ConsumeTrace>
@@ -56,13 +58,13 @@ export class HandlerConsumer<T> implements Consumer {
 
   constructor(parts: ConsumerParts<T>, handler: (message: InboxMessage<T>) => unknown) {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
-    const { db, watch, consumption, send } = parts
+    const { consumption, send } = parts
     const { signal, concurrency } = consumption
     this.#parts = parts
     this.#handler = handler
     const abort = (): void => this.#abort(signal?.reason)
     this.done = promise.finally(() => signal?.removeEventListener('abort', abort))
-    this.#intake = new Intake(db, watch, consumption, {
+    this.#intake = new Intake(parts, {
       onClaims: (claims) => {
         for (const claim of claims) void this.#handle(claim)
       },
@@ -78,7 +80,11 @@ export class HandlerConsumer<T> implements Consumer {
         reject(reason)
       },
     })
-    this.#hand = { settle: (claim, outcome) => this.#intake.settleNow(claim, outcome), send }
+    this.#hand = {
+      settle: (claim, outcome) => this.#intake.settleNow(claim, outcome),
+      isHeld: (claim) => this.#intake.isHeld(claim),
+      send,
+    }
     signal?.addEventListener('abort', abort, { once: true })
     if (signal?.aborted === true) this.stop()
     else this.#intake.want(concurrency)
@@ -110,7 +116,10 @@ export class HandlerConsumer<T> implements Consumer {
       outcome = outcomeOf(error, message.wasAborted)
     }
     this.#inHand.delete(claim)
-    if (!message.isSettled) this.#intake.settle(claim, outcome)
+    // A transaction that it has left open settles it; if it is rolled back, nothing was done.
+    const hangs = message.isSettled && this.#intake.isUnsure(claim)
+    if (hangs && outcome.type === 'completed') outcome = { type: 'released', afterMs: 0 }
+    this.#intake.settle(claim, outcome)
     if (this.#isStopping) this.#intake.wantNothing()
     else this.#intake.want(1)
   }
@@ -139,14 +148,14 @@ export class TransactionConsumer<T, Db extends SqliteHandle> implements Consumer
     handler: (message: InboxMessage<T>, db: Db) => unknown,
   ) {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
-    const { watch, consumption, send } = parts
+    const { consumption, send } = parts
     const { signal } = consumption
     this.#parts = parts
     this.#db = db
     this.#handler = handler
     const abort = (): void => this.stop()
     this.done = promise.finally(() => signal?.removeEventListener('abort', abort))
-    this.#intake = new Intake(db, watch, consumption, {
+    this.#intake = new Intake(parts, {
       onClaims: ([claim]) => this.#onClaim(claim),
       onLost: () => undefined,
       onIdle: () => {
@@ -156,7 +165,11 @@ export class TransactionConsumer<T, Db extends SqliteHandle> implements Consumer
       },
       onFailed: reject,
     })
-    this.#hand = { settle: (claim, outcome) => this.#intake.settleNow(claim, outcome), send }
+    this.#hand = {
+      settle: (claim, outcome) => this.#intake.settleNow(claim, outcome),
+      isHeld: (claim) => this.#intake.isHeld(claim),
+      send,
+    }
     signal?.addEventListener('abort', abort, { once: true })
     if (signal?.aborted === true) this.stop()
     else this.#intake.want(1)

@@ -3,7 +3,8 @@ import { chmodSync, mkdirSync, statSync, symlinkSync, writeFileSync } from 'node
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { isNodeTooOld, openDatabase, refuseUnsafeFilesystem } from './database.ts'
-import { scratchPath } from './testing/scratch.ts'
+import { open } from './index.ts'
+import { scratchPath, shell } from './testing/scratch.ts'
 
 const modeOf = (path: string): string => (statSync(path).mode & 0o777).toString(8)
 
@@ -66,4 +67,34 @@ test('file systems on which WAL breaks are refused with the way out', () => {
 test('Node.js below 22.14 is told so before the addon is loaded', () => {
   const versions = ['18.20.0', '20.20.2', '22.13.9', '22.14.0', '24.0.0']
   assert.deepEqual(versions.filter(isNodeTooOld), ['18.20.0', '20.20.2', '22.13.9'])
+})
+
+for (const [options, expected] of [
+  [{}, 2],
+  [{ synchronous: 'full' }, 2],
+  [{ synchronous: 'normal' }, 1],
+] as const) {
+  test(`open(path, ${JSON.stringify(options)}) commits with synchronous ${expected}`, async (t) => {
+    const path = scratchPath(t)
+    open(path).close()
+    const mq = open(path, options)
+    t.after(() => mq.close())
+    shell(path, "INSERT INTO mqin (arrived_at, data) VALUES (1, 'x');")
+    let seen: unknown
+    await mq.consumeInTransaction((_, db) => {
+      seen = db.prepare('PRAGMA synchronous').get()
+      void mq.drain()
+    })
+    assert.deepEqual({ ...(seen as object) }, { synchronous: expected })
+  })
+}
+
+test('what SQLite would break the file with is no choice, nor is one for your connection', (t) => {
+  const path = scratchPath(t)
+  const wrong = { synchronous: 'off' } as unknown as { synchronous: 'full' }
+  assert.throws(() => open(path, wrong), { code: 'TINYMQ_BAD_ARGUMENT' })
+  const db = openDatabase(path)
+  t.after(() => db.close())
+  const both = open as unknown as (target: unknown, options: unknown) => void
+  assert.throws(() => both({ db }, { synchronous: 'full' }), { code: 'TINYMQ_BAD_ARGUMENT' })
 })

@@ -90,6 +90,12 @@ const kinds = {
       'Install better-sqlite3 for this platform and Node.js, and keep it out of bundles; or ' +
       'bring a connection of your own: open({ db }).',
   },
+  TINYMQ_SECOND_LIBRARY: {
+    retryable: false,
+    hint:
+      'End the process, and let it use one: npm dedupe leaves one better-sqlite3; or give tinymq ' +
+      'the connection that you have, open({ db }).',
+  },
   TINYMQ_NO_DATABASE: {
     retryable: false,
     hint: 'Start the daemon, which makes it, or name another with --database.',

@@ -33,7 +33,7 @@ export class InboxIterator<T>
 
   constructor(parts: ConsumerParts<T>) {
     const { promise, resolve } = Promise.withResolvers<void>()
-    const { db, watch, consumption, send } = parts
+    const { consumption, send } = parts
     const { signal } = consumption
     this.#parts = parts
     this.done = promise
@@ -42,11 +42,15 @@ export class InboxIterator<T>
       this.stop()
     }
     this.#removeListener = () => signal?.removeEventListener('abort', abort)
-    this.#intake = new Intake(db, watch, consumption, {
+    this.#intake = new Intake(parts, {
       onClaims: (claims) => {
         for (const claim of claims) void this.#handOver(claim)
       },
-      onLost: (claim) => this.#inHand.get(claim)?.abort(leaseLost(claim)),
+      onLost: (claim) => {
+        this.#inHand.get(claim)?.abort(leaseLost(claim))
+        this.#inHand.delete(claim)
+      },
+      onSettled: (claim) => this.#inHand.delete(claim),
       onIdle: () => {
         if (this.#state === 'open') return
         this.#end()
@@ -58,10 +62,8 @@ export class InboxIterator<T>
       },
     })
     this.#hand = {
-      settle: (claim, outcome) => {
-        this.#intake.settleNow(claim, outcome)
-        this.#inHand.delete(claim)
-      },
+      settle: (claim, outcome) => this.#intake.settleNow(claim, outcome),
+      isHeld: (claim) => this.#intake.isHeld(claim),
       send,
     }
     signal?.addEventListener('abort', abort, { once: true })
@@ -103,6 +105,8 @@ export class InboxIterator<T>
     const pending = this.#pending
     this.#pending = []
     for (const { resolve } of pending) resolve(end)
+    // Who was waiting gets the end, and will not come again to say that the loop is over.
+    if (pending.length > 0) this.#intake.releaseAll()
     this.#intake.wantNothing()
   }
 

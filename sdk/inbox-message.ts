@@ -10,6 +10,8 @@ import { headerOf, replyHeader, requestHeader } from './reply.ts'
 /** What a message needs of the consumer that has it. */
 export type Hand = {
   readonly settle: (claim: Claim, outcome: Outcome) => void
+  /** Whether it is not settled, or no more because the transaction was rolled back. */
+  readonly isHeld: (claim: Claim) => boolean
   readonly send: (
     host: string,
     port: number,
@@ -96,8 +98,9 @@ export class InboxMessage<T = unknown> implements Message {
     return this.#controller.signal
   }
 
-  /** Whether it was completed, released or declared dead. */
+  /** Whether it was completed, released or declared dead, and no rollback has undone that. */
   get isSettled(): boolean {
+    if (this.#settledAs !== undefined && this.#hand.isHeld(this.#claim)) this.#settledAs = undefined
     return this.#settledAs !== undefined
   }
 
@@ -157,8 +160,8 @@ export class InboxMessage<T = unknown> implements Message {
   }
 
   #settle(outcome: Outcome): void {
-    if (this.#settledAs === outcome.type) return
-    if (this.#settledAs !== undefined) {
+    if (this.isSettled) {
+      if (this.#settledAs === outcome.type) return
       const sentence = `message ${this.id} cannot be ${outcome.type}: it was ${this.#settledAs}`
       throw new TinymqError('TINYMQ_BAD_ARGUMENT', sentence)
     }

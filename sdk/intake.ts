@@ -10,12 +10,22 @@ import type { CommitListener, CommitWatch } from './commit-watch.ts'
 import type { Consumption } from './consume-options.ts'
 import { fromSqlite, TinymqError } from './errors.ts'
 import { atomically, inTransaction, type SqliteHandle } from './handle.ts'
+import type { OneLibrary } from './one-library.ts'
+
+export type IntakeParts = {
+  readonly db: SqliteHandle
+  readonly watch: CommitWatch
+  readonly library: OneLibrary
+  readonly consumption: Consumption<unknown>
+}
 
 export type IntakeEvents = {
   /** As many as were wanted, or fewer. */
   readonly onClaims: (claims: readonly Claim[]) => void
   /** Somebody else may have the message now. What becomes of it here counts no longer. */
   readonly onLost: (claim: Claim) => void
+  /** It was settled for good by `settleNow`. */
+  readonly onSettled?: (claim: Claim) => void
   /** Nothing is in hand and nothing is wanted. */
   readonly onIdle: () => void
   /** It cannot go on. What is in hand comes free when its leases end. */
@@ -53,11 +63,14 @@ const renewalsPerLease = 3
 export class Intake {
   readonly #db: SqliteHandle
   readonly #watch: CommitWatch
+  readonly #library: OneLibrary
   readonly #claims: Claims
   readonly #events: IntakeEvents
   readonly #leaseMs: number
   readonly #listener: CommitListener
   readonly #held = new Set<Claim>()
+  /** Of these, the ones that a transaction of the application has settled, if it is committed. */
+  readonly #unsure = new Set<Claim>()
   #endings: Ending[] = []
   #wanted = 0
   #failures = 0
@@ -69,13 +82,9 @@ export class Intake {
   #timer: NodeJS.Timeout | undefined
   #renewTimer: NodeJS.Timeout | undefined
 
-  constructor(
-    db: SqliteHandle,
-    watch: CommitWatch,
-    consumption: Consumption<unknown>,
-    events: IntakeEvents,
-  ) {
+  constructor({ db, watch, library, consumption }: IntakeParts, events: IntakeEvents) {
     this.#db = db
+    this.#library = library
     this.#watch = watch
     this.#events = events
     this.#leaseMs = consumption.leaseMs
@@ -99,10 +108,27 @@ export class Intake {
     this.#schedule()
   }
 
-  /** Ends a lease with the next turn, after `work` in the same transaction if there is any. */
+  /**
+   * Ends a lease with the next turn, after `work` in the same transaction if there is any. Does
+   * nothing to one that is ended or lost.
+   */
   settle(claim: Claim, outcome: Outcome, work?: Work): void {
-    this.#endings.push({ claim, outcome, work })
+    if (this.#held.has(claim)) this.#endings.push({ claim, outcome, work })
     this.#schedule()
+  }
+
+  /**
+   * Whether the message is in hand and not settled. What a transaction of the application has
+   * settled is again, once that was rolled back.
+   */
+  isHeld(claim: Claim): boolean {
+    if (!this.#held.has(claim)) return false
+    return !this.#unsure.has(claim) || this.#claims.isHeld(claim)
+  }
+
+  /** Whether it hangs on a transaction of the application that may still be rolled back. */
+  isUnsure(claim: Claim): boolean {
+    return this.#unsure.has(claim)
   }
 
   /**
@@ -110,11 +136,13 @@ export class Intake {
    * @throws TinymqError TINYMQ_LEASE_LOST, or what SQLite says; then the lease is as it was.
    */
   settleNow(claim: Claim, outcome: Outcome): void {
+    const isNested = inTransaction(this.#db)
     if (!atomically(this.#db, () => this.#claims.settle(claim, outcome))) {
-      this.#held.delete(claim)
+      if (!isNested) this.#forget(claim)
       throw leaseLost(claim)
     }
-    this.#held.delete(claim)
+    if (isNested) this.#unsure.add(claim)
+    else this.#forget(claim)
     this.#schedule()
   }
 
@@ -133,6 +161,23 @@ export class Intake {
     this.#watch.remove(this.#listener)
     clearTimeout(this.#timer)
     clearTimeout(this.#renewTimer)
+  }
+
+  #forget(claim: Claim): void {
+    this.#held.delete(claim)
+    this.#unsure.delete(claim)
+    this.#events.onSettled?.(claim)
+  }
+
+  /**
+   * What became of the transactions of the application, now that none is open. It must come before
+   * anything is claimed: a message that was released and taken again looks like one never released.
+   */
+  #makeSure(): void {
+    for (const claim of this.#unsure) {
+      if (this.#claims.isHeld(claim)) this.#unsure.delete(claim)
+      else this.#forget(claim)
+    }
   }
 
   /** Not before something is wanted: what is never used must not keep the process alive. */
@@ -167,10 +212,11 @@ export class Intake {
     if (!this.#isOpen) return undefined
     if (inTransaction(this.#db)) return this.#scheduleIn(inTransactionMs)
     try {
+      this.#makeSure()
       const { claims, lost } = this.#transact()
       this.#failures = 0
       this.#wanted -= claims.length
-      for (const { claim } of this.#endings) this.#held.delete(claim)
+      for (const { claim } of this.#endings) this.#forget(claim)
       this.#endings = []
       for (const claim of claims) this.#held.add(claim)
       for (const claim of lost) this.#events.onLost(claim)
@@ -186,6 +232,7 @@ export class Intake {
     // Many wake up for one message: who finds nothing need not wait for the lock.
     const seen = this.#endings.length === 0 ? this.#seek() : []
     if (this.#endings.length === 0 && seen.length === 0) return { claims: [], lost: [] }
+    this.#library.check()
     return atomically(this.#db, () => {
       const lost = this.#endings.filter((ending) => !this.#end(ending)).map(({ claim }) => claim)
       const ids = this.#endings.length === 0 ? seen : this.#seek()
@@ -265,6 +312,7 @@ export class Intake {
     this.#renewTimer = undefined
     if (inTransaction(this.#db)) return this.#renewIn(inTransactionMs)
     try {
+      this.#makeSure()
       const lost = atomically(this.#db, () =>
         Array.from(this.#held).filter((claim) => !this.#claims.renew(claim)),
       )

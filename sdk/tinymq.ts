@@ -13,7 +13,7 @@ import {
   HandlerConsumer,
   TransactionConsumer,
 } from './consumer.ts'
-import { openDatabase, refuseOldNode } from './database.ts'
+import { openDatabase, refuseOldNode, type Synchronous } from './database.ts'
 import { Deliveries } from './delivery.ts'
 import { TinymqError, translated } from './errors.ts'
 import {
@@ -28,6 +28,7 @@ import { InboxIterator } from './inbox-iterator.ts'
 import type { InboxMessage } from './inbox-message.ts'
 import { isTraced } from './is-traced.ts'
 import { InboxReader, type Message, type ReadInboxOptions } from './message.ts'
+import { OneLibrary, refuseSecondLibrary } from './one-library.ts'
 import {
   type Headers,
   type OutgoingData,
@@ -55,26 +56,50 @@ export type DeliveredOptions = { readonly signal?: AbortSignal | undefined }
  * @param target the path of the file; or your own better-sqlite3 or node:sqlite connection, so that
  * sending becomes part of your transactions. Within one process, open a file with one of the two
  * only: they are two copies of SQLite, which do not see each other's locks.
+ * @param options `synchronous`, in SQLite's words. `full`, when left out: what `send` has returned
+ * survives a power cut. `normal`: faster, and a power cut may take back the last commits. With a
+ * connection of your own it is yours to set.
  * @throws TinymqError when the file cannot be used; the code says why.
  */
-export function open(target: string): Tinymq
+export function open(target: string, options?: OpenOptions): Tinymq
 export function open<Db extends SqliteHandle>(target: { readonly db: Db }): Tinymq<Db>
-export function open(target: string | { readonly db: SqliteHandle }): Tinymq {
+export function open(
+  target: string | { readonly db: SqliteHandle },
+  options: OpenOptions = {},
+): Tinymq {
   refuseOldNode()
+  const { synchronous = 'full' } = options
+  if (synchronous !== 'full' && synchronous !== 'normal') {
+    throw badArgument("synchronous must be 'full' or 'normal'")
+  }
   if (typeof target !== 'string') {
+    if (options.synchronous !== undefined) {
+      throw badArgument('synchronous is for a path: on a connection of yours, set the PRAGMA')
+    }
     if (typeof target?.db?.prepare === 'function') return new Tinymq(target.db, false)
     throw badArgument(
       'open takes a path, or { db } with a better-sqlite3 or node:sqlite connection',
     )
   }
-  const db = openDatabase(target)
+  refuseSecondLibrary(target)
+  const db = openDatabase(target, synchronous)
   try {
     return new Tinymq(db, true)
   } catch (error) {
-    db.close()
+    if (isSecondLibrary(error)) leftOpen.push(db)
+    else db.close()
     throw error
   }
 }
+
+/** To close these would drop the locks that the other library has on the file. */
+const leftOpen: SqliteHandle[] = []
+
+const isSecondLibrary = (error: unknown): boolean =>
+  error instanceof TinymqError && error.code === 'TINYMQ_SECOND_LIBRARY'
+
+/** What `open` takes beside a path. */
+type OpenOptions = { readonly synchronous?: Synchronous | undefined }
 
 /** What subscribers of the channels `tracing:tinymq:send:*` get. */
 type SendTrace = { host: string; port?: number; token?: string; headers: Record<string, unknown> }
@@ -83,6 +108,7 @@ type SendTrace = { host: string; port?: number; token?: string; headers: Record<
 export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposable, AsyncDisposable {
   readonly #db: Db
   readonly #isOwner: boolean
+  readonly #library: OneLibrary
   readonly #insert: SqliteStatement
   readonly #delete: SqliteStatement
   readonly #inbox: InboxReader
@@ -98,6 +124,7 @@ export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposabl
 
   /** @internal */
   constructor(db: Db, isOwner: boolean) {
+    this.#library = translated(() => new OneLibrary(db))
     migrate(db)
     this.#db = db
     this.#isOwner = isOwner
@@ -132,6 +159,7 @@ export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposabl
    * @throws TinymqError as `send` does.
    */
   sendMany(messages: Iterable<OutgoingMessage>): number[] {
+    checkIterable(messages)
     return this.#runSend(() =>
       atomically(this.#db, () => Array.from(messages, (message) => this.#send(message))),
     )
@@ -268,7 +296,9 @@ export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposabl
     this.#deliveries.close()
     this.#requests.close()
     this.#watch.end(closedWhileWaiting())
-    if (this.#isOwner) translated(() => this.#db.close())
+    if (!this.#isOwner) return
+    if (this.#library.isAlone) translated(() => this.#db.close())
+    else leftOpen.push(this.#db)
   }
 
   [Symbol.dispose](): void {
@@ -290,6 +320,7 @@ export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposabl
       make({
         db: this.#db,
         watch: this.#watch,
+        library: this.#library,
         consumption,
         trace: this.#consumeTrace,
         send: (host, port, token, data, headers) => this.send(host, port, token, data, { headers }),
@@ -327,6 +358,7 @@ export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposabl
     if (this.#isClosed || !isOpen(this.#db)) {
       throw new TinymqError('TINYMQ_CLOSED', 'this connection is closed: open the database again')
     }
+    this.#library.check()
     return translated(work)
   }
 }
@@ -336,6 +368,15 @@ const badArgument = (sentence: string): TinymqError =>
 
 function checkHandler(handler: unknown): void {
   if (typeof handler !== 'function') throw badArgument('the handler must be a function')
+}
+
+/** A promise, an async generator or one message would send nothing. */
+function checkIterable(messages: Iterable<OutgoingMessage> | null | undefined): void {
+  if (typeof messages === 'object' && messages !== null && Symbol.iterator in messages) return
+  throw badArgument(
+    'sendMany takes an array of messages, or another iterable: ' +
+      'await a promise first, collect an async iterable with Array.fromAsync, and send one by send',
+  )
 }
 
 function checkId(id: number): void {

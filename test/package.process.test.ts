@@ -141,6 +141,45 @@ test('without the database driver a sentence says so, and node:sqlite does', asy
   }
 })
 
+test('npm installs one better-sqlite3, and a second copy on the same file is refused', async () => {
+  const { stdout: listed } = await run('npm', ['ls', '--all', '--json', 'better-sqlite3'], {
+    cwd: project,
+  })
+  deepEqual([...new Set(listed.match(/(?<="better-sqlite3": \{\s+"version": ")[^"]+/g))].length, 1)
+  const other = join(project, 'other', 'node_modules')
+  for (const name of ['better-sqlite3', 'node-addon-api']) {
+    cpSync(join(project, 'node_modules', name), join(other, name), { recursive: true })
+  }
+  const text = (order: string): string => `
+    import { createRequire } from 'node:module'
+    import { open } from 'tinymq'
+    const Other = createRequire(${JSON.stringify(join(project, 'other', 'x.js'))})('better-sqlite3')
+    const path = ${JSON.stringify(`${order}.db`)}
+    open(path).close()
+    const theirs = () => {
+      const db = new Other(path)
+      db.exec('CREATE TABLE IF NOT EXISTS t (x)')
+      return db
+    }
+    const theirsFirst = ${String(order === 'theirs first')}
+    let app = theirsFirst ? theirs() : undefined
+    let sent = 0
+    try {
+      const mq = open(path)
+      app ??= theirs()
+      for (const endMs = performance.now() + 20_000; performance.now() < endMs; sent++) {
+        app.exec("BEGIN IMMEDIATE; INSERT INTO t VALUES (randomblob(300)); COMMIT")
+        mq.send('b', 9000, '', 'x')
+      }
+    } catch (error) { console.log(error.code, sent) }
+    console.log(app.pragma('integrity_check', { simple: true }))`
+  for (const order of ['theirs first', 'ours first']) {
+    const { stdout, stderr } = await execute(process.versions.node, 'two.mjs', text(order))
+    match(stdout, /^TINYMQ_SECOND_LIBRARY \d+\nok\n$/, stderr)
+    if (order === 'theirs first') match(stdout, / 0\n/)
+  }
+})
+
 test('bundled by Rolldown, as an ES module and as CommonJS, it works', async () => {
   writeFileSync(
     join(project, 'app.mjs'),

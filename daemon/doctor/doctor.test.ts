@@ -72,7 +72,7 @@ test('nothing is bad while a daemon runs and another answers where rows go', asy
   equal(code, 0, JSON.stringify(findings))
   const fine = findings.filter(({ level }) => level === 'ok').map(({ about }) => about)
   // Where the tests run in a container, the place of the database is a warning.
-  for (const about of ['disk', 'database', 'clock', 'daemon']) {
+  for (const about of ['disk', 'database', 'durability', 'clock', 'daemon']) {
     ok(fine.includes(about), about)
   }
   ok(fine.some((about) => about === `peer 127.0.0.1:${peer.address.port}`))

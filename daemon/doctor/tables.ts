@@ -71,6 +71,7 @@ function reportOf(
   const findings = [
     ...integrity(db, path, isThorough),
     ...log(path),
+    durability(db),
     ...clock(db, nowMs),
     ...apart(db),
     ...events(db, nowMs),
@@ -97,6 +98,22 @@ function log(path: string): Finding[] {
   if (bytes <= walBytesMax) return []
   const fix = 'Find the program that keeps a read transaction open on this file, and end it.'
   return [warning('log', `${path}-wal has ${Math.round(bytes / 1024 ** 2)} MiB.`, fix)]
+}
+
+/** What other programs have set on their connections is nowhere in the file. */
+function durability(db: Database.Database): Finding {
+  const [option = ''] = db
+    .prepare<[], string>('PRAGMA compile_options')
+    .pluck()
+    .all()
+    .filter((name) => name.startsWith('DEFAULT_WAL_SYNCHRONOUS='))
+  const begins = option.endsWith('=1') ? '1' : '2'
+  return ok(
+    'durability',
+    "The daemon's and the SDK's commits survive a power cut (synchronous=FULL). What others do " +
+      'cannot be seen here: on their connections PRAGMA synchronous must say 2, and ' +
+      `better-sqlite3 begins with ${begins}.`,
+  )
 }
 
 function clock(db: Database.Database, nowMs: number): Finding[] {

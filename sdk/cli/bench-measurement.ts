@@ -76,7 +76,7 @@ export class Measurement {
     const path = `${this.#opened.path}-bench-${process.pid}`
     const db = openDatabase(path)
     try {
-      db.exec('PRAGMA synchronous = FULL; CREATE TABLE rows (id INTEGER PRIMARY KEY, data TEXT)')
+      db.exec('CREATE TABLE rows (id INTEGER PRIMARY KEY, data TEXT)')
       const insert = db.prepare<[string]>('INSERT INTO rows (data) VALUES (?)')
       const data = 'x'.repeat(bytes)
       const many = db.transaction((count: number) => {

@@ -26,7 +26,8 @@ function answer(request: ClientRequest): ClientAnswer {
 }
 
 function send({ host, port, labels }: Extract<ClientRequest, { type: 'send' }>): ClientAnswer {
-  using mq = open(database)
+  // What a client may lose, the daemon must cover before it sends it.
+  using mq = open(database, { synchronous: 'normal' })
   mq.sendMany(
     labels.map((label) => {
       const text = textOf(label)
