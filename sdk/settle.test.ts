@@ -47,7 +47,7 @@ for (const [at, [driver]] of drivers.entries()) {
     assert.deepEqual([count(db, 'effect'), count(db, 'mqin'), count(db, 'mqlease')], [1, 0, 0])
   })
 
-  test(`${driver}: after a rollback it may end in another way, and its lease is kept`, async (t) => {
+  test(`${driver}: after a rollback it may end in another way, and keeps its lease`, async (t) => {
     const { db, mq } = opened(t, at)
     arrive(db, ...numbered(1))
     await mq.consume(
@@ -67,7 +67,7 @@ for (const [at, [driver]] of drivers.entries()) {
   })
 }
 
-test('a handler that leaves a transaction open which is rolled back later has done nothing', async (t) => {
+test('a handler whose transaction is rolled back after it returned has done nothing', async (t) => {
   const { db, mq } = opened(t)
   arrive(db, ...numbered(1))
   const attempts: number[] = []
@@ -83,7 +83,7 @@ test('a handler that leaves a transaction open which is rolled back later has do
   assert.deepEqual([count(db, 'effect'), count(db, 'mqin')], [0, 0])
 })
 
-test('a release that is committed and taken again by the same consumer is not undone', async (t) => {
+test('a release that was committed is not undone when the same consumer takes it', async (t) => {
   const { db, mq } = opened(t)
   arrive(db, ...numbered(1))
   const log: string[] = []
