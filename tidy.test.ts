@@ -71,8 +71,8 @@ const containerExports: readonly string[] = [
   'startLab',
 ]
 
-/** Started by name from places that hold no import: a page of HTML. */
-const entries: readonly string[] = ['daemon/page/main.tsx']
+/** Named in places that hold no import: a page of HTML, and the compiler's options. */
+const entries: readonly string[] = ['daemon/page/main.tsx', 'tools/node24-types.d.ts']
 
 const root = import.meta.dirname
 // Which files are the repository's, only git knows.

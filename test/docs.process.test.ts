@@ -1,133 +1,274 @@
 /**
- * Runs what README.md and docs/*.md show, block by block, against a daemon on a file of its own
- * that is MachineA and MachineB at once. A block that this cannot run says so in its first line,
- * after the language: `docker` needs Docker, `hosts` several machines, `project` runs in a clone.
+ * Runs what README.md and docs/*.md show, block by block and in order, as somebody pastes it, on
+ * the oldest Node.js that is promised and on this one. Blocks for MachineA and MachineB are pasted
+ * on two machines as they stand. The others are pasted on one, which is also where they send to: in
+ * those the test puts a file, a port and an address of its own in the place of those of the page.
  */
-import { deepEqual, equal, ok } from 'node:assert/strict'
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { deepEqual, equal, match, ok } from 'node:assert/strict'
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { test, type TestContext } from 'node:test'
+import { type Block, blocksOf, pages } from './harness/doc-blocks.ts'
 import type { Machine } from './harness/machine.ts'
+import { type Need, needs } from './harness/needs.ts'
+import { nodeProgram, oldestNode } from './harness/older-node.ts'
+import { PastedProcess } from './harness/pasting.ts'
+import { scaled } from './harness/scale.ts'
 import { Scene } from './harness/scene.ts'
+import { sql } from './harness/sqlite-shell.ts'
+import { type HostName, TwoHosts } from './harness/two-hosts.ts'
+import { until } from './harness/until.ts'
 
 const root = join(import.meta.dirname, '..')
-const pages = [
-  'README.md',
-  ...readdirSync(join(root, 'docs'))
-    .filter((name) => name.endsWith('.md'))
-    .map((name) => `docs/${name}`),
-]
-const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
-const tsconfig = {
-  files: ['block.mts'],
-  compilerOptions: {
-    strict: true,
-    noEmit: true,
-    module: 'nodenext',
-    target: 'es2024',
-    lib: ['es2024', 'esnext.disposable'],
-    types: ['node'],
-    typeRoots: [join(root, 'node_modules', '@types')],
-  },
-}
-const marks = ['docker', 'hosts', 'project']
+const versions = [...(oldestNode === undefined ? [] : [oldestNode]), process.versions.node]
+const database = '/var/tmp/tinymqdb'
+/** Else this Node pastes only the pages that show programs for it, and none pastes a benchmark. */
+const isLong = scaled(100) >= 100
+const startDaemon = `tinymq 9000 ${database}`
 
-/** A block that is a test is a run of its own, not a part of this one. */
-const { NODE_TEST_CONTEXT: _, ...freeEnvironment } = process.env
+/** A block that is a test is a run of its own, and no option of the shell here counts there. */
+const freeEnvironment = Object.fromEntries(
+  Object.entries(process.env).filter(([name]) => !/^(?:NODE_TEST_CONTEXT$|TINYMQ_)/.test(name)),
+)
 
-// A consumer goes on until it is told to end; everything else ends by itself.
-const runMs = 3_000
-const endMs = 20_000
+/** Goes on until somebody ends it. */
+const isConsumer = /await mq\.consume/
+const isServer = /^tinymq (?:\d+|bench --serve)\b/
+const isDaemon = /^tinymq \d+\b/
+const asksForPaste = /cat >>|--add -/
+const pastedLine = /^\S+ = \S+$/m
 
-type Block = {
-  readonly page: string
-  readonly line: number
-  readonly language: string
-  readonly mark: string
-  readonly text: string
+type Place = {
+  readonly prefix: readonly string[]
+  readonly home: string
+  readonly localized: (text: string) => string
+  readonly runSql: (statements: string) => Promise<string>
 }
 
-function blocksOf(page: string): Block[] {
-  const text = readFileSync(join(root, page), 'utf8')
-  const fences = text.matchAll(/^ *```(\w+)(?: (.*))?\n([^]*?)^ *```$/gm)
-  return Array.from(fences, ({ index, 1: language = '', 2: mark = '', 3: body = '' }) => ({
-    page,
-    line: text.slice(0, index).split('\n').length,
-    language,
-    mark,
-    text: body,
-  })).filter(({ language }) => ['ts', 'sh', 'sql', 'python'].includes(language))
+/** Why a block is pasted elsewhere, or nowhere. */
+function whyNotHere({ language, marks }: Block): string | undefined {
+  if (marks.includes('docker')) return 'e2e pastes it'
+  if (marks.includes('project')) return 'CI runs it, or it takes too long'
+  if (marks.includes('system')) return 'it changes this system, or needs another one'
+  if (language === 'go') return 'it is a part of a program'
+  return undefined
+}
+
+/** Why this machine cannot run a block; false when it can. */
+function whySkipped({ language, marks, text }: Block): string | false {
+  const wanted: Need[] = []
+  if (/^Machine[AB]$/.test(marks[0] ?? '')) wanted.push('root')
+  if (/\bsqlite3 -/.test(text)) wanted.push('sqlite3')
+  if (language === 'python') wanted.push('python3')
+  if (language === 'php') wanted.push('php')
+  return needs(...wanted)
 }
 
 /** The block with the names of the test in the place of those of the page. */
-function localized(text: string, { database, port }: Machine): string {
-  return text
-    .replaceAll('/var/tmp/tinymqdb', database)
-    .replaceAll(/'Machine[ABC]', ?'?9000'?/g, `'127.0.0.1', ${port}`)
-    .replaceAll(/host: 'Machine[ABC]', port: 9000/g, `host: '127.0.0.1', port: ${port}`)
+function localizedFor({ database: path, port }: Machine): (text: string) => string {
+  return (text) =>
+    text
+      .replaceAll(database, path)
+      .replaceAll(/'Machine[ABC]', ?'?9000'?/g, `'127.0.0.1', ${port}`)
+      .replaceAll('127.0.0.1:9000', `127.0.0.1:${port}`)
+      .replaceAll("'127.0.0.1', 9000", `'127.0.0.1', ${port}`)
 }
 
-async function execute(
-  command: string,
-  args: string[],
-  cwd: string,
-  goesOn = false,
-): Promise<string> {
-  const child = spawn(command, args, {
-    cwd,
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: freeEnvironment,
-  })
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.on('data', (chunk: Buffer) => (output += chunk.toString()))
+/** Pastes the blocks of one page, each after the one before it. */
+class Paster {
+  readonly #scene: Scene
+  readonly #bin: string
+  readonly #isOldest: boolean
+  readonly #places = new Map<HostName, Place>()
+  readonly #daemons = new Map<HostName, PastedProcess>()
+  #clipboard = ''
+
+  constructor(scene: Scene, node: string) {
+    this.#scene = scene
+    this.#isOldest = node !== process.execPath
+    this.#bin = join(scene.directory, 'bin')
+    mkdirSync(this.#bin)
+    symlinkSync(node, join(this.#bin, 'node'))
+    const program = join(root, 'dist', 'bin', 'tinymq.js')
+    const script = `#!/bin/sh\nexec '${node}' '${program}' "$@"\n`
+    writeFileSync(join(this.#bin, 'tinymq'), script, { mode: 0o755 })
   }
-  const exited = once(child, 'exit')
-  if (goesOn && (await Promise.race([exited, sleep(runMs)])) === undefined) child.kill('SIGTERM')
-  const kill = setTimeout(() => child.kill('SIGKILL'), endMs)
-  const [code, signal] = (await exited) as [number | null, string | null]
-  clearTimeout(kill)
-  deepEqual({ code, signal }, { code: 0, signal: null }, output)
-  return output
-}
 
-async function runBlock({ language, text }: Block, machine: Machine, cwd: string): Promise<string> {
-  const body = localized(text, machine)
-  if (language === 'sql') return machine.sql(body)
-  if (language === 'python') return execute('python3', ['-c', body], cwd)
-  if (language === 'sh') return execute('bash', ['-euo', 'pipefail', '-c', body], cwd)
-  writeFileSync(join(cwd, 'block.mts'), body)
-  writeFileSync(join(cwd, 'tsconfig.json'), JSON.stringify(tsconfig))
-  await execute(process.execPath, [tsc], cwd)
-  const goesOn = /\bconsume|\binbox\(|\bonRequest\b|for await/.test(body)
-  return execute(process.execPath, ['block.mts'], cwd, goesOn && !body.includes("'node:test'"))
-}
+  /** One machine, MachineA and MachineB at once. */
+  async useOne(): Promise<void> {
+    const machine = await this.#scene.running('a')
+    const home = join(this.#scene.directory, 'home')
+    const runSql = async (statements: string): Promise<string> => machine.sql(statements)
+    this.#add('MachineA', { prefix: [], home, localized: localizedFor(machine), runSql })
+  }
 
-for (const page of pages) {
-  test(`what ${page} shows runs as it stands`, async (t) => {
-    const scene = new Scene(t)
-    const machine = await scene.running('a')
-    mkdirSync(join(scene.directory, 'node_modules'))
-    symlinkSync(root, join(scene.directory, 'node_modules', 'tinymq'))
-    const blocks = blocksOf(page)
-    let run = 0
-    for (const block of blocks) {
-      if (block.mark !== '') {
-        ok(marks.includes(block.mark), `${page}:${block.line} has the mark ${block.mark}.`)
-        continue
-      }
-      try {
-        const output = await runBlock(block, machine, scene.directory)
-        t.diagnostic(`${page}:${block.line} ${output.trim().replaceAll('\n', ' | ')}`)
-      } catch (error) {
-        throw new Error(`${page}:${block.line} does not run.`, { cause: error })
-      }
-      run++
+  async useTwo(): Promise<void> {
+    const hosts = this.#scene.use(await TwoHosts.start(this.#scene.directory))
+    for (const name of ['MachineA', 'MachineB'] as const) {
+      const prefix = hosts.prefixOf(name)
+      const home = hosts.homeOf(name)
+      const runSql = async (statements: string): Promise<string> =>
+        sql(database, statements, { prefix })
+      this.#add(name, { prefix, home, localized: (text) => text, runSql })
+      await this.#startDaemon(name, startDaemon)
     }
-    t.diagnostic(`${run} of ${blocks.length} blocks were run`)
-    equal(machine.daemon.hasEnded, false)
-  })
+  }
+
+  /** What it printed, on all machines that it was pasted on. */
+  async paste(block: Block): Promise<string> {
+    const marked = [...this.#places.keys()].filter((name) => block.marks.includes(name))
+    const names: readonly HostName[] = marked.length > 0 ? marked : ['MachineA']
+    const outputs: string[] = []
+    for (const name of names) outputs.push(await this.#pasteOn(name, block))
+    const output = outputs.join('')
+    this.#clipboard = pastedLine.exec(output)?.[0] ?? this.#clipboard
+    return output.trim()
+  }
+
+  #add(name: HostName, place: Place): void {
+    mkdirSync(join(place.home, 'node_modules'), { recursive: true })
+    symlinkSync(root, join(place.home, 'node_modules', 'tinymq'))
+    this.#places.set(name, place)
+  }
+
+  async #pasteOn(name: HostName, { language, marks, text }: Block): Promise<string> {
+    const { localized, runSql, home } = this.#place(name)
+    const body = localized(text)
+    await this.#arrivals(name)
+    if (language === 'sql') return runSql(body)
+    if (language === 'sh') return this.#pasteInShell(name, body, marks.includes('stopped'))
+    if (language === 'python') return this.#run(name, 'python3', '-c', body)
+    if (language === 'php') return this.#run(name, 'php', '-r', body)
+    equal(language, 'js', 'no way to run it is known')
+    writeFileSync(join(home, 'block.mjs'), body)
+    if (!isConsumer.test(body)) return this.#run(name, 'node', 'block.mjs')
+    const consumer = this.#start(name, 'node', 'block.mjs')
+    await consumer.prints(/\n/)
+    // Both are in the documentation.
+    consumer.signal(this.#isOldest ? 'SIGINT' : 'SIGTERM')
+    await consumer.succeeds()
+    return consumer.output
+  }
+
+  async #pasteInShell(name: HostName, body: string, isStopped: boolean): Promise<string> {
+    if (isStopped) await this.#stopDaemon(name)
+    if (isDaemon.test(body)) return this.#startDaemon(name, body)
+    if (!isServer.test(body)) return this.#run(name, 'bash', '-euo', 'pipefail', '-c', body)
+    const server = this.#start(name, 'bash', '-c', body)
+    await server.prints(/\n/)
+    return server.output
+  }
+
+  /** What is on its way to the machine that is looked at now is there after a moment. */
+  async #arrivals(name: HostName): Promise<void> {
+    if (name === 'MachineA' || !this.#daemons.has(name)) return
+    const waiting = "SELECT count(*) FROM mqout WHERE host = 'MachineB';"
+    const { runSql } = this.#place('MachineA')
+    await until({ what: 'MachineB to have what was sent', withinMs: 20_000 }, async () => {
+      return (await runSql(waiting)) === '0'
+    })
+  }
+
+  async #startDaemon(name: HostName, body: string): Promise<string> {
+    await this.#stopDaemon(name)
+    const daemon = this.#start(name, 'bash', '-c', body)
+    this.#daemons.set(name, daemon)
+    await daemon.prints(/"event":"started"/)
+    return daemon.output
+  }
+
+  /** As Ctrl-C does. */
+  async #stopDaemon(name: HostName): Promise<void> {
+    const daemon = this.#daemons.get(name)
+    this.#daemons.delete(name)
+    daemon?.signal('SIGINT')
+    await daemon?.succeeds()
+  }
+
+  async #run(name: HostName, ...words: string[]): Promise<string> {
+    const pasted = this.#start(name, ...words)
+    await pasted.succeeds()
+    return pasted.output
+  }
+
+  #start(name: HostName, ...words: string[]): PastedProcess {
+    const { prefix, home } = this.#place(name)
+    const PATH = `${this.#bin}:${process.env['PATH']}`
+    const pasted = new PastedProcess(words, {
+      prefix,
+      cwd: home,
+      environment: { ...freeEnvironment, HOME: home, PATH },
+      input: asksForPaste.test(words.at(-1) ?? '') ? `${this.#clipboard}\n` : '',
+    })
+    return this.#scene.use(pasted)
+  }
+
+  #place(name: HostName): Place {
+    const place = this.#places.get(name)
+    if (place === undefined) throw new Error(`There is no ${name}.`)
+    return place
+  }
 }
+
+/** What the reader is told that he will see. */
+const promised: ReadonlyMap<string, RegExp> = new Map([
+  ['README.md', /HelloMachineBFromMachineA[^]*127\.0\.0\.1 \{"sku":"A-1","count":2\}/],
+  ['docs/observability.md', /^ok$/m],
+  ['docs/sdk.md', /HELLO[^]*continues 00-/],
+])
+
+async function pastePage(t: TestContext, page: string, version: string): Promise<void> {
+  const blocks = blocksOf(page)
+  const paster = new Paster(new Scene(t), await nodeProgram(version))
+  const hasTwo = blocks.some(({ marks }) => /^Machine[AB]$/.test(marks[0] ?? ''))
+  if (hasTwo && needs('root') === false) await paster.useTwo()
+  else await paster.useOne()
+  const outputs: string[] = []
+  let isWhole = true
+  for (const block of blocks) {
+    const { line, language, marks } = block
+    const name = `${page}:${line} ${[language, ...marks].join(' ')}`
+    const reason = whyNotHere(block)
+    if (reason !== undefined) {
+      t.diagnostic(`${name} is not pasted here: ${reason}`)
+      continue
+    }
+    const skip = whySkipped(block)
+    isWhole &&= skip === false
+    await t.test(name, { skip }, async (part) => {
+      const output = await paster.paste(block)
+      outputs.push(output)
+      part.diagnostic(`${name}: ${output.replaceAll('\n', ' | ').slice(0, 500)}`)
+    })
+  }
+  const expected = promised.get(page)
+  if (expected !== undefined && isWhole) match(outputs.join('\n'), expected)
+}
+
+for (const version of versions) {
+  for (const page of pages) {
+    const blocks = blocksOf(page)
+    const isOldest = version === versions[0]
+    const isSlow = page === 'docs/cli.md'
+    const isDue =
+      isLong || (isOldest && !isSlow) || blocks.some(({ language }) => language === 'js')
+    if (!isDue || blocks.every((block) => whyNotHere(block) !== undefined)) continue
+    test(`what ${page} shows runs when it is pasted, with Node.js ${version}`, async (t) =>
+      pastePage(t, page, version))
+  }
+}
+
+test('what is for a clone names scripts that there are', () => {
+  const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+    scripts: Record<string, string>
+  }
+  const blocks = pages.flatMap(blocksOf).filter(({ text }) => text.includes('npm run'))
+  const named = blocks.flatMap(({ text }) =>
+    Array.from(text.matchAll(/npm run ([\w:]+)/g), ([, name = '']) => name),
+  )
+  ok(named.length > 10, named.join(' '))
+  deepEqual(
+    named.filter((name) => scripts[name] === undefined),
+    [],
+  )
+})

@@ -22,13 +22,16 @@ let project = ''
 /** Through which sending is tried too. */
 const queryBuilders = ['kysely@0.28', 'knex@3']
 
+/** What a user of today has: those of this project are of the oldest Node. */
+const types = ['@types/node@24']
+
 const node = (version: string): string => nodes.get(version) ?? ''
 
 const isOld = (version: string): boolean => Number(version.split('.')[0]) < 22
 
 before(
   async () => {
-    project = await freshProject(...queryBuilders)
+    project = await freshProject(...queryBuilders, ...types)
     for (const version of versions) nodes.set(version, await nodeProgram(version))
   },
   { timeout: installMs },
@@ -330,7 +333,7 @@ async function compiled(file: string, module: string): Promise<string> {
     target: 'es2024',
     lib: ['es2024', 'esnext.disposable'],
     types: ['node'],
-    typeRoots: [join(root, 'node_modules', '@types')],
+    typeRoots: [join(project, 'node_modules', '@types')],
     exactOptionalPropertyTypes: true,
   }
   const config = JSON.stringify({ compilerOptions: options, files: [file] })

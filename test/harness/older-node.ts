@@ -11,7 +11,7 @@ const system = `${process.platform}-${process.arch}`
 const cache = join(import.meta.dirname, '..', '..', 'node_modules', '.cache', 'older-node')
 const installMs = 300_000
 
-/** What `engines` in package.json promises; undefined where the registry has none for this system. */
+/** What `engines` in package.json promises; undefined where there is none for this system. */
 export const oldestNode = ['linux-x64', 'linux-arm64'].includes(system) ? '22.14.0' : undefined
 
 /** The versions to try: the oldest that is supported, and two that are too old. */
