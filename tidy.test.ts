@@ -72,7 +72,7 @@ const containerExports: readonly string[] = [
 ]
 
 /** Named in places that hold no import: a page of HTML, and the compiler's options. */
-const entries: readonly string[] = ['daemon/page/main.tsx', 'tools/node24-types.d.ts']
+const entries: readonly string[] = ['daemon/page/main.tsx', 'tools/node24-types.ts']
 
 const root = import.meta.dirname
 // Which files are the repository's, only git knows.
