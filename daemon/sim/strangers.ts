@@ -1,6 +1,7 @@
 /**
  * Datagrams of somebody who has no part in it: junk, and what was heard on the path, again, cut
- * short, bent, from another address or to another machine. Must never know a key.
+ * short, bent, from another address or to another machine, or everything at once to whoever sent
+ * it. Must never know a key.
  */
 import { decodePacket } from '../protocol/packet.ts'
 import type { SeededRandom } from '../protocol/testing/seeded-random.ts'
@@ -9,11 +10,13 @@ import type { SimWorld } from './sim-world.ts'
 
 const heardMax = 64
 const datagramsMax = 40
+const reflectionUsMax = 1_000_000
 
 export class Strangers {
   readonly #world: SimWorld
   readonly #random: SeededRandom
   readonly #heard: Uint8Array[] = []
+  #reflectsUntilUs = -Infinity
 
   constructor(world: SimWorld) {
     this.#world = world
@@ -23,10 +26,12 @@ export class Strangers {
     world.network.onSend = (bytes, to, from) => {
       onSend(bytes, to, from)
       this.#listen(bytes)
+      if (world.time.nowUs < this.#reflectsUntilUs) world.network.inject(to, from, bytes)
     }
   }
 
   speak(to: SimMachine): void {
+    if (this.#random.chance(0.3)) return this.reflect()
     const { network, machines, port } = this.#world
     const own = { ip: '10.9.9.9', port }
     for (let left = this.#random.below(datagramsMax); left > 0; left--) {
@@ -34,6 +39,11 @@ export class Strangers {
       const from = this.#random.chance(0.5) ? own : liar
       network.inject(from, to.host.address, this.#words())
     }
+  }
+
+  /** For a while, from the receiver's address and on the way to it besides. */
+  reflect(): void {
+    this.#reflectsUntilUs = this.#world.time.nowUs + this.#random.below(reflectionUsMax)
   }
 
   #listen(bytes: Uint8Array): void {
