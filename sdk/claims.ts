@@ -106,8 +106,7 @@ export class Claims {
       case 'completed':
         return this.#end(id, attempt)
       case 'released': {
-        const until = nowMs + Math.min(waitMsMax, outcome.afterMs)
-        return Number(release.run(until, ...lease).changes) === 1
+        return Number(release.run(nowMs + outcome.afterMs, ...lease).changes) === 1
       }
       case 'failed': {
         if (attempt >= this.#options.attempts) return this.#bury(id, attempt, outcome.error)

@@ -55,7 +55,7 @@ export function parseConsumeOptions<T>(options: ConsumeOptions<T>): Consumption<
     [isCount(concurrency), 'concurrency must be a whole number, 1 or more'],
     [isCount(attempts), 'attempts must be a whole number, 1 or more'],
     [
-      leaseMs >= 1_000 && leaseMs <= waitMsMax,
+      typeof leaseMs === 'number' && leaseMs >= 1_000 && leaseMs <= waitMsMax,
       `leaseMs must be a number of milliseconds from 1000 to ${waitMsMax}`,
     ],
     [typeof ordered === 'boolean', 'ordered must be true or false'],

@@ -1,9 +1,10 @@
 /** A message in the hands of a consumer, and what that one can do with it. */
 
 import type { Claim, Outcome } from './claims.ts'
+import { waitMsMax } from './consume-options.ts'
 import { TinymqError, translated } from './errors.ts'
 import type { Message } from './message.ts'
-import type { Headers, OutgoingData } from './outgoing.ts'
+import { type Headers, type OutgoingData, refuseIterable } from './outgoing.ts'
 import { parsePayload } from './payload.ts'
 import { headerOf, replyHeader, requestHeader } from './reply.ts'
 
@@ -113,14 +114,18 @@ export class InboxMessage<T = unknown> implements Message {
   }
 
   /**
-   * Gives it back, to be taken by any consumer `afterMs` milliseconds from now, at once when left
-   * out. It does not count as an attempt.
-   * @throws TinymqError as `complete` does.
+   * Gives it back, to be taken by any consumer `afterMs` milliseconds from now, at most an hour; at
+   * once when left out. It does not count as an attempt.
+   * @throws TinymqError as `complete` does, and TINYMQ_BAD_ARGUMENT.
    */
   release(options: { readonly afterMs?: number } = {}): void {
     const { afterMs = 0 } = options
-    if (!(afterMs >= 0)) {
-      throw new TinymqError('TINYMQ_BAD_ARGUMENT', 'afterMs must be a number, 0 or more')
+    if (typeof afterMs !== 'number' || !(afterMs >= 0 && afterMs <= waitMsMax)) {
+      throw new TinymqError(
+        'TINYMQ_BAD_ARGUMENT',
+        `afterMs must be a number of milliseconds from 0 to ${waitMsMax}: to wait longer, ` +
+          'release the message again then, or keep the work in a table of your own',
+      )
     }
     this.#settle({ type: 'released', afterMs })
   }
@@ -144,6 +149,7 @@ export class InboxMessage<T = unknown> implements Message {
     if (id === undefined) {
       throw new TinymqError('TINYMQ_BAD_ARGUMENT', `message ${this.id} does not ask for a reply`)
     }
+    refuseIterable(options.headers)
     const headers = { ...options.headers, [replyHeader]: id }
     return this.#hand.send(this.host, this.port, this.token, data, headers)
   }

@@ -152,3 +152,40 @@ test('sendMany rejects what is no list of messages: nothing would be sent', (t) 
   assert.equal(count(db, 'mqout'), 0)
   assert.equal(mq.sendMany(new Set([message])).length, 1)
 })
+
+test('release waits for an hour at most, and rejects more: nothing is cut silently', async (t) => {
+  const { db, mq } = opened(t)
+  arrive(db, ...numbered(1))
+  for await (const message of mq.inbox()) {
+    const wrong: readonly unknown[] = [3_600_001, 86_400_000, Infinity, Number.NaN, -1, '5']
+    for (const afterMs of wrong) {
+      assert.throws(() => message.release({ afterMs: afterMs as number }), {
+        code: 'TINYMQ_BAD_ARGUMENT',
+        message: /from 0 to 3600000/,
+      })
+    }
+    message.release({ afterMs: 3_600_000 })
+    break
+  }
+  const { until } = db.prepare('SELECT until FROM mqlease').get() as { until: number }
+  assert.ok(Math.abs(until - Date.now() - 3_600_000) < 60_000)
+})
+
+test('a lease in text, and headers that JSON does not see, are rejected', async (t) => {
+  const { db, mq } = opened(t)
+  const options = { leaseMs: '1000' as unknown as number }
+  await assert.rejects(
+    mq.consume(() => undefined, options),
+    { code: 'TINYMQ_BAD_ARGUMENT' },
+  )
+  const headers = new Map([['a', 'b']]) as unknown as Record<string, unknown>
+  const refused = { code: 'TINYMQ_BAD_HEADERS' }
+  await assert.rejects(mq.request('b', 9000, '', 'x', { headers }), refused)
+  arrive(db, { headers: { 'tinymq-request-id': 'x' } })
+  for await (const message of mq.inbox()) {
+    assert.throws(() => message.reply('y', { headers }), refused)
+    message.complete()
+    break
+  }
+  assert.equal(count(db, 'mqout'), 0)
+})

@@ -279,6 +279,7 @@ export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposabl
     options: SendOptions & DeliveredOptions = {},
   ): Promise<Message> {
     const { headers, signal } = options
+    refuseIterable(headers)
     return this.#run(() =>
       this.#requests.wait((id) => {
         this.send(host, port, token, data, { headers: { ...headers, [requestHeader]: id } })

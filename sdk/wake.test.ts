@@ -8,6 +8,34 @@ import Database from 'better-sqlite3'
 import { DatabaseFiles } from './database-files.ts'
 import { Wake, type WakeOptions } from './wake.ts'
 
+test('a look that stops it, because the database is closed, is the last', async (context) => {
+  let looks = 0
+  const wakes: Wake[] = []
+  const directory = mkdtempSync(join(tmpdir(), 'tinymq-wake-'))
+  context.after(() => {
+    for (const wake of wakes) wake.stop()
+    rmSync(directory, { recursive: true })
+  })
+  const path = join(directory, 'db')
+  writeFileSync(path, '')
+  const wake = new Wake({
+    files: new DatabaseFiles(path),
+    look: () => {
+      looks++
+      wake.stop()
+      return false
+    },
+    isQuiet: () => false,
+    onReplaced: () => undefined,
+    onDeaf: () => undefined,
+  })
+  wakes.push(wake)
+  wake.start()
+  // The poll looks first, and would again four times.
+  await wait(2_500)
+  equal(looks, 1)
+})
+
 class Watched {
   readonly path: string
   readonly writer: Database.Database

@@ -60,6 +60,8 @@ export class Wake {
   #glancesLeft = 0
   #pollDelayMs = pollMs
   #surprises = 0
+  /** A look may find that the database is closed, and stop this: then nothing must be armed. */
+  #isStopped = false
 
   constructor(options: WakeOptions) {
     this.#options = options
@@ -82,6 +84,7 @@ export class Wake {
   }
 
   stop(): void {
+    this.#isStopped = true
     this.#watcher?.close()
     clearTimeout(this.#laterTimer)
     clearTimeout(this.#pollTimer)
@@ -92,8 +95,8 @@ export class Wake {
     this.#eventMs = performance.now()
     // Our own commits make events too: under load the later looks are quick enough, and cheap.
     if (this.#glancesLeft === 0 && this.#options.isQuiet() && !this.#options.look()) {
-      this.#glancesLeft = glances
-      this.#glanceTimer = setImmediate(() => this.#glance())
+      this.#glancesLeft = this.#isStopped ? 0 : glances
+      if (!this.#isStopped) this.#glanceTimer = setImmediate(() => this.#glance())
     }
     this.#armLater()
   }
@@ -101,12 +104,13 @@ export class Wake {
   #glance(): void {
     this.#glancesLeft--
     Atomics.wait(this.#pause, 0, 0, glanceMs)
-    if (this.#options.look() || !this.#options.isQuiet()) this.#glancesLeft = 0
+    if (this.#options.look() || !this.#options.isQuiet() || this.#isStopped) this.#glancesLeft = 0
     if (this.#glancesLeft > 0) this.#glanceTimer = setImmediate(() => this.#glance())
   }
 
   /** One event after the other must not put the look off for ever: the earlier one stands. */
   #armLater(): void {
+    if (this.#isStopped) return
     const nowMs = performance.now()
     const next = laterLooksMs.find((ms) => this.#eventMs + ms > nowMs)
     if (next === undefined || this.#laterMs <= this.#eventMs + next) return
@@ -123,6 +127,7 @@ export class Wake {
   }
 
   #armPoll(isActive: boolean): void {
+    if (this.#isStopped) return
     const idleMs = this.#watcher === undefined ? deafPollIdleMs : pollIdleMs
     const activeMs = this.#watcher === undefined ? deafPollMs : pollMs
     this.#pollDelayMs = isActive ? activeMs : Math.min(idleMs, this.#pollDelayMs * 2)
