@@ -1,10 +1,11 @@
-import { deepEqual, equal, match } from 'node:assert/strict'
+import { deepEqual, equal, match, ok } from 'node:assert/strict'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { open } from '../sdk/index.ts'
 import { check } from './check.ts'
 import { startDaemon } from './daemon.ts'
@@ -44,6 +45,33 @@ test('a daemon that runs is healthy, on every way to name its database', async (
   deepEqual(await run([], { TINYMQ_DATABASE: database }), { code: 0, out, err: '' })
   const json = JSON.parse((await run(['--json', database])).out) as Health
   deepEqual([json.healthy, json.database], [true, database])
+})
+
+test('with --wait it waits for a daemon that is about to start', async (context) => {
+  const place = directory(context)
+  const database = join(place, 'db')
+  const waiting = run([database, '--wait', '30'])
+  await sleep(200)
+  deepEqual(readdirSync(place), [])
+  const daemon = await startDaemon({ database, port: 0 })
+  context.after(async () => daemon.stop())
+  const { code, out } = await waiting
+  equal(code, 0)
+  match(out, /^healthy: /)
+})
+
+test('--wait ends when the time is over, and must be a time', async (context) => {
+  const database = join(directory(context), 'db')
+  const beginMs = performance.now()
+  const { code, out } = await run([database, '--wait', '0.3'])
+  equal(code, 1)
+  match(out, /TINYMQ_NO_DATABASE/)
+  ok(performance.now() - beginMs >= 300)
+  for (const wait of ['', '-1', 'soon', '1e9']) {
+    const wrong = await run([database, `--wait=${wait}`])
+    equal(wrong.code, 64)
+    match(wrong.err, /--wait must be a number of seconds, 0 to 3600/)
+  }
 })
 
 test('a daemon on one address is asked there', async (context) => {

@@ -1,16 +1,19 @@
 /**
  * The command `tinymq check`, for Docker's HEALTHCHECK and for monitoring: one line and a number.
- * It runs every few seconds, so it loads as little as it can. Must never change anything.
+ * It runs every few seconds, so it loads as little as it can. `--wait` is for scripts that have
+ * just started a daemon. Must never change anything.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { examine, type Health } from './health.ts'
 import { options } from './options.ts'
 
-const usage = `Usage: tinymq check [database] [--json]
+const usage = `Usage: tinymq check [database] [--wait SECONDS] [--json]
 
-Says whether the daemon of this database answers right now.
+Reports whether the daemon of this database answers right now.
 
   database   the file (default: ${options.database.variable}, else ${options.database.default})
+  --wait     waits so long, at most, for the daemon to answer
   --json     one object: healthy, database, code (when not healthy), sentence
 
 It ends with 0 when all is well, 1 when it is not, 64 when it was called wrongly.
@@ -27,7 +30,15 @@ export type CheckIo = {
   readonly err: (text: string) => void
 }
 
-type Request = { readonly database: string; readonly json: boolean; readonly help: boolean }
+const waitSecondsMax = 3_600
+const pollMs = 50
+
+type Request = {
+  readonly database: string
+  readonly waitMs: number
+  readonly json: boolean
+  readonly help: boolean
+}
 
 /** The number that the process should end with. */
 export async function check(args: readonly string[], io: CheckIo): Promise<number> {
@@ -37,9 +48,18 @@ export async function check(args: readonly string[], io: CheckIo): Promise<numbe
     io.out(usage)
     return exits.healthy
   }
-  const health = await examine(request.database, answerMs)
+  const health = await examineUntil(request.database, performance.now() + request.waitMs)
   io.out(request.json ? `${JSON.stringify(health)}\n` : textOf(health))
   return health.healthy ? exits.healthy : exits.unhealthy
+}
+
+/** A file that is not there yet, or not ours yet, may be so in a moment. */
+async function examineUntil(database: string, endMs: number): Promise<Health> {
+  for (;;) {
+    const health = await examine(database, answerMs)
+    if (health.healthy || performance.now() >= endMs) return health
+    await sleep(pollMs)
+  }
 }
 
 function parse(args: readonly string[], { environment, err }: CheckIo): Request | undefined {
@@ -47,14 +67,22 @@ function parse(args: readonly string[], { environment, err }: CheckIo): Request 
     const { values, positionals } = parseArgs({
       args: [...args],
       allowPositionals: true,
-      options: { json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+      options: {
+        wait: { type: 'string', default: '0' },
+        json: { type: 'boolean' },
+        help: { type: 'boolean', short: 'h' },
+      },
     })
     const [database, extra] = positionals
     if (extra !== undefined) throw new TypeError(`${extra}: one argument too many`)
     if (database === '') throw new TypeError('the database must be the path of a file')
     const fallback = environment[options.database.variable] || options.database.default
-    const { json = false, help = false } = values
-    return { database: database ?? fallback, json, help }
+    const { wait, json = false, help = false } = values
+    const seconds = Number(wait)
+    if (wait === '' || !(seconds >= 0 && seconds <= waitSecondsMax)) {
+      throw new TypeError(`--wait must be a number of seconds, 0 to ${waitSecondsMax}`)
+    }
+    return { database: database ?? fallback, waitMs: seconds * 1_000, json, help }
   } catch (error) {
     if (!(error instanceof TypeError)) throw error
     err(`tinymq check: ${error.message}\n${usage}`)
