@@ -16,7 +16,9 @@ const from: Address = { ip: '10.0.0.1', port: 9000 }
 
 function newAcceptor(keylessFrom: 'private' | 'anywhere' | 'nowhere' = 'private'): Acceptor {
   const ring = new KeyRing(environment, [key])
-  return new Acceptor({ environment, ring, keylessFrom }, 0)
+  let session = 0
+  const takeSessionId = (): number => ++session
+  return new Acceptor({ environment, ring, keylessFrom, takeSessionId }, 0)
 }
 
 function hello1(withKey?: typeof key): Hello1 {

@@ -19,9 +19,12 @@ import type { ConnectionId, Hello1, KeyHint } from './packet.ts'
 import { cookieBytes, encodePacket, idBytesOf, toConnectionId } from './packet.ts'
 import type { SessionKeys } from './session-keys.ts'
 import { RateLimit } from './rate-limit.ts'
+import type { SessionId } from './store-port.ts'
 import { equalBytes } from './wire.ts'
 
 export type HalfOpen = {
+  /** Rises with each handshake: PROTOCOL §5.5 asks which of two sessions is the earlier. */
+  readonly session: SessionId
   readonly localCid: ConnectionId
   readonly key: string
   readonly hint: KeyHint | undefined
@@ -38,12 +41,14 @@ export type AcceptorOptions = {
   readonly environment: Environment
   readonly ring: KeyRing
   readonly keylessFrom: KeylessFrom
+  readonly takeSessionId: () => SessionId
 }
 
 const encoder = new TextEncoder()
 
 export class Acceptor {
   readonly #environment: Environment
+  readonly #takeSessionId: () => SessionId
   #ring: KeyRing
   #keylessFrom: KeylessFrom
   /** By the initiator's connection id; insertion order is age. */
@@ -58,6 +63,7 @@ export class Acceptor {
 
   constructor(options: AcceptorOptions, nowUs: number) {
     this.#environment = options.environment
+    this.#takeSessionId = options.takeSessionId
     this.#ring = options.ring
     this.#keylessFrom = options.keylessFrom
     this.#secret = options.environment.randomBytes(32)
@@ -153,6 +159,7 @@ export class Acceptor {
     const [oldest] = this.#waiting
     if (oldest !== undefined && this.#waiting.size >= halfOpenMax) this.#drop(...oldest)
     this.#waiting.set(hello1.scid, {
+      session: this.#takeSessionId(),
       localCid,
       key: key?.name ?? '',
       hint: hello1.hint,

@@ -21,7 +21,6 @@ const roles: readonly Role[] = ['initiator', 'responder']
 const id = fromHex('11'.repeat(16))
 const open = {
   type: 'open',
-  attempt: 1,
   origin: id,
   stream: id,
   confirmed: 0,
@@ -30,7 +29,6 @@ const open = {
 } as const
 const opened = {
   type: 'opened',
-  attempt: 1,
   database: id,
   watermark: 0,
   digest: id,
@@ -135,17 +133,11 @@ test('what a correct peer would not send is an error', () => {
     ['initiator', 'stream without bytes', '03 00 00'],
     ['initiator', 'stream with bytes missing', '03 00 02 ff'],
     ['initiator', 'stream that ends at 2^53', '03 c01fffffffffffff 01 ff'],
-    ['initiator', 'attempt 0', `06 00 ${'11'.repeat(32)} 00 00 00`],
-    ['initiator', 'port 65536', `06 01 ${'11'.repeat(32)} 00 00 80010000`],
-    ['initiator', 'host that is not UTF-8', `06 01 ${'11'.repeat(32)} 00 01 ff 00`],
-    ['initiator', 'host of 256 bytes', `06 01 ${'11'.repeat(32)} 00 4100 ${'61'.repeat(256)} 00`],
-    ['initiator', 'open cut off', `06 01 ${'11'.repeat(20)}`],
-    [
-      'responder',
-      'opened with attempt 0',
-      `07 00 ${'11'.repeat(16)} 00 ${'11'.repeat(16)} 0000000000`,
-    ],
-    ['responder', 'opened cut off', `07 01 ${'11'.repeat(16)} 00 ${'11'.repeat(16)} 00000000`],
+    ['initiator', 'port 65536', `06 ${'11'.repeat(32)} 00 00 80010000`],
+    ['initiator', 'host that is not UTF-8', `06 ${'11'.repeat(32)} 00 01 ff 00`],
+    ['initiator', 'host of 256 bytes', `06 ${'11'.repeat(32)} 00 4100 ${'61'.repeat(256)} 00`],
+    ['initiator', 'open cut off', `06 ${'11'.repeat(20)}`],
+    ['responder', 'opened cut off', `07 ${'11'.repeat(16)} 00 ${'11'.repeat(16)} 00000000`],
     ['responder', 'close with an unknown code', '09 09 00 00 00'],
     ['responder', 'close 4 without a row', '09 04 00 00 00'],
     ['responder', 'close 3 with a row', '09 03 01 00 00'],
@@ -197,11 +189,9 @@ test('an encoder refuses what a correct peer would not take', () => {
     close({ sequence: 1 }),
     close({ reason: 'ä'.repeat(101) }),
     { type: 'credit', offset: -1 },
-    { ...open, attempt: 0 },
     { ...open, port: 65_536 },
     { ...open, host: 'h'.repeat(256) },
     { ...open, origin: new Uint8Array(15) },
-    { ...opened, attempt: 0 },
   ]
   for (const frame of wrong) assert.throws(() => encoded(frame), { name: 'AssertionFailure' })
 })

@@ -8,9 +8,9 @@
  *   STREAM  03 | offset | length | bytes
  *   CREDIT  04 | offset
  *   CONFIRM 05 | sequence
- *   OPEN    06 | attempt | origin 16 | stream 16 | confirmed | host text | port
- *   OPENED  07 | attempt | database 16 | watermark | digest 16 | part | logStart | credit
- *              | messageBytesMax | datagramBytesMax
+ *   OPEN    06 | origin 16 | stream 16 | confirmed | host text | port
+ *   OPENED  07 | database 16 | watermark | digest 16 | part | logStart | credit | messageBytesMax
+ *              | datagramBytesMax
  *   CLOSE   09 | code | sequence | retryAfter | reason text
  */
 import { ackType, decodeAck, encodeAck } from './ack-frame.ts'
@@ -37,8 +37,6 @@ export type Frame =
 
 export type OpenFrame = {
   readonly type: 'open'
-  /** From 1. */
-  readonly attempt: number
   /** 16 bytes. */
   readonly origin: Uint8Array
   /** 16 bytes. */
@@ -51,8 +49,6 @@ export type OpenFrame = {
 
 export type OpenedFrame = {
   readonly type: 'opened'
-  /** From 1. */
-  readonly attempt: number
   /** 16 bytes. */
   readonly database: Uint8Array
   readonly watermark: number
@@ -215,11 +211,9 @@ function decodeStream(reader: Reader): Frame | undefined {
 }
 
 function encodeOpen(writer: Writer, open: OpenFrame): void {
-  assert(open.attempt > 0, 'Attempts count from 1.')
   assert(open.port <= portMax, 'A port has 16 bits.')
   assert(utf8Length(open.host) <= hostBytesMax, 'A host has at most 255 bytes.')
   writer.u8(wireType.open)
-  writer.varint(open.attempt)
   writeId(writer, open.origin)
   writeId(writer, open.stream)
   writer.varint(open.confirmed)
@@ -228,20 +222,17 @@ function encodeOpen(writer: Writer, open: OpenFrame): void {
 }
 
 function decodeOpen(reader: Reader): OpenFrame | undefined {
-  const attempt = reader.varint()
   const origin = readId(reader)
   const stream = readId(reader)
   const confirmed = reader.varint()
   const host = reader.text(hostBytesMax)
   const port = reader.varint()
-  if (attempt === 0 || port > portMax) return undefined
-  return { type: 'open', attempt, origin, stream, confirmed, host, port }
+  if (port > portMax) return undefined
+  return { type: 'open', origin, stream, confirmed, host, port }
 }
 
 function encodeOpened(writer: Writer, opened: OpenedFrame): void {
-  assert(opened.attempt > 0, 'Attempts count from 1.')
   writer.u8(wireType.opened)
-  writer.varint(opened.attempt)
   writeId(writer, opened.database)
   writer.varint(opened.watermark)
   writeId(writer, opened.digest)
@@ -252,12 +243,9 @@ function encodeOpened(writer: Writer, opened: OpenedFrame): void {
   writer.varint(opened.datagramBytesMax)
 }
 
-function decodeOpened(reader: Reader): OpenedFrame | undefined {
-  const attempt = reader.varint()
-  if (attempt === 0) return undefined
+function decodeOpened(reader: Reader): OpenedFrame {
   return {
     type: 'opened',
-    attempt,
     database: readId(reader),
     watermark: reader.varint(),
     digest: readId(reader),

@@ -26,7 +26,7 @@ import type { SessionKeys } from './session-keys.ts'
 import { ReceiveStream } from './receive-stream.ts'
 import { replayWindowPackets } from './recovery-limits.ts'
 import type { SessionId } from './store-port.ts'
-import { Writer } from './wire.ts'
+import { equalBytes, Writer } from './wire.ts'
 
 export type InboundFact =
   | { readonly type: 'open'; readonly frame: OpenFrame }
@@ -36,8 +36,8 @@ export type InboundFact =
 type Phase =
   | { readonly type: 'fresh' }
   /** The store looks up the stream of this OPEN. */
-  | { readonly type: 'accepting'; readonly attempt: number }
-  | { readonly type: 'open'; readonly attempt: number; readonly opened: OpenedFrame }
+  | { readonly type: 'accepting'; readonly open: OpenFrame }
+  | { readonly type: 'open'; readonly open: OpenFrame; readonly opened: OpenedFrame }
   | { readonly type: 'ended' }
 
 export type InboundOptions = {
@@ -147,15 +147,12 @@ export class InboundSession {
   }
 
   /** What the store knows of the stream; the credit is added here. */
-  onAccepted(facts: Omit<OpenedFrame, 'type' | 'attempt' | 'credit'>): void {
+  onAccepted(facts: Omit<OpenedFrame, 'type' | 'credit'>): void {
     if (this.#phase.type !== 'accepting') return
-    const { attempt } = this.#phase
+    const { open } = this.#phase
     this.#sequence = facts.watermark
-    this.#phase = {
-      type: 'open',
-      attempt,
-      opened: { type: 'opened', attempt, credit: this.#credit.offset, ...facts },
-    }
+    const opened = { type: 'opened', credit: this.#credit.offset, ...facts } as const
+    this.#phase = { type: 'open', open, opened }
     this.#openedIsDue = true
   }
 
@@ -266,25 +263,34 @@ export class InboundSession {
     }
   }
 
-  /**
-   * §5.5: a lower attempt is late, the same one is answered again, a higher one is another stream.
-   */
-  #onOpen(frame: OpenFrame): InboundFact | undefined {
+  /** PROTOCOL §5.5: one session, one stream; the same OPEN is answered again. */
+  #onOpen(open: OpenFrame): InboundFact | undefined {
     const phase = this.#phase
-    if (phase.type === 'ended') return undefined
-    if (phase.type !== 'fresh' && frame.attempt <= phase.attempt) {
-      if (phase.type === 'open' && frame.attempt === phase.attempt) this.#openedIsDue = true
-      return undefined
+    switch (phase.type) {
+      case 'ended':
+        return undefined
+      case 'fresh':
+        this.#phase = { type: 'accepting', open }
+        return { type: 'open', frame: open }
+      case 'accepting':
+      case 'open':
+        if (!isSameOpen(open, phase.open)) {
+          return { type: 'broken', reason: 'a second OPEN that differs from the first' }
+        }
+        this.#openedIsDue = phase.type === 'open'
+        return undefined
+      default:
+        return unreachable(phase)
     }
-    if (phase.type === 'accepting') {
-      return { type: 'broken', reason: 'another stream was opened before the last was answered' }
-    }
-    if (this.#stream.nextOffset > 0) {
-      return { type: 'broken', reason: 'another stream was opened after rows' }
-    }
-    this.#phase = { type: 'accepting', attempt: frame.attempt }
-    this.#openedIsDue = false
-    this.#newsIsDue = false
-    return { type: 'open', frame }
   }
+}
+
+function isSameOpen(one: OpenFrame, other: OpenFrame): boolean {
+  return (
+    equalBytes(one.stream, other.stream) &&
+    equalBytes(one.origin, other.origin) &&
+    one.confirmed === other.confirmed &&
+    one.host === other.host &&
+    one.port === other.port
+  )
 }

@@ -31,10 +31,11 @@ class Sessions {
   constructor() {
     const environment = seededEnvironment(3)
     const ring = new KeyRing(environment, [])
-    const acceptor = new Acceptor({ environment, ring, keylessFrom: 'private' }, 0)
     let session = 0
     const takeSessionId = (): number => ++session
-    this.sessions = new InboundSessions({ acceptor, takeSessionId, datagramBytesMax: 9_000 })
+    const options = { environment, ring, keylessFrom: 'private', takeSessionId } as const
+    const acceptor = new Acceptor(options, 0)
+    this.sessions = new InboundSessions({ acceptor, datagramBytesMax: 9_000 })
     const scid = toConnectionId(environment.randomBytes(8))
     const handshake = new InitiatorHandshake(environment, scid, undefined)
     const hello1 = decodePacket(handshake.hello1())

@@ -19,7 +19,6 @@ type Received = Extract<StoreResult, { type: 'received' }>
 
 export type InboundSessionsOptions = {
   readonly acceptor: Acceptor
-  readonly takeSessionId: () => SessionId
   readonly datagramBytesMax: number
 }
 
@@ -150,8 +149,7 @@ export class InboundSessions {
   ): InboundSession | undefined {
     if (halfOpen === undefined) return undefined
     this.#options.acceptor.onProved(cid)
-    const { keys, key, hint } = halfOpen
-    const id = this.#options.takeSessionId()
+    const { session: id, keys, key, hint } = halfOpen
     const creditShareBytes = creditShare(this.size + 1)
     const session = new InboundSession({ id, peer, keys, key, hint, creditShareBytes }, nowUs)
     if (this.size >= inboundSessionsMax) {
@@ -210,8 +208,6 @@ export class InboundSessions {
         port: frame.port === 0 ? session.peer.port : frame.port,
       },
     })
-    // A line in the log for each session, not for each stream that is tried.
-    if (frame.attempt > 1) return
     out.push({
       type: 'event',
       event: { type: 'peer-opened', from: session.peer, key: session.key },

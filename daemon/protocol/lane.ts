@@ -11,7 +11,6 @@ import { LaneKey } from './lane-key.ts'
 import type { LaneOptions, LaneState } from './lane-state.ts'
 import { connectionIdsOf, connectorOf, deadlineUsOf } from './lane-state.ts'
 import {
-  openAttemptsMax,
   retryAfterMaxUs,
   silentGiveUpUs,
   silentProbesBeforeHello,
@@ -160,8 +159,7 @@ export class Lane {
     const { advertisedHost: host, advertisedPort: port } = this.#options
     const { origin, stream, confirmed, peer } = opened
     this.route.onLaneOpened(peer)
-    const open = { type: 'open', attempt: 1, origin, stream, confirmed, host, port } as const
-    this.#state.session.onStream(open)
+    this.#state.session.onStream({ type: 'open', origin, stream, confirmed, host, port })
   }
 
   onJudged({ verdict }: Judged, nowUs: number, out: Output[]): void {
@@ -170,15 +168,14 @@ export class Lane {
     switch (verdict.type) {
       case 'go':
         session.onAccepted(nowUs)
-        this.route.addresses.onFound()
+        this.route.onAccepted()
         if (!this.route.isInTrouble) this.#teller.tellOpen(session, nowUs, out)
         this.#read(out)
         return
-      case 'again': {
-        this.route.onLaneOpened(undefined)
-        if (session.onReopen(verdict.stream, verdict.confirmed) <= openAttemptsMax) return
-        return this.#rest(rests.unsettled, nowUs, out, session)
-      }
+      case 'restart':
+        if (!this.route.onRestart(nowUs)) return this.#rest(rests.unsettled, nowUs, out, session)
+        out.push(rests.closing(session, closeCode.done, 'a new stream follows'))
+        return this.#beginAnew(nowUs, out)
       case 'hold':
         return this.#rest(rests.heldBack(verdict), nowUs, out, session)
       default:

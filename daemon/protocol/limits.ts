@@ -128,10 +128,10 @@ export const packetsToEnd = 1024
 export const wornFactor = 3
 export const failedOpensMax = 2 ** 32
 /**
- * OPENs with a new stream in one session: one for each rule that can follow another, and one to
- * spare.
+ * PROTOCOL §5.5: sessions in a row that end because the rules demand a new stream. One for each
+ * rule that can follow another, and one to spare.
  */
-export const openAttemptsMax = 6
+export const streamRestartsMax = 6
 /** The pause before a lane opens again after a close that names no time. */
 export const reopenPauseUs = 200_000
 /** After `superseded`: two copies of one database must not take turns quickly. */

@@ -1,8 +1,8 @@
-import { deepStrictEqual, ok } from 'node:assert/strict'
+import { deepStrictEqual, notDeepStrictEqual, ok } from 'node:assert/strict'
 import { test } from 'node:test'
 import type { CloseCode, Frame } from './frame.ts'
 import { closeCode } from './frame.ts'
-import { openAttemptsMax, retryAfterMaxUs } from './limits.ts'
+import { retryAfterMaxUs, streamRestartsMax } from './limits.ts'
 import { RawPeer } from './testing/raw-peer.ts'
 import type { Machine } from './testing/scenario.ts'
 import { at, Scenario, second } from './testing/scenario.ts'
@@ -201,6 +201,30 @@ test('a stream that is opened anew supersedes its older session, which is closed
   deepStrictEqual(b.store.sessionCount, 1)
 })
 
+for (const early of [[], [{ type: 'ping' } as const]]) {
+  const how = early.length > 0 ? 'that was used' : 'of which nothing came before'
+  test(`a late OPEN of an earlier session ${how} leaves the newer one alone`, () => {
+    const scenario = new Scenario()
+    const b = scenario.add('b')
+    const to = b.host.address
+    const peer = new RawPeer(scenario.network, at('10.0.0.50'))
+    const older = peer.open(to, () => scenario.run(second))
+    if (early.length > 0) peer.sendFrames(to, older, early)
+    const newer = peer.open(to, () => scenario.run(second))
+    peer.sendFrames(to, newer, [openFrame])
+    scenario.run(second / 10)
+    peer.sendFrames(to, older, [openFrame])
+    scenario.run(second / 10)
+    const said = peer.read(older, 'responder')
+    const codes = said.flatMap((frame) => (frame.type === 'close' ? [frame.code] : []))
+    deepStrictEqual(codes, [closeCode.superseded])
+    peer.sendFrames(to, newer, [{ type: 'stream', offset: 0, bytes: Uint8Array.of(1) }])
+    scenario.run(second / 10)
+    deepStrictEqual(typesOf(peer.read(newer, 'responder')).includes('close'), false)
+    deepStrictEqual(b.store.sessionCount, 1)
+  })
+}
+
 function typesOf(frames: readonly Frame[]): string[] {
   return frames.map(({ type }) => type)
 }
@@ -229,7 +253,7 @@ test('a peer that refuses rows that were never sent breaks a rule', () => {
     const { scenario, a, peer, keys } = byHand()
     const session = keys()
     const to = a.host.address
-    peer.sendFrames(to, session, [{ ...opened, attempt: 1, ...openedFacts }])
+    peer.sendFrames(to, session, [{ ...opened, ...openedFacts }])
     scenario.run(second / 20)
     peer.sendFrames(to, session, [{ ...close, code: closeCode.refused, sequence }])
     scenario.run(second)
@@ -248,17 +272,53 @@ test('a refusal before the stream is open breaks a rule too', () => {
 
 test('a peer whose identity changes with every answer is left alone for a while', () => {
   const { scenario, a, peer, keys } = byHand()
-  const session = keys()
-  for (let attempt = 1; attempt <= openAttemptsMax; attempt++) {
-    const database = new Uint8Array(16).fill(attempt)
-    const facts = { ...openedFacts, database, watermark: attempt + 100 }
-    peer.sendFrames(a.host.address, session, [{ ...opened, attempt, ...facts }])
+  const { counts } = scenario.network.checker
+  for (let sessions = 1; sessions <= streamRestartsMax; sessions++) {
+    deepStrictEqual(a.store.outbox.renewals.length, sessions - 1)
+    const session = keys()
+    const database = new Uint8Array(16).fill(sessions)
+    const facts = { ...openedFacts, database, watermark: sessions + 100 }
+    peer.sendFrames(a.host.address, session, [{ ...opened, ...facts }])
     scenario.run(second / 20)
   }
+  const before = counts.hello1
   scenario.run(20 * second)
   deepStrictEqual(scenario.trouble(a, 'odd'), 'TINYMQ_IDENTITY')
-  deepStrictEqual(scenario.network.checker.counts.hello1, 1)
-  ok(a.store.outbox.renewals.length <= 2 * openAttemptsMax)
+  deepStrictEqual([counts.hello1, a.store.outbox.renewals.length], [before, streamRestartsMax])
+  scenario.run(15 * second)
+  ok(counts.hello1 > before, 'But it is asked again.')
+})
+
+test('a new stream gets a new session at once, and a late confirm frees none of its rows', () => {
+  const { scenario, a, peer, keys } = byHand()
+  const to = a.host.address
+  const older = keys()
+  // Five rows wait, and the peer has five of this stream: it knows more than we do.
+  peer.sendFrames(to, older, [{ ...opened, ...openedFacts, watermark: 5 + 100 }])
+  scenario.run(second / 20)
+  const said = peer.read(older, 'initiator')
+  deepStrictEqual(typesOf(said), ['open', 'close'])
+  deepStrictEqual(a.store.outbox.renewals, ['SELF_ROLLED_BACK'])
+  const newer = keys()
+  peer.sendFrames(to, newer, [{ ...opened, ...openedFacts }])
+  scenario.run(second / 20)
+  const [open, ...rows] = peer.read(newer, 'initiator')
+  ok(open?.type === 'open' && said[0]?.type === 'open')
+  notDeepStrictEqual(open.stream, said[0].stream)
+  ok(rows.some(({ type }) => type === 'stream'))
+  // The answer to an OPEN that was repeated in the older session: here both have rows 1 to 5.
+  const late: Frame[] = [
+    { ...opened, ...openedFacts, watermark: 105 },
+    { type: 'credit', offset: 1_000_000 },
+    { type: 'confirm', sequence: 5 },
+  ]
+  peer.sendFrames(to, older, late)
+  peer.sendFrames(to, older, [{ ...close, code: closeCode.refused, sequence: 2 }])
+  scenario.run(second / 20)
+  deepStrictEqual([a.store.outbox.rowsLeft, scenario.status(a, 'odd').type], [5, 'open'])
+  peer.sendFrames(to, newer, [{ type: 'confirm', sequence: 5 }])
+  scenario.run(second / 20)
+  deepStrictEqual(a.store.outbox.rowsLeft, 0)
 })
 
 test('a peer that breaks a rule is told, once, and left alone for 30 s', () => {

@@ -1,5 +1,6 @@
 import { deepStrictEqual, ok } from 'node:assert/strict'
 import { test } from 'node:test'
+import { closeCode } from './frame.ts'
 import type { NodeEvent } from './node-io.ts'
 import { encodePacket, toConnectionId } from './packet.ts'
 import { mutated, noise, sendWild } from './testing/hostile.ts'
@@ -82,7 +83,7 @@ test('a responder may answer a lane what it likes: nothing throws, and others ar
       scenario.run(3_000)
       if (random.chance(0.7)) {
         const facts = { ...openedFacts, credit: 100_000, datagramBytesMax: 65_507 }
-        peer.inject(a.host.address, keys, [{ type: 'opened', attempt: 1, ...facts }], 128)
+        peer.inject(a.host.address, keys, [{ type: 'opened', ...facts }], 128)
         scenario.run(5_000)
       }
       for (let packets = random.below(8); packets >= 0; packets--) {
@@ -132,21 +133,23 @@ test('frames after a CLOSE in one packet open nothing', () => {
   deepStrictEqual([b.store.sessionCount, b.host.node.deadlineUs()], [0, undefined])
 })
 
-test('a session that tries stream after stream costs one line in the log', () => {
+test('a session that tries another stream ends, with one line in the log', () => {
   const scenario = new Scenario({ parts: [delay(500)] })
   const b = scenario.add('b')
   const peer = new RawPeer(scenario.network, at('10.0.0.50'))
   const keys = peer.open(b.host.address, () => scenario.run(second))
-  for (let attempt = 1; attempt <= 50; attempt++) {
-    const stream = new Uint8Array(16).fill(attempt)
-    peer.sendFrames(b.host.address, keys, [{ ...openFrame, attempt, stream }])
+  for (let index = 1; index <= 50; index++) {
+    const stream = new Uint8Array(16).fill(index)
+    peer.sendFrames(b.host.address, keys, [{ ...openFrame, stream }])
     scenario.run(second / 50)
   }
   deepStrictEqual(
     b.host.events.map(({ type }) => type),
-    ['peer-opened'],
+    ['peer-opened', 'peer-broke-rule'],
   )
-  deepStrictEqual(b.store.sessionCount, 1)
+  const close = peer.read(keys, 'responder').at(-1)
+  ok(close?.type === 'close' && close.code === closeCode.protocol)
+  deepStrictEqual(b.store.sessionCount, 0)
 })
 
 test('UNKNOWN for sessions that nobody has costs nothing, however many lanes there are', () => {

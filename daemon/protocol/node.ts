@@ -75,10 +75,10 @@ export class Node {
     const { keylessFrom } = options
     const ring = new KeyRing(environment, options.keys)
     this.#ring = ring
-    this.#acceptor = new Acceptor({ environment, ring, keylessFrom }, nowUs)
+    const takeSessionId = (): SessionId => this.#takeSessionId()
+    this.#acceptor = new Acceptor({ environment, ring, keylessFrom, takeSessionId }, nowUs)
     this.#inbound = new InboundSessions({
       acceptor: this.#acceptor,
-      takeSessionId: () => this.#takeSessionId(),
       datagramBytesMax: options.datagramBytesMax,
     })
   }

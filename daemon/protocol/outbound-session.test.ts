@@ -63,24 +63,6 @@ test('an OPENED is told once, and rows flow when it is accepted', () => {
   deepStrictEqual(typesOf(pair.carry()), 'ping stream', 'A larger datagram is tried first.')
 })
 
-test('another stream takes the next attempt, and an answer to the last one is late', () => {
-  const pair = new SessionPair()
-  pair.outbound.onStream(openFrame)
-  pair.carry()
-  pair.inbound.onAccepted({ ...openedFacts, datagramBytesMax: 65_507 })
-  const frames = pair.carryBack()
-  const stream = new Uint8Array(16).fill(9)
-  deepStrictEqual(pair.outbound.onReopen(stream, 0), 2)
-  pair.facts.length = 0
-  pair.facts.push(...pair.outbound.onFrames(frames, pair.nowUs))
-  deepStrictEqual(
-    pair.facts.map(({ type }) => type),
-    ['progress'],
-  )
-  const [open] = pair.carry()
-  ok(open?.type === 'open' && open.attempt === 2 && open.stream[0] === 9)
-})
-
 test('an OPEN that was acked, and whose OPENED is lost, is asked again', () => {
   const pair = new SessionPair()
   pair.outbound.onStream(openFrame)
@@ -183,17 +165,32 @@ test('a confirm is told once, and only for rows that were handed over', () => {
   deepStrictEqual([confirm(4), confirm(Number.MAX_SAFE_INTEGER)], ['broken', 'broken'])
 })
 
-test('a confirm or credit before OPENED, or an OPENED unasked for, changes nothing', () => {
-  const pair = new SessionPair()
+test('a confirm or credit that comes before the rules accept changes nothing', () => {
+  const pair = new SessionPair(65_536)
   const early: Frame[] = [
     { type: 'confirm', sequence: 7 },
     { type: 'credit', offset: Number.MAX_SAFE_INTEGER },
-    { type: 'opened', attempt: 1, credit: 5, datagramBytesMax: 5, ...openedFacts },
   ]
-  deepStrictEqual(pair.outbound.onFrames(early, 0), [])
+  const opened = { type: 'opened', credit: 5, datagramBytesMax: 5, ...openedFacts } as const
+  deepStrictEqual(pair.outbound.onFrames([...early, opened], 0), [])
   pair.outbound.onStream(openFrame)
-  const other = { ...openedFacts, attempt: 2, credit: 5, datagramBytesMax: 5 }
-  deepStrictEqual(pair.outbound.onFrames([{ type: 'opened', ...other }], 0), [])
+  pair.carry()
+  pair.inbound.onAccepted({ ...openedFacts, datagramBytesMax: 65_507 })
+  pair.carryBack()
+  deepStrictEqual(pair.outbound.onFrames([opened, ...early], pair.nowUs), [])
+  pair.outbound.onAccepted(pair.nowUs)
+  sendRows(pair, 100_000, 9)
+  ok(pair.outbound.isUnconfirmed(1), 'No confirm counts.')
+  let came = 0
+  for (let turns = 0; turns < 50; turns++) {
+    pair.nowUs += 10_000
+    pair.carryBack()
+    for (const frame of pair.carry()) {
+      if (frame.type === 'stream') came = Math.max(came, frame.offset + frame.bytes.length)
+    }
+  }
+  ok(came <= 65_536, 'Nor does a credit.')
+  deepStrictEqual(pair.outbound.onFrames([opened], pair.nowUs), [], 'It is open already.')
 })
 
 test('an ack for a packet that was never sent breaks a rule', () => {

@@ -140,15 +140,6 @@ export class OutboundSession {
     if (this.#phase.type === 'fresh') this.#phase = { type: 'opening', frame: open, isDue: true }
   }
 
-  /** The rules want another stream: OPEN anew (§5.5). Answers the number of this attempt. */
-  onReopen(stream: Uint8Array, confirmed: number): number {
-    assert(this.#phase.type === 'judging', 'A stream changes only between OPENED and the rows.')
-    const attempt = this.#phase.frame.attempt + 1
-    const frame = { ...this.#phase.frame, attempt, stream, confirmed }
-    this.#phase = { type: 'opening', frame, isDue: true }
-    return attempt
-  }
-
   /** The rules accept: rows may flow from the watermark of OPENED on. */
   onAccepted(nowUs: number): void {
     assert(this.#phase.type === 'judging', 'A stream is accepted once.')
@@ -276,8 +267,9 @@ export class OutboundSession {
     return { type: 'progress' }
   }
 
+  /** §5.3: before its OPENED is accepted, a session has nothing to send. */
   #onCredit(offset: number): void {
-    if (offset <= this.#credit) return
+    if (this.#phase.type !== 'streaming' || offset <= this.#credit) return
     this.#credit = offset
     this.#hasProgressed = true
     this.#askTimer.onProgress()
@@ -296,9 +288,8 @@ export class OutboundSession {
   }
 
   #onOpened(frame: OpenedFrame): OutboundFact | undefined {
-    const phase = this.#phase
-    if (phase.type !== 'opening' || frame.attempt !== phase.frame.attempt) return undefined
-    this.#phase = { type: 'judging', frame: phase.frame, watermark: frame.watermark }
+    if (this.#phase.type !== 'opening') return undefined
+    this.#phase = { type: 'judging', watermark: frame.watermark }
     this.#credit = frame.credit
     this.#askTimer.onProgress()
     this.#transmission.onPeerDatagramMax(frame.datagramBytesMax)

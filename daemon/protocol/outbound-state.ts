@@ -25,7 +25,7 @@ export type Phase =
   /** OPEN is to be sent, or in flight. */
   | { readonly type: 'opening'; readonly frame: OpenFrame; readonly isDue: boolean }
   /** OPENED has come; the store applies its rules. */
-  | { readonly type: 'judging'; readonly frame: OpenFrame; readonly watermark: number }
+  | { readonly type: 'judging'; readonly watermark: number }
   | { readonly type: 'streaming' }
 
 export type OutboundOptions = {

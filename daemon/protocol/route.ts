@@ -7,7 +7,7 @@ import { Connector, type Greeted } from './connector.ts'
 import { helloPauseUs } from './hello-pause.ts'
 import type { LaneKey } from './lane-key.ts'
 import { pathOf, type LaneOptions, type Path } from './lane-state.ts'
-import { troubleSessions } from './limits.ts'
+import { streamRestartsMax, troubleSessions } from './limits.ts'
 import type { OutboundSession } from './outbound-session.ts'
 import { PeerAddresses } from './peer-addresses.ts'
 import type { OpenedFacts } from './store-port.ts'
@@ -21,6 +21,8 @@ export class Route {
   #outageSinceUs: number
   /** Sessions in a row that ended without progress. */
   #fruitless = 0
+  /** Sessions in a row that ended for a new stream. */
+  #restarts = 0
   #path: Path | undefined
   /** R, as the store has said it for this session (PROTOCOL §7.1). */
   #peer: Uint8Array | undefined
@@ -67,6 +69,18 @@ export class Route {
   isElsewhere({ peer }: OutboundSession, { database }: OpenedFacts, nowUs: number): boolean {
     if (this.#peer === undefined || equalBytes(database, this.#peer)) return false
     return this.addresses.onForeign(peer.ip, nowUs)
+  }
+
+  /** The rules have let rows go. */
+  onAccepted(): void {
+    this.#restarts = 0
+    this.addresses.onFound()
+  }
+
+  /** The rules demand a new stream, and with it a session. @returns whether it is time for it. */
+  onRestart(nowUs: number): boolean {
+    this.onProgress(nowUs)
+    return ++this.#restarts % streamRestartsMax > 0
   }
 
   /** The session has ended with a reason, which has a pause of its own. */

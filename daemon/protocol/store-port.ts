@@ -9,7 +9,10 @@ import type { CloseCode } from './frame.ts'
 
 /** `mqlane.id`. */
 export type LaneId = number
-/** Chosen by the core, counts up, never used twice by one process. */
+/**
+ * Chosen by the core, counts up, never used twice by one process. Of two inbound sessions the one
+ * whose handshake came first has the lower number.
+ */
 export type SessionId = number
 
 /**
@@ -91,7 +94,10 @@ export type StoreWork =
   | { readonly type: 'lane-status'; readonly lane: LaneId; readonly status: LaneStatus }
   /** The traffic since the last one of these, for people. */
   | { readonly type: 'lane-traffic'; readonly lane: LaneId; readonly traffic: Traffic }
-  /** Inbound: PROTOCOL §5.5. Supersedes what another session did with this stream. */
+  /**
+   * Inbound: PROTOCOL §5.5. Supersedes what another session did with this stream, unless that one
+   * has a higher number: then this one is late, and `superseded` itself.
+   */
   | {
       readonly type: 'accept'
       readonly session: SessionId
@@ -129,15 +135,15 @@ export type StoreResult =
       readonly confirmed: number
     }
   /**
-   * `go`: rows flow from watermark + 1; `again`: OPEN anew with this stream; `hold`: the lane waits
-   * for its operator.
+   * `go`: rows flow from watermark + 1; `restart`: the lane has a new stream, which needs a session
+   * of its own; `hold`: the lane waits for its operator.
    */
   | {
       readonly type: 'judged'
       readonly session: SessionId
       readonly verdict:
         | { readonly type: 'go' }
-        | { readonly type: 'again'; readonly stream: Uint8Array; readonly confirmed: number }
+        | { readonly type: 'restart' }
         | { readonly type: 'hold'; readonly code: string; readonly reason: string }
     }
   /**
@@ -201,5 +207,5 @@ export type StoreResult =
       readonly retryAfterMs: number
       readonly reason: string
     }
-  /** An earlier inbound session of the same stream has been superseded by a newer `accept`. */
+  /** Of two inbound sessions of one stream, this is the earlier. */
   | { readonly type: 'superseded'; readonly session: SessionId }

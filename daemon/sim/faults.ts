@@ -4,10 +4,11 @@
  */
 import type { SeededRandom } from '../protocol/testing/seeded-random.ts'
 import type { FaultPlan } from './plan.ts'
-import type { SimMachine } from './sim-machine.ts'
+import type { Backup, SimMachine } from './sim-machine.ts'
 import type { SimWorld } from './sim-world.ts'
 import { Strangers } from './strangers.ts'
 import { refusedToken } from './tokens.ts'
+import type { Workload } from './workload.ts'
 
 const second = 1_000_000
 const hourMs = 3_600_000
@@ -19,6 +20,7 @@ type Fault = (machine: SimMachine) => void
 
 export class Faults {
   readonly #world: SimWorld
+  readonly #work: Workload
   readonly #random: SeededRandom
   readonly #strangers: Strangers
   /** What undoes what still lasts. */
@@ -52,15 +54,19 @@ export class Faults {
     strangers: (machine) => this.#strangers.speak(machine),
   }
 
-  constructor(world: SimWorld) {
+  constructor(world: SimWorld, work: Workload) {
     this.#world = world
+    this.#work = work
     this.#random = world.random
     this.#strangers = new Strangers(world)
   }
 
   schedule(): void {
-    const { faults, durationUs } = this.#world.plan
+    const { faults, relapses, durationUs } = this.#world.plan
     const { time } = this.#world
+    for (let left = relapses; left > 0 && left > this.#random.next(); left--) {
+      time.at(time.nowUs + this.#random.below(durationUs), () => this.relapse())
+    }
     for (const kind of Object.keys(this.#kinds) as (keyof FaultPlan)[]) {
       for (let left = faults[kind]; left > this.#random.next(); left--) {
         time.at(time.nowUs + this.#random.below(durationUs), () => this.inject(kind))
@@ -72,6 +78,31 @@ export class Faults {
     this.#world.trace.count(kind)
     machine.note('fault', kind)
     this.#kinds[kind](machine)
+  }
+
+  /**
+   * One end of a busy lane is put back to how it was a while ago, or a copy of it from now begins,
+   * and may go down soon after that: sessions open anew with rows that wait.
+   */
+  relapse(sender = this.#random.one(this.#world.machines)): void {
+    const { machines, trace, plan } = this.#world
+    const host = this.#work.hostFor(sender)
+    if (host === undefined) return
+    const isReceiver = this.#random.chance(0.3)
+    const machine = isReceiver ? this.#world.machine(this.#world.placeOf(host)) : sender
+    if (!machine.hasPower) return
+    trace.count('relapse')
+    const backup = { path: machine.disk.backup(), inbox: machine.inbox.state }
+    this.#work.burst(sender, host)
+    this.#later(plan.durationUs / 4, () => {
+      if (!machine.hasPower) return
+      machine.note('relapse')
+      const before = machines.length
+      if (this.#random.chance(0.25)) this.#clone(machine)
+      else this.#replace(machine, backup)
+      for (const one of [sender, ...machines.slice(before)]) this.#work.burst(one, host)
+      if (this.#random.chance(0.3)) this.#later(5 * second, () => machine.die('kill'))
+    })
   }
 
   /** Everything is mended, everybody runs, and all clocks are right. */
@@ -101,6 +132,14 @@ export class Faults {
     time.at(time.nowUs + this.#random.below(usMax), end)
   }
 
+  /** Not any more when there is peace. */
+  #later(usMax: number, act: () => void): void {
+    const { time } = this.#world
+    time.at(time.nowUs + this.#random.below(usMax), () => {
+      if (!this.#world.isPeace) act()
+    })
+  }
+
   #powerCut(machine: SimMachine): void {
     const isHouse = this.#random.chance(0.2)
     for (const one of isHouse ? this.#world.machines : [machine]) one.die('power')
@@ -127,12 +166,15 @@ export class Faults {
 
   #restore(machine: SimMachine): void {
     const { backups } = machine
-    if (backups.length === 0) return
+    if (backups.length > 0) this.#replace(machine, this.#random.one(backups))
+  }
+
+  #replace(machine: SimMachine, backup: Backup): void {
     const { ledger } = this.#world
     ledger.hasReplaced = true
     ledger.hasCopies ||= machine.hasSent
     this.#world.trace.count('restored')
-    machine.replace(this.#random.one(backups))
+    machine.replace(backup)
   }
 
   #remove(machine: SimMachine): void {

@@ -16,6 +16,9 @@ export type LinkPlan = {
   /** Part of the datagrams that take a way of `detourUs` more. */
   readonly detour: number
   readonly detourUs: number
+  /** Part of the datagrams that are held back for up to `heldUsMax`, while others pass. */
+  readonly held: number
+  readonly heldUsMax: number
   readonly corruption: number
   /** 0: no limit. */
   readonly bytesPerSecond: number
@@ -71,6 +74,8 @@ export type Plan = {
   readonly pauseUs: number
   readonly link: LinkPlan
   readonly faults: FaultPlan
+  /** How often a machine falls back to a state of moments ago, with rows that wait to be sent. */
+  readonly relapses: number
   readonly work: WorkPlan
   readonly commitUs: number
   readonly clientSync: 'normal' | 'full'
@@ -118,6 +123,8 @@ export const cleanLink: LinkPlan = {
   duplication: 0,
   detour: 0,
   detourUs: 0,
+  held: 0,
+  heldUsMax: 0,
   corruption: 0,
   bytesPerSecond: 0,
 }
@@ -126,7 +133,7 @@ const second = 1_000_000
 
 export function planOf(seed: number): Plan {
   const random = new SeededRandom(Math.imul(seed, 0x9e3779b1) ^ 0x5bd1e995)
-  return {
+  const drawn = {
     seed,
     machines: 2 + random.below(3),
     durationUs: random.one([3, 8, 20, 45]) * second,
@@ -141,10 +148,14 @@ export function planOf(seed: number): Plan {
     deathPerCommit: random.chance(0.3) ? 0.01 : 0,
     powerCutPart: random.chance(0.5) ? 0.7 : 0.2,
     hasKeys: random.chance(0.35),
-  }
+  } as const
+  // By themselves, so that they change no other seed.
+  const relapse = drawRelapse(new SeededRandom(Math.imul(seed, 0x85ebca6b) ^ 0x27d4eb2f), drawn)
+  const link = { ...drawn.link, held: relapse.held, heldUsMax: relapse.heldUsMax }
+  return { ...drawn, link, relapses: relapse.relapses }
 }
 
-function drawLink(random: SeededRandom): LinkPlan {
+function drawLink(random: SeededRandom): Omit<LinkPlan, 'held' | 'heldUsMax'> {
   const some = (part: number, most: number): number =>
     random.chance(part) ? most * random.next() ** 2 : 0
   return {
@@ -158,6 +169,22 @@ function drawLink(random: SeededRandom): LinkPlan {
     detourUs: random.one([20_000, 200_000, 2_000_000]),
     corruption: some(0.3, 0.1),
     bytesPerSecond: random.chance(0.25) ? random.one([20_000, 100_000, 1_000_000]) : 0,
+  }
+}
+
+/** Sessions that open again and again, on a path where answers come when nobody expects them. */
+function drawRelapse(
+  random: SeededRandom,
+  { link, commitUs }: { readonly link: Pick<LinkPlan, 'delayUs'>; readonly commitUs: number },
+): { readonly held: number; readonly heldUsMax: number; readonly relapses: number } {
+  const isRelapsing = random.chance(0.25)
+  const isHeld = random.chance(isRelapsing ? 0.7 : 0.1)
+  // In round trips to a disk: what comes within one is early, what comes after many means little.
+  const heldUsMax = random.one([6, 16]) * (2 * link.delayUs + commitUs)
+  return {
+    held: isHeld ? 0.1 + 0.3 * random.next() : 0,
+    heldUsMax,
+    relapses: isRelapsing ? 2 + 10 * random.next() : 0,
   }
 }
 

@@ -307,6 +307,8 @@ test('a bad path in every respect', (t) => {
     duplication: 0.3,
     detour: 0.1,
     detourUs: 500_000,
+    held: 0.1,
+    heldUsMax: 2 * second,
     corruption: 0.05,
     bytesPerSecond: 100_000,
   }

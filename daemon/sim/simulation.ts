@@ -67,8 +67,8 @@ export function runPlan(plan: Plan, options: RunOptions): RunResult {
 }
 
 function play(world: SimWorld, script: RunOptions['script']): void {
-  const faults = new Faults(world)
   const work = new Workload(world)
+  const faults = new Faults(world, work)
   for (const machine of world.machines) machine.start()
   if (script === undefined) {
     work.schedule()

@@ -10,6 +10,7 @@ import {
   detour,
   duplication,
   gate,
+  holding,
   jitter,
   loss,
   mtu,
@@ -94,6 +95,7 @@ function partsOf(plan: LinkPlan, direction: Direction): readonly WirePart[] {
   if (plan.jitterUs > 0) parts.push(jitter(plan.jitterUs))
   if (plan.duplication > 0) parts.push(duplication(plan.duplication, 100_000))
   if (plan.detour > 0) parts.push(detour(plan.detour, plan.detourUs))
+  if (plan.held > 0) parts.push(holding(plan.held, plan.heldUsMax))
   if (plan.corruption > 0) parts.push(corruption(plan.corruption))
   return parts
 }

@@ -85,6 +85,19 @@ export class Workload {
     return this.#put(sender, drafts)
   }
 
+  /** A place that applications of this machine write to; undefined when they do not. */
+  hostFor(sender: SimMachine): string | undefined {
+    return this.#maySend(sender) ? this.#host(sender) : undefined
+  }
+
+  /** Rows for one place, all at once. */
+  burst(sender: SimMachine, host: string): void {
+    if (!sender.hasPower || !this.#isReachable(sender, host)) return
+    const count = 1 + this.#random.below(this.#random.one([4, 40]))
+    const drafts = Array.from({ length: count }, () => this.#draft(host))
+    this.#put(sender, drafts)
+  }
+
   /** One more row for each way that there ever was: whoever has lost something notices. */
   sendFarewells(): void {
     for (const machine of this.#world.machines) {
@@ -106,9 +119,14 @@ export class Workload {
   /** A machine with power, on which applications send. */
   #sender(): SimMachine | undefined {
     const machines = this.#world.machines.filter(
-      ({ name, hasPower, isCopy }) => hasPower && (isCopy || this.#senders.includes(name)),
+      (machine) => machine.hasPower && this.#maySend(machine),
     )
     return machines.length === 0 ? undefined : this.#random.one(machines)
+  }
+
+  /** Applications send on it. */
+  #maySend({ name, isCopy }: SimMachine): boolean {
+    return isCopy || this.#senders.includes(name)
   }
 
   #host(sender: SimMachine): string {

@@ -170,6 +170,20 @@ test('a newer session of a stream supersedes the older one, whose rows are not t
   deepEqual(inboxOf(receiver), ['m1'])
 })
 
+test('an OPEN of an earlier session that comes late leaves the newer session as it is', (t) => {
+  const receiver = receiverOf(t)
+  const [older, newer] = [new Talker(receiver), new Talker(receiver)]
+  newer.open()
+  deepEqual(older.open(), { type: 'superseded', session: older.session })
+  deepEqual(older.say(bytesOf(messageOf(1))), [])
+  newer.say(bytesOf(messageOf(1)))
+  deepEqual(newer.heard(), [])
+  deepEqual(inboxOf(receiver), ['m1'])
+  // With the newer one gone, there is nothing that it could spoil.
+  receiver.run({ type: 'forget', session: newer.session })
+  equal(older.open()?.type, 'accepted')
+})
+
 test('records may be cut anywhere', (t) => {
   const receiver = receiverOf(t)
   const talker = new Talker(receiver)

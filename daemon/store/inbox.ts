@@ -106,7 +106,7 @@ export class Inbox {
       return
     }
     this.#drop(work.session)
-    this.#supersede(sender, turn)
+    if (!this.#supersede(sender, work.session, turn)) return
     this.#tellIfRestored(sender, work, turn)
     senders.touch(sender, work.host, work.port, turn.nowMs)
     this.#open(sender, family, work, turn)
@@ -185,11 +185,14 @@ export class Inbox {
     emit({ type: 'accepted', session: id, database: origin, ...state })
   }
 
-  #supersede(sender: Sender, { emit }: Turn): void {
-    const older = this.#present.get(sender)
-    if (older === undefined) return
-    this.#drop(older.id)
-    emit({ type: 'superseded', session: older.id })
+  /** @returns whether the session is the latest of its stream: an OPEN may come late. */
+  #supersede(sender: Sender, session: SessionId, { emit }: Turn): boolean {
+    const other = this.#present.get(sender)
+    if (other === undefined) return true
+    const isLatest = session > other.id
+    if (isLatest) this.#drop(other.id)
+    emit({ type: 'superseded', session: isLatest ? other.id : session })
+    return isLatest
   }
 
   /** The sender remembers more than we do. It notices too (rule 4), and sends what it still has. */

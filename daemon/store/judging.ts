@@ -19,7 +19,7 @@ import type { Runs } from './runs.ts'
 
 export type Judgement =
   | { readonly type: 'go' }
-  | { readonly type: 'again' }
+  | { readonly type: 'restart' }
   | { readonly type: 'hold'; readonly code: string; readonly reason: string }
   /** There is more to do than one transaction may hold: judge again in the next. */
   | { readonly type: 'unfinished' }
@@ -137,7 +137,7 @@ export class Judging {
     if (event.code.startsWith('SELF_')) this.#beginIncarnation()
     lane.peer = peer
     beginStream(this.#parts, lane, nowMs)
-    return { type: 'again' }
+    return { type: 'restart' }
   }
 
   /** Once for all lanes that notice the same restore. */

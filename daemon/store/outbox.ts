@@ -116,11 +116,7 @@ export class Outbox {
         }
         emit({ type: 'judged', session: id, verdict: { type: 'go' } })
         return true
-      case 'again': {
-        const stream = Uint8Array.from(lane.stream)
-        emit({ type: 'judged', session: id, verdict: { type: 'again', stream, confirmed: 0 } })
-        return true
-      }
+      case 'restart':
       case 'hold':
         emit({ type: 'judged', session: id, verdict: judgement })
         return true

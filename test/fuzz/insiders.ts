@@ -142,8 +142,9 @@ export class Insiders {
         return
       }
       case 'open again': {
-        const attempt = 1 + random.below(3)
-        return this.#send(keys, [{ ...openFrame, attempt, stream }])
+        // Answered again, or another OPEN, which breaks a rule.
+        const confirmed = random.below(2)
+        return this.#send(keys, [{ ...openFrame, confirmed, stream }])
       }
       case 'mutated under the tag':
         return this.#plain(keys, mutated(this.#plainFrames(session), random))
@@ -187,9 +188,8 @@ export class Insiders {
   /** Sound frames, and the padding that makes them long enough. */
   #plainFrames({ stream, offset }: Session): Uint8Array {
     const writer = new Writer(128)
-    const attempt = 1 + this.#random.below(3)
     encodeFrame(writer, { type: 'ping' })
-    encodeFrame(writer, { ...openFrame, attempt, stream })
+    encodeFrame(writer, { ...openFrame, stream })
     encodeFrame(writer, { type: 'stream', offset, bytes: this.#record() })
     writer.zeros(Math.max(0, 100 - writer.length))
     return writer.written
@@ -248,12 +248,7 @@ export class Insiders {
     scenario.run(5_000)
     const facts = { ...openedFacts, credit: 100_000, datagramBytesMax: 65_507 }
     if (this.#random.chance(0.7)) {
-      this.#host.inject(
-        b.host.address,
-        this.#hostKeys,
-        [{ type: 'opened', attempt: 1, ...facts }],
-        128,
-      )
+      this.#host.inject(b.host.address, this.#hostKeys, [{ type: 'opened', ...facts }], 128)
     }
   }
 

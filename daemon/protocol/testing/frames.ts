@@ -10,7 +10,6 @@ export const numbers = fc.oneof(fc.maxSafeNat(), fc.nat({ max: 70_000 }), fc.nat
 // What is decoded is compared with plain objects.
 const plain = { noNullPrototype: true } as const
 const ids = fc.uint8Array({ minLength: 16, maxLength: 16 })
-const attempts = fc.integer({ min: 1, max: 2 ** 32 })
 
 export function texts(bytesMax: number): fc.Arbitrary<string> {
   return fc.string({ unit: 'binary', maxLength: bytesMax }).map((text) => clampText(text, bytesMax))
@@ -63,7 +62,6 @@ const confirms: fc.Arbitrary<Frame> = fc.record(
 const opens: fc.Arbitrary<Frame> = fc.record(
   {
     type: fc.constant('open'),
-    attempt: attempts,
     origin: ids,
     stream: ids,
     confirmed: numbers,
@@ -75,7 +73,6 @@ const opens: fc.Arbitrary<Frame> = fc.record(
 const openeds: fc.Arbitrary<Frame> = fc.record(
   {
     type: fc.constant('opened'),
-    attempt: attempts,
     database: ids,
     watermark: numbers,
     digest: ids,

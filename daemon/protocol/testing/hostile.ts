@@ -55,11 +55,11 @@ export function wildFrame(random: SeededRandom): Frame {
     case 3:
       return { type: 'confirm', sequence: one }
     case 4:
-      return { ...openFrame, attempt: 1 + (one % 10), stream: wildId(random), confirmed: two }
+      return { ...openFrame, stream: wildId(random), confirmed: two }
     case 5: {
       const limits = { credit: one, datagramBytesMax: two, messageBytesMax: three }
       const facts = { ...openedFacts, database: wildId(random), watermark: two, part: three }
-      return { type: 'opened', attempt: 1 + (one % 3), ...facts, ...limits }
+      return { type: 'opened', ...facts, ...limits }
     }
     case 6: {
       const code = random.one(Object.values(closeCode))

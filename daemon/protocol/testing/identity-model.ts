@@ -52,7 +52,7 @@ type Action = { readonly weight: number; readonly run: () => void }
 const stepsPerLife = 150
 const roundsOfPeace = 1_000
 const sendersMax = 3
-const openAttemptsMax = 6
+const restartsMax = 6
 
 /** One history of a few databases, from their creation to the day when all is delivered. */
 class Life {
@@ -262,7 +262,7 @@ class Life {
   #open(sender: SenderMachine, lane: Lane): void {
     const machine = this.#named[lane.name]
     const origin = sender.database.id
-    for (let attempt = 1; attempt <= openAttemptsMax; attempt++) {
+    for (let restarts = 0; restarts < restartsMax; restarts++) {
       const id = this.#newNumber()
       machine.sessions.set(lane.stream, { id, origin: origin.n })
       const opened = machine.database.opened(lane.stream, origin)
@@ -279,11 +279,13 @@ class Life {
         )
         return
       }
+      // One session, one stream: the CLOSE may be lost.
+      if (!this.#isLost(0.2)) machine.sessions.delete(lane.stream)
       lane.renew(this.#newNumber())
       // The sender crashes before it opens again.
       if (!this.#isCalm && this.#random.chance(0.1)) return
     }
-    assert(false, 'No chain of rules is longer than the attempts of a session.')
+    assert(false, 'No chain of rules is longer than the restarts of a lane.')
   }
 
   #go(

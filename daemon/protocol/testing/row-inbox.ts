@@ -67,6 +67,7 @@ export class RowInbox {
     const id = `${key} ${textOf(work.stream)}`
     for (const [other, { stream }] of this.#sessions) {
       if (stream.id !== id || other === session) continue
+      if (other > session) return emit({ type: 'superseded', session })
       this.#sessions.delete(other)
       emit({ type: 'superseded', session: other })
     }

@@ -185,8 +185,7 @@ export class RowOutbox {
     }
     this.renewals.push(verdict.event.code)
     this.#renew(lane)
-    const { stream } = lane
-    emit({ type: 'judged', session, verdict: { type: 'again', stream, confirmed: 0 } })
+    emit({ type: 'judged', session, verdict: { type: 'restart' } })
   }
 
   read({ session, bytesMax }: Work<'read'>, nowMs: number, emit: Emit): void {

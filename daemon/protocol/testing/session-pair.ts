@@ -69,7 +69,6 @@ export function dataPacket(datagram: Uint8Array): DataPacket {
 
 export const openFrame: OpenFrame = {
   type: 'open',
-  attempt: 1,
   origin: new Uint8Array(16).fill(1),
   stream: new Uint8Array(16).fill(2),
   confirmed: 0,

@@ -54,6 +54,14 @@ export function detour(part: number, us: number): WirePart {
   return (datagram, { random }) => [random.chance(part) ? later(datagram, us) : datagram]
 }
 
+/** Some datagrams are held back, each for as long as its own chance says, while others pass. */
+export function holding(part: number, usMax: number): WirePart {
+  return (datagram, { random }) => {
+    if (!random.chance(part)) return [datagram]
+    return [later(datagram, Math.floor(usMax * random.next()))]
+  }
+}
+
 /** One byte is another one. */
 export function corruption(part: number): WirePart {
   return (datagram, { random }) => {

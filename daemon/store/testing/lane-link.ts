@@ -206,9 +206,8 @@ export class LaneLink {
 
   #onJudged(verdict: Extract<StoreResult, { type: 'judged' }>['verdict']): void {
     if (verdict.type === 'go') this.#state = { type: 'streaming' }
-    else if (verdict.type === 'again') this.#state = { ...verdict, type: 'opening' }
     else {
-      this.held = verdict.code
+      if (verdict.type === 'hold') this.held = verdict.code
       this.drop()
     }
   }
