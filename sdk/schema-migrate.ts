@@ -15,7 +15,13 @@ import { schemaSql, schemaVersion, tableNames, viewNames } from './schema.ts'
  * `steps[n]` turns version n into n + 1, but the first makes the newest at once: version 0 is a
  * file without our tables.
  */
-const steps: readonly ((db: SqliteHandle) => void)[] = [createTables, addTraffic, renew, renew]
+const steps: readonly ((db: SqliteHandle) => void)[] = [
+  createTables,
+  addTraffic,
+  renew,
+  renew,
+  addParkedAt,
+]
 
 /**
  * Creates or updates the tables, each step in one transaction (in a savepoint, if one is open). Any
@@ -85,6 +91,14 @@ function addTraffic(db: SqliteHandle): void {
   const present = new Set(columnsOf(db, 'mqlane'))
   for (const name of ['packets', 'lost'].filter((column) => !present.has(column))) {
     db.exec(`ALTER TABLE mqlane ADD COLUMN ${name} INTEGER DEFAULT 0`)
+  }
+  renew(db)
+}
+
+/** Version 5: when a row was parked. An UPSERT of a row of mqout that waits is not refused. */
+function addParkedAt(db: SqliteHandle): void {
+  if (!columnsOf(db, 'mqparked').includes('parked_at')) {
+    db.exec('ALTER TABLE mqparked ADD COLUMN parked_at INTEGER')
   }
   renew(db)
 }

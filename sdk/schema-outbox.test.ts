@@ -36,8 +36,8 @@ const refused: readonly (readonly [string, string, Record<string, string>])[] = 
   ['TINYMQ_NO_DATA', 'data is NULL', { data: 'NULL' }],
   ['TINYMQ_TOO_LARGE', 'data is larger than message_bytes_max', { data: 'zeroblob(70001)' }],
   ['TINYMQ_TOO_LARGE', 'data is larger', { data: "replace(hex(zeroblob(13000)), '0', 'é')" }],
-  ['TINYMQ_BAD_TOKEN', 'token must be text', { token: 'NULL' }],
-  ['TINYMQ_BAD_TOKEN', 'token must be text', { token: "x'41'" }],
+  ['TINYMQ_BAD_TOKEN', 'token must be UTF-8 text', { token: 'NULL' }],
+  ['TINYMQ_BAD_TOKEN', 'token must be UTF-8 text', { token: "x'41'" }],
   ['TINYMQ_BAD_TOKEN', 'at most 255 bytes', { token: "replace(hex(zeroblob(64)), '0', 'é')" }],
   ['TINYMQ_BAD_HEADERS', 'headers must be JSON text', { headers: "x'7b7d'" }],
   ['TINYMQ_TOO_LARGE', 'headers are larger', { headers: "hex(zeroblob(32768)) || 'a'" }],
@@ -128,6 +128,42 @@ test('INSERT OR IGNORE does not swallow a refusal', (t) => {
   const sql = "INSERT OR IGNORE INTO mqout (host, data) VALUES ('', 'Hello')"
   assert.throws(() => db.exec(sql), /TINYMQ_BAD_HOST/)
 })
+
+test('most text that is not UTF-8 is refused as host and token, and other letters are not', (t) => {
+  const db = scratchDatabase(t)
+  const latin = "CAST(x'6dfc6e6368656e' AS TEXT)"
+  const insert = (host: string, token: string): unknown =>
+    db.exec(`INSERT INTO mqout (host, token, data) VALUES (${host}, ${token}, 'x')`)
+  assert.throws(() => insert(latin, "'token'"), /UTF-8 text.*TINYMQ_BAD_HOST/)
+  assert.throws(() => insert("'b'", latin), /UTF-8 text.*TINYMQ_BAD_TOKEN/)
+  insert("'münchen'", "'größe 東 😀'")
+})
+
+// The conflict clause of the statement takes the place of those in the triggers that it fires.
+for (const [name, change] of [
+  [
+    'an UPSERT',
+    `INSERT INTO mqout (id, host, data) VALUES (7, $host, 'x')
+     ON CONFLICT (id) DO UPDATE SET host = excluded.host`,
+  ],
+  ['UPDATE OR ABORT', 'UPDATE OR ABORT mqout SET host = $host WHERE id = 7'],
+  ['UPDATE OR FAIL', 'UPDATE OR FAIL mqout SET host = $host WHERE id = 7'],
+  ['UPDATE OR ROLLBACK', 'UPDATE OR ROLLBACK mqout SET host = $host WHERE id = 7'],
+  ['INSERT OR ABORT', "INSERT OR ABORT INTO mqout (host, data) VALUES ($host, 'x')"],
+  ['DELETE of what is parked', 'DELETE FROM mqparked WHERE $host IS NOT NULL'],
+] as const) {
+  test(`${name} of a row that waits works as often as one likes`, (t) => {
+    const db = scratchDatabase(t)
+    db.exec(`INSERT INTO mqout (id, host, data) VALUES (7, 'a', 'x');
+      INSERT INTO mqlate (id) VALUES (7); INSERT INTO mqlate (id) VALUES (8);
+      INSERT INTO mqlane (host, port, numbered_id) VALUES ('b', 9000, 100), ('c', 9000, 100)`)
+    for (const host of ['b', 'c', 'b', 'd']) {
+      db.exec('INSERT OR REPLACE INTO mqparked (id, uid) SELECT id, uid FROM mqout WHERE id = 7')
+      db.prepare(change).run({ host })
+    }
+    assert.ok(late(db).includes(7))
+  })
+}
 
 test('numbers become text, and bytes stay bytes', (t) => {
   const db = scratchDatabase(t)

@@ -20,6 +20,8 @@ const invisible = [
   [0x2028, 0x202f],
   [0x3000, 0x3000],
   [0xfeff, 0xfeff],
+  // What most text that is not UTF-8 reads as.
+  [0xfffd, 0xfffd],
 ] as const
 const ranges = invisible.map(([from, to]) => `${from}, 45, ${to}`).join(', ')
 const invisibleGlob = `'*[' || char(${ranges}) || ']*'`
@@ -35,7 +37,7 @@ export function outboxChecks(row: string): readonly Check[] {
       code: 'TINYMQ_BAD_HOST',
       sentence:
         'host must name the machine to send to,' +
-        ' in 1 to 255 bytes of text without spaces or control characters',
+        ' in 1 to 255 bytes of UTF-8 text without spaces or control characters',
       // Ordinary names pay for the first, short GLOB only. GLOB stops at a NUL, hence instr.
       bad:
         `typeof(${row}.host) <> 'text' OR ${size('host')} NOT BETWEEN 1 AND ${labelBytesMax}` +
@@ -72,8 +74,10 @@ export function outboxChecks(row: string): readonly Check[] {
     },
     {
       code: 'TINYMQ_BAD_TOKEN',
-      sentence: 'token must be text of at most 255 bytes; leave the column out for none',
-      bad: `typeof(${row}.token) <> 'text' OR ${size('token')} > ${labelBytesMax}`,
+      sentence: 'token must be UTF-8 text of at most 255 bytes; leave the column out for none',
+      bad:
+        `typeof(${row}.token) <> 'text' OR ${size('token')} > ${labelBytesMax}` +
+        ` OR (${row}.token GLOB '*[^ -~]*' AND ${row}.token GLOB '*[' || char(65533) || ']*')`,
     },
     {
       code: 'TINYMQ_BAD_HEADERS',
@@ -123,6 +127,10 @@ const behindNumbering =
   'EXISTS (SELECT 1 FROM mqlane' +
   ' WHERE host = NEW.host AND port = NEW.port AND numbered_id >= NEW.id)'
 
+// Not INSERT OR IGNORE: the conflict clause of the statement that fires a trigger takes the place
+// of those inside it, and an UPSERT means OR ABORT.
+const isNotLate = (id: string): string => `NOT EXISTS (SELECT 1 FROM mqlate WHERE id = ${id})`
+
 /** Their names: a newer version of the tables makes them anew. */
 export const outboxTriggerNames: readonly string[] = [
   'mqout_check',
@@ -143,7 +151,7 @@ CREATE TRIGGER IF NOT EXISTS mqout_late AFTER INSERT ON mqout
 -- A row that was given a low id by hand would be overlooked: the daemon goes on from numbered_id.
 WHEN ${behindNumbering}
 BEGIN
-  INSERT OR IGNORE INTO mqlate (id) VALUES (NEW.id);
+  INSERT INTO mqlate (id) SELECT NEW.id WHERE ${isNotLate('NEW.id')};
 END;
 CREATE TRIGGER IF NOT EXISTS mqout_change BEFORE UPDATE ON mqout
 -- Refuses to change a row in flight, and what could never be sent.
@@ -154,12 +162,14 @@ CREATE TRIGGER IF NOT EXISTS mqout_changed AFTER UPDATE ON mqout
 -- A changed row is tried at once: no longer parked, and marked if it may be overlooked in its lane.
 BEGIN
   DELETE FROM mqparked WHERE id = OLD.id;
-  INSERT OR IGNORE INTO mqlate (id) SELECT NEW.id
-  WHERE NEW.host <> OLD.host OR NEW.port <> OLD.port OR ${behindNumbering};
+  INSERT INTO mqlate (id) SELECT NEW.id
+  WHERE ${isNotLate('NEW.id')}
+    AND (NEW.host <> OLD.host OR NEW.port <> OLD.port OR ${behindNumbering});
 END;
 CREATE TRIGGER IF NOT EXISTS mqparked_freed AFTER DELETE ON mqparked
 -- What is no longer parked is tried again, whoever says so.
 BEGIN
-  INSERT OR IGNORE INTO mqlate (id) SELECT id FROM mqout WHERE id = OLD.id AND uid = OLD.uid;
+  INSERT INTO mqlate (id) SELECT id FROM mqout
+  WHERE id = OLD.id AND uid = OLD.uid AND ${isNotLate('OLD.id')};
 END;
 `

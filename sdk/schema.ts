@@ -1,5 +1,5 @@
 /**
- * The tables of tinymq, version 4: the only place that says what they look like. The daemon's store
+ * The tables of tinymq, version 5: the only place that says what they look like. The daemon's store
  * and the SDK both create them through `migrate` (schema-migrate.ts). The comments inside are SQL,
  * so that `.schema` in any SQLite shell is the documentation.
  *
@@ -15,7 +15,7 @@ import { outboxTriggers } from './schema-outbox.ts'
 import { views } from './schema-views.ts'
 
 /** The version that this code reads and writes; it is stored in `mqmeta`. */
-export const schemaVersion = 4
+export const schemaVersion = 5
 
 /** What `mqmeta.message_bytes_max` is at first: 64 MiB. */
 export const messageBytesMaxDefault = 67_108_864
@@ -79,7 +79,8 @@ CREATE TABLE IF NOT EXISTS mqparked (
   code TEXT,              -- the error code
   reason TEXT,            -- the same as a sentence
   attempts INTEGER,
-  retry_at INTEGER        -- ms since 1970
+  retry_at INTEGER,       -- ms since 1970
+  parked_at INTEGER       -- ms since 1970: later than now when the clock was set back since
 );
 `
 

@@ -107,6 +107,7 @@ export class Inbox {
     }
     this.#drop(work.session)
     if (!this.#supersede(sender, work.session, turn)) return
+    this.#dropPartsOfOthers(sender, family)
     this.#tellIfRestored(sender, work, turn)
     senders.touch(sender, work.host, work.port, turn.nowMs)
     this.#open(sender, family, work, turn)
@@ -331,6 +332,14 @@ export class Inbox {
     const reason = 'a RESUME of a body that is not kept here'
     this.#turnAway(session, closeCode.damaged, 0, reason, turn)
     return false
+  }
+
+  /** A database that has begun a new stream under a key does not go on with the old one. */
+  #dropPartsOfOthers(sender: Sender, family: readonly Sender[]): void {
+    for (const other of family) {
+      if (other === sender || other.key !== sender.key || this.#present.has(other)) continue
+      this.#parts.parts.drop(other.id)
+    }
   }
 
   #dropParts(session: InboundSession): void {

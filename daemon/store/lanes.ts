@@ -83,6 +83,7 @@ export class Lanes {
   readonly #detachRuns: BetterSqlite3.Statement<[LaneId]>
   readonly #select: BetterSqlite3.Statement<[LaneId], LaneRow>
   readonly #update: BetterSqlite3.Statement<LaneUpdate>
+  readonly #pass: BetterSqlite3.Statement<[number, LaneId]>
   readonly #find: BetterSqlite3.Statement<[string, number, string], LaneId>
   readonly #loaded = new Map<LaneId, Lane>()
   readonly #onDisk = new Map<LaneId, OnDisk>()
@@ -109,6 +110,7 @@ export class Lanes {
          numbered_id = ?, released_at = ?
        WHERE id = ? AND stream IS ? AND confirmed = ? AND numbered = ?`,
     )
+    this.#pass = connection.prepareChange('UPDATE mqlane SET numbered_id = ? WHERE id = ?')
     this.#find = connection.prepareValue(
       'SELECT id FROM mqlane WHERE host = ? AND port = ? AND key = ?',
     )
@@ -176,6 +178,17 @@ export class Lanes {
   onLate(id: LaneId, row: number): void {
     const lane = this.#loaded.get(id)
     if (lane !== undefined) lane.lateFrom = Math.min(lane.lateFrom, row)
+  }
+
+  /**
+   * Every row up to this id is numbered, inside the open transaction. It is written at once: a
+   * trigger of somebody's may put a row into mqout before the transaction ends, and the triggers of
+   * mqout must see whether the numbering has passed it.
+   */
+  pass(lane: Lane, numberedId: number): void {
+    lane.numberedId = numberedId
+    this.#pass.run(numberedId, lane.address.lane)
+    this.onChanged(lane)
   }
 
   /** The lane is written when the transaction ends. */

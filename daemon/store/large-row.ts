@@ -3,6 +3,7 @@
  * its data, so that many large rows at once need no more than a window each; a window costs SQLite
  * a walk through the whole value, so it is not small. Must never change what it has begun to send.
  */
+import { isUtf8 } from 'node:buffer'
 import type { Sha256 } from '../protocol/chain.ts'
 import {
   encodeBodyHead,
@@ -53,7 +54,7 @@ export class LargeRow {
   /**
    * Reads the row's data, and hashes it if it travels with its hash.
    * @param part of the body is at the peer already (PROTOCOL §6.3); 0 for none.
-   * @returns undefined when the row is gone.
+   * @returns undefined when the row is gone, `flawed` when it is text that is not UTF-8.
    */
   static open(
     sequence: number,
@@ -61,9 +62,10 @@ export class LargeRow {
     part: number,
     rows: OutboxRows,
     sha256: Sha256,
-  ): LargeRow | undefined {
+  ): LargeRow | 'flawed' | undefined {
     const data = rows.data(row.id, row.message.uid)
     if (data?.length !== row.dataBytes) return undefined
+    if (row.message.isText && !isUtf8(data)) return 'flawed'
     const hasDigest = needsDigest(data.length)
     const digest = hasDigest ? sha256(data) : undefined
     const message = { ...row.message, data, digest }

@@ -89,7 +89,8 @@ export function memoryOf(outside: Outside): Memory {
   return { origin, lanes, runs, events, rekeying, scanner, senders, outbox, inbox, unread }
 }
 
-function readOrigin(connection: Connection): Uint8Array {
+/** As the file says now. */
+export function readOrigin(connection: Connection): Uint8Array {
   const read = connection.prepareValue<[], Uint8Array>(
     "SELECT value FROM mqmeta WHERE key = 'origin'",
   )

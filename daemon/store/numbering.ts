@@ -5,8 +5,10 @@
  */
 import type { Connection } from './connection.ts'
 import type { Lane, Lanes } from './lanes.ts'
-import { bodyBytes, defectOf, type OutboxRow, type OutboxRows } from './outbox-rows.ts'
+import { DatabaseChanged } from './faults.ts'
+import { bodyBytes, defectOf, notUtf8, type OutboxRow, type OutboxRows } from './outbox-rows.ts'
 import type { LateRows, ParkedRows, Refusal } from './parked.ts'
+import { isTime } from './row-time.ts'
 import { rowsPerRun, type Runs } from './runs.ts'
 
 /** A message that this peer refuses now it may take after its operator has raised a limit. */
@@ -27,6 +29,16 @@ export type Numbered = {
   readonly ambiguous: OutboxRow | undefined
   /** There may be more rows. */
   readonly isMore: boolean
+}
+
+type RefusedRow = { readonly row: OutboxRow; readonly refusal: Refusal }
+
+/** `looked`: how many were taken or are refused. */
+type Looks = {
+  readonly taken: readonly OutboxRow[]
+  readonly refused: readonly RefusedRow[]
+  readonly looked: number
+  readonly ambiguous: OutboxRow | undefined
 }
 
 export class Numbering {
@@ -81,25 +93,23 @@ export class Numbering {
     return this.#numberFresh(lane, limits, bytesMax, count, nowMs)
   }
 
-  /** A numbered row turns out to be too large for this peer: its sequence will be skipped. */
-  isTooLarge(row: OutboxRow, limits: PeerLimits): boolean {
-    return bodyBytes(row) > limits.bodyBytesMax
+  /** Why a row is parked and not sent, if so. */
+  refusalOf(row: OutboxRow, limits: PeerLimits): Refusal | undefined {
+    const defect = defectOf(row)
+    if (defect !== undefined) return { ...defect, retryAfterMs: defectPauseMs }
+    return bodyBytes(row) > limits.bodyBytesMax ? tooLarge(limits) : undefined
   }
 
   isAmbiguous(lane: Lane, row: OutboxRow, limits: PeerLimits): boolean {
     const { timeMs } = row.message
-    return timeMs <= limits.logStart && timeMs > lane.releasedAt
+    // A row without a time may be as new as the newest that was forgotten.
+    const newestMs = isTime(timeMs) ? timeMs : limits.logStart
+    return newestMs <= limits.logStart && newestMs > lane.releasedAt
   }
 
   park(lane: Lane, row: OutboxRow, refusal: Refusal, nowMs: number): void {
     this.#connection.spend(1, 0)
     this.#parked.park(lane.address.lane, row.id, row.message.uid, refusal, nowMs)
-  }
-
-  tooLarge(limits: PeerLimits): Refusal {
-    const most = `${limits.bodyBytesMax} bytes`
-    const reason = `the peer takes messages of at most ${most}, with token and headers`
-    return { code: 'TINYMQ_PEER_LIMIT', reason, retryAfterMs: peerLimitPauseMs }
   }
 
   #numberLate(
@@ -112,14 +122,15 @@ export class Numbering {
     if (lane.lateFrom > lane.numberedId) return undefined
     const found = this.#rows.late(lane.address, lane.lateFrom, lane.numberedId, count)
     const unnumbered = found.filter((row) => !this.#isNumbered(lane, row))
-    const { taken, looked, ambiguous } = this.#take(lane, unnumbered, limits, bytesMax, nowMs)
+    const looks = this.#look(lane, unnumbered, limits, bytesMax)
+    const { taken, looked, ambiguous } = looks
     const passed = looked < unnumbered.length ? unnumbered[looked]?.id : undefined
     const isMore = passed !== undefined || found.length === count
     if (passed !== undefined) lane.lateFrom = passed
     else lane.lateFrom = isMore ? (found.at(-1)?.id ?? 0) + 1 : Infinity
     for (const { id } of found) if (passed === undefined || id < passed) this.#late.onNumbered(id)
     for (const row of taken) this.#strikeOld(lane, row.id)
-    this.#write(lane, taken)
+    this.#write(lane, looks, nowMs)
     return { rows: taken, ambiguous, isMore }
   }
 
@@ -131,64 +142,59 @@ export class Numbering {
     nowMs: number,
   ): Numbered {
     const found = this.#rows.fresh(lane.address, lane.numberedId, count)
-    const { taken, looked, ambiguous } = this.#take(lane, found, limits, bytesMax, nowMs)
+    const looks = this.#look(lane, found, limits, bytesMax)
+    const { taken, looked, ambiguous } = looks
     const last = found[looked - 1]
     if (last !== undefined) {
       this.#late.onRangeNumbered(lane.numberedId + 1, last.id, lane.address)
-      lane.numberedId = last.id
-      this.#lanes.onChanged(lane)
+      this.#lanes.pass(lane, last.id)
     }
-    this.#write(lane, taken)
+    this.#write(lane, looks, nowMs)
     return { rows: taken, ambiguous, isMore: looked < found.length || found.length === count }
   }
 
-  /**
-   * The first rows that make up `bytesMax` bytes; those that cannot go are parked on the way.
-   * `looked`: how many were taken or parked.
-   */
-  #take(
-    lane: Lane,
-    rows: readonly OutboxRow[],
-    limits: PeerLimits,
-    bytesMax: number,
-    nowMs: number,
-  ): {
-    readonly taken: OutboxRow[]
-    readonly looked: number
-    readonly ambiguous: OutboxRow | undefined
-  } {
+  /** The first rows that make up `bytesMax` bytes; those that cannot go are passed on the way. */
+  #look(lane: Lane, rows: readonly OutboxRow[], limits: PeerLimits, bytesMax: number): Looks {
     const taken: OutboxRow[] = []
+    const refused: RefusedRow[] = []
     let bytes = 0
     let looked = 0
-    for (const row of rows) {
+    for (const found of rows) {
       if (bytes >= bytesMax) break
-      if (this.isAmbiguous(lane, row, limits)) return { taken, looked, ambiguous: row }
-      const length = bodyBytes(row)
-      const defect = defectOf(row)
-      looked++
-      if (defect !== undefined)
-        this.park(lane, row, { ...defect, retryAfterMs: defectPauseMs }, nowMs)
-      else if (length > limits.bodyBytesMax) this.park(lane, row, this.tooLarge(limits), nowMs)
-      else {
-        taken.push(row)
-        bytes += length
+      if (this.isAmbiguous(lane, found, limits)) {
+        return { taken, refused, looked, ambiguous: found }
       }
+      const row = this.#rows.whole(found)
+      // Found a moment ago, in the same transaction.
+      if (row === undefined) throw new DatabaseChanged('mqout')
+      const refusal = this.refusalOf(row, limits)
+      looked++
+      if (refusal === undefined) {
+        taken.push(row)
+        bytes += bodyBytes(row)
+      } else refused.push({ row, refusal })
     }
     if (taken.length > 0) lane.rowBytes = Math.ceil(bytes / taken.length)
-    return { taken, looked, ambiguous: undefined }
+    return { taken, refused, looked, ambiguous: undefined }
   }
 
-  #write(lane: Lane, rows: readonly OutboxRow[]): void {
-    if (rows.length === 0) return
-    const uids = Buffer.concat(rows.map(({ message }) => message.uid))
-    this.#runs.add(
-      lane,
-      rows.map(({ id }) => id),
-      uids,
-    )
-    lane.numbered += rows.length
-    this.#lanes.onChanged(lane)
-    this.#connection.spend(rows.length, 0)
+  /**
+   * Numbers first, then what is parked: the owner's triggers on mqparked may change rows, and
+   * must find on disk how far the numbering has come.
+   */
+  #write(lane: Lane, { taken, refused }: Looks, nowMs: number): void {
+    if (taken.length > 0) {
+      const uids = Buffer.concat(taken.map(({ message }) => message.uid))
+      this.#runs.add(
+        lane,
+        taken.map(({ id }) => id),
+        uids,
+      )
+      lane.numbered += taken.length
+      this.#lanes.onChanged(lane)
+      this.#connection.spend(taken.length, 0)
+    }
+    for (const { row, refusal } of refused) this.park(lane, row, refusal, nowMs)
   }
 
   /** The very same row, put back under its own id and uid: it has its number already. */
@@ -211,4 +217,15 @@ export class Numbering {
       this.#lanes.onChanged(lane)
     }
   }
+}
+
+function tooLarge(limits: PeerLimits): Refusal {
+  const most = `${limits.bodyBytesMax} bytes`
+  const reason = `the peer takes messages of at most ${most}, with token and headers`
+  return { code: 'TINYMQ_PEER_LIMIT', reason, retryAfterMs: peerLimitPauseMs }
+}
+
+/** What makes of a row with such a column one that is parked. */
+export function flaw(column: string): Refusal {
+  return { ...notUtf8(column), retryAfterMs: defectPauseMs }
 }

@@ -2,6 +2,7 @@
  * Reads rows of `mqout` as they must travel: data as the bytes that it has in the file, whatever
  * they are. Must never read more of a large row than it is asked for.
  */
+import { isUtf8 } from 'node:buffer'
 import type BetterSqlite3 from 'better-sqlite3'
 import type { Message } from '../protocol/record.ts'
 import {
@@ -25,11 +26,15 @@ const noDigest = new Uint8Array(32)
 /** A row without its data if that is large. */
 export type OutboxRow = {
   readonly id: number
-  /** `data` is empty if `isLarge`. */
+  /** `data` is empty if it was not read: `isLarge`, or until `whole`. */
   readonly message: Message
   readonly dataBytes: number
   readonly isLarge: boolean
+  readonly flaw: UnpackedRow['flaw']
 }
+
+/** Data that one search may read: rows with more than their share are read when they are taken. */
+const searchBytes = 8_388_608
 
 const isNotParked = 'NOT EXISTS (SELECT 1 FROM mqparked AS p WHERE p.id = o.id AND p.uid = o.uid)'
 
@@ -47,11 +52,11 @@ export class OutboxRows {
   readonly #keying: Keying
   readonly #fresh: Search
   readonly #late: Search
-  readonly #byIds: BetterSqlite3.Statement<[string], Buffer | null>
+  readonly #byIds: BetterSqlite3.Statement<[number, string], Buffer | null>
   readonly #isAnyParked: BetterSqlite3.Statement<[number], number>
   readonly #isAnyFresh: ByPlace<number>
   readonly #isAny: ByPlace<number>
-  readonly #one: BetterSqlite3.Statement<[number, Uint8Array, string, number], Buffer>
+  readonly #one: BetterSqlite3.Statement<[number, number, Uint8Array, string, number], Buffer>
   readonly #data: BetterSqlite3.Statement<[number, Uint8Array], Buffer>
   readonly #dataWindow: BetterSqlite3.Statement<[number, number, number, Uint8Array], Buffer>
 
@@ -95,9 +100,21 @@ export class OutboxRows {
     return this.#ofLane(lane, this.#late, [fromId, toId], count)
   }
 
-  /** The row with this identity, as long as it is there. */
-  one(id: number, uid: Uint8Array, host: string, port: number): OutboxRow | undefined {
-    return unpack(this.#one.get(id, uid, host, port)).map(rowOf)[0]
+  /** The row with this identity, as long as it is there and of this lane. */
+  one(id: number, uid: Uint8Array, { host, port, key }: LanePlace): OutboxRow | undefined {
+    const packed = this.#one.get(sliceBytes, id, uid, host, port)
+    const row = unpack(packed, sliceBytes).map(rowOf)[0]
+    return row !== undefined && this.#keying.keyOf(row.message.token) === key ? row : undefined
+  }
+
+  /** With its data, unless that is large; undefined when the row is gone. */
+  whole(row: OutboxRow): OutboxRow | undefined {
+    const { message, dataBytes, isLarge } = row
+    if (isLarge || message.data.length === dataBytes) return row
+    const data = this.data(row.id, message.uid)
+    if (data?.length !== dataBytes) return undefined
+    const flaw = row.flaw ?? (message.isText && !isUtf8(data) ? 'data' : undefined)
+    return { ...row, message: { ...message, data }, flaw }
   }
 
   /** Cheap; parked rows count. */
@@ -122,14 +139,15 @@ export class OutboxRows {
     const places = this.#keying.placesOf(lane)
     const [only] = places
     if (only === undefined) return []
+    const dataBytesMax = Math.min(sliceBytes, Math.floor(searchBytes / count))
     if (places.length > 1) {
       const found = places.flatMap((place) => search.ids.all(...place, ...bounds, count))
       const first = found.toSorted((one, other) => one - other).slice(0, count)
-      return unpack(this.#byIds.get(JSON.stringify(first))).map(rowOf)
+      return unpack(this.#byIds.get(dataBytesMax, JSON.stringify(first)), dataBytesMax).map(rowOf)
     }
     const hasParked = this.#isAnyParked.get(bounds[0]) !== undefined
     const rows = hasParked ? search.unparked : search.all
-    return unpack(rows.get(...only, ...bounds, count)).map(rowOf)
+    return unpack(rows.get(dataBytesMax, ...only, ...bounds, count), dataBytesMax).map(rowOf)
   }
 
   /** All of the row's data; undefined when the row is gone. */
@@ -169,16 +187,17 @@ function rowOf({
   headers,
   uid,
   data,
+  flaw,
 }: UnpackedRow): OutboxRow {
   // A row has the same time in every copy of its database (PROTOCOL §7.5), so not that of today.
   const time = timeMs ?? 0
   const message = { uid, isText, row: id, timeMs: time, token, headers, digest: undefined, data }
-  return { id, message, dataBytes, isLarge: dataBytes > sliceBytes }
+  return { id, message, dataBytes, isLarge: dataBytes > sliceBytes, flaw }
 }
 
 /** The length of the row's body on the wire (PROTOCOL §6.2). */
-export function bodyBytes({ message, dataBytes, isLarge }: OutboxRow): number {
-  if (!isLarge) return bodyLength(message)
+export function bodyBytes({ message, dataBytes }: OutboxRow): number {
+  if (message.data.length === dataBytes) return bodyLength(message)
   const digest = needsDigest(dataBytes) ? noDigest : undefined
   return bodyLength({ ...message, digest, data: noBytes }) + dataBytes
 }
@@ -186,6 +205,7 @@ export function bodyBytes({ message, dataBytes, isLarge }: OutboxRow): number {
 /** Why the row can never be sent to anybody, if so. The triggers of mqout let few such rows in. */
 export function defectOf(row: OutboxRow): { code: string; reason: string } | undefined {
   const { token, headers, uid } = row.message
+  if (row.flaw !== undefined) return notUtf8(row.flaw)
   // Text that is no UTF-8 grows when it is mended, three bytes for one.
   if (token.length * 3 > tokenBytesMax && utf8Length(token) > tokenBytesMax) {
     return { code: 'TINYMQ_BAD_TOKEN', reason: 'the token has more than 255 bytes' }
@@ -202,4 +222,12 @@ export function defectOf(row: OutboxRow): { code: string; reason: string } | und
     return { code: 'TINYMQ_TOO_LARGE', reason: 'the message has more than 256 MiB' }
   }
   return undefined
+}
+
+/** A reader of text may not be able to read such a row at all. */
+export function notUtf8(column: string): { code: string; reason: string } {
+  const reason =
+    `${column} is text that is not UTF-8: write it in UTF-8 with an UPDATE of the row, ` +
+    'or data as a BLOB'
+  return { code: 'TINYMQ_BAD_TEXT', reason }
 }

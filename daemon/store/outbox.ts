@@ -13,7 +13,8 @@ import { DatabaseChanged } from './faults.ts'
 import type { Judging } from './judging.ts'
 import type { Lane, Lanes } from './lanes.ts'
 import { LargeRow } from './large-row.ts'
-import type { Numbering, PeerLimits } from './numbering.ts'
+import { flaw, type Numbering, type PeerLimits } from './numbering.ts'
+import type { Refusal } from './parked.ts'
 import { bodyBytes, type OutboxRow, type OutboxRows } from './outbox-rows.ts'
 import type { Turn } from './turn.ts'
 import { RecordBatch, type Encode } from './record-batch.ts'
@@ -292,12 +293,9 @@ export class Outbox {
       if (batch.length === 0) this.#hold(session, row, turn)
       return false
     }
-    if (this.#parts.numbering.isTooLarge(row, reading.limits)) {
-      const refusal = this.#parts.numbering.tooLarge(reading.limits)
-      this.#setAside(lane, run, reading.next, row, refusal, turn)
-      return this.#skip(filling, run)
-    }
-    if (row.isLarge) return this.#beginLarge(filling, row)
+    const refusal = this.#parts.numbering.refusalOf(row, reading.limits)
+    if (refusal !== undefined) return this.#pass(filling, run, row, refusal)
+    if (row.isLarge) return this.#beginLarge(filling, run, row)
     batch.add(row.message, bodyBytes(row))
     reading.next++
     reading.part = 0
@@ -316,12 +314,19 @@ export class Outbox {
     return true
   }
 
-  #beginLarge({ reading, batch }: Filling, row: OutboxRow): boolean {
+  #pass(filling: Filling, run: Run, row: OutboxRow, refusal: Refusal): boolean {
+    this.#setAside(filling.session.lane, run, filling.reading.next, row, refusal, filling.turn)
+    return this.#skip(filling, run)
+  }
+
+  #beginLarge(filling: Filling, run: Run, row: OutboxRow): boolean {
+    const { reading, batch } = filling
     if (batch.length > 0) return false
     const { rows, sha256 } = this.#parts
     const large = LargeRow.open(reading.next, row, reading.part, rows, sha256)
     // Read inside the transaction that has just found it.
     if (large === undefined) throw new DatabaseChanged('mqout')
+    if (large === 'flawed') return this.#pass(filling, run, row, flaw('data'))
     reading.large = large
     reading.part = 0
     const slice = large.next()
@@ -358,8 +363,7 @@ export class Outbox {
   #rowAt(lane: Lane, run: Run, sequence: number): OutboxRow | undefined {
     const id = run.idAt(sequence)
     if (id === 0) return undefined
-    const { host, port } = lane.address
-    return this.#parts.rows.one(id, run.uidAt(sequence), host, port)
+    return this.#parts.rows.one(id, run.uidAt(sequence), lane.address)
   }
 
   /** PROTOCOL §6.3: the sequence goes to a uid that no row has. */
@@ -368,12 +372,14 @@ export class Outbox {
     run: Run,
     sequence: number,
     row: OutboxRow,
-    refusal: { code: string; reason: string; retryAfterMs: number },
+    refusal: Refusal,
     { nowMs }: Turn,
   ): void {
-    this.#parts.numbering.park(lane, row, refusal, nowMs)
     run.give(sequence, this.#parts.randomBytes(16))
     this.#parts.lanes.onChanged(lane)
+    // Before a trigger on mqparked may change the row: it is not in flight any more.
+    this.#parts.runs.write(lane)
+    this.#parts.numbering.park(lane, row, refusal, nowMs)
   }
 
   #hold(session: OutboundSession, row: OutboxRow, { nowMs, emit }: Turn): void {

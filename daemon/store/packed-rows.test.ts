@@ -26,7 +26,8 @@ function insert(db: Database.Database, columns: Readonly<Record<string, unknown>
 
 function all(db: Database.Database): UnpackedRow[] {
   const sql = packedAll('FROM mqout AS o WHERE host = ? ORDER BY id LIMIT ?')
-  return unpack(db.prepare<[string, number], Buffer | null>(sql).pluck().get('a', 1_000))
+  const read = db.prepare<[number, string, number], Buffer | null>(sql).pluck()
+  return unpack(read.get(sliceBytes, 'a', 1_000), sliceBytes)
 }
 
 function text(bytes: Uint8Array): string {
@@ -123,6 +124,9 @@ test('large data is left out, and its size told', (t) => {
 test('one row is packed as it is among many', (t) => {
   const db = outboxOf(t)
   insert(db, { token: 'é', headers: '{}', data: Buffer.from([0, 255]) })
-  const one = db.prepare<[], Buffer>(packedOne('FROM mqout AS o WHERE id = 1')).pluck().get()
-  deepEqual(unpack(one), all(db))
+  const one = db
+    .prepare<[number], Buffer>(packedOne('FROM mqout AS o WHERE id = 1'))
+    .pluck()
+    .get(sliceBytes)
+  deepEqual(unpack(one, sliceBytes), all(db))
 })

@@ -9,8 +9,10 @@
  * The numbers are decimal; `time` is -1 if it is none, `headers-bytes` -1 for NULL. Data that is
  * large is left out. Packed rows follow each other without anything between.
  */
+import { isUtf8 } from 'node:buffer'
 import { assert } from '../protocol/assert.ts'
 import { equalBytes } from '../protocol/wire.ts'
+import { given } from '../../sdk/given-sql.ts'
 
 /** Larger data is not read with its row, and leaves in slices of this size. */
 export const sliceBytes = 262_144
@@ -26,8 +28,10 @@ export type UnpackedRow = {
   readonly headers: string | undefined
   /** Whatever is in the column, of whatever length. */
   readonly uid: Uint8Array
-  /** Empty if there are more than `sliceBytes`. */
+  /** Empty if there are more than was asked for. */
   readonly data: Uint8Array
+  /** The first column whose text is not UTF-8, in what was read. */
+  readonly flaw: 'token' | 'headers' | 'data' | undefined
 }
 
 const blobLength = (column: string): string => `length(CAST(o.${column} AS BLOB))`
@@ -38,22 +42,25 @@ const packedSql = `format('%d %d %d %d %d %d %d ', o.id,
     coalesce(o.bytes, 0), coalesce(${blobLength('uid')}, 0), coalesce(${blobLength('token')}, 0),
     coalesce(${blobLength('headers')}, -1))
   || coalesce(o.token, '') || coalesce(o.headers, '') || coalesce(o.uid, '')
-  || CASE WHEN o.bytes <= ${sliceBytes} THEN o.data ELSE '' END`
+  || CASE WHEN o.bytes <= ${given} THEN o.data ELSE '' END`
 
-/** @param rest from `FROM mqout AS o` on; it gives one row at most. */
+/**
+ * The first value to bind is the most bytes of data that are read with a row.
+ * @param rest from `FROM mqout AS o` on; it gives one row at most.
+ */
 export const packedOne = (rest: string): string => `SELECT CAST(${packedSql} AS BLOB) ${rest}`
 
 /**
- * All rows in one value, NULL for none.
+ * All rows in one value, NULL for none. The first value to bind is as with `packedOne`.
  * @param rest from `FROM mqout AS o` on; with an ORDER BY and a LIMIT, so that the order holds.
  */
 export const packedAll = (rest: string): string =>
   `SELECT CAST(group_concat(CAST(packed AS TEXT), '') AS BLOB) FROM
    (SELECT ${packedSql} AS packed ${rest})`
 
-/** What `packedOne` or `packedAll` gave, in its order. */
-export function unpack(packed: Buffer | null | undefined): UnpackedRow[] {
-  return packed === null || packed === undefined ? [] : new Unpacker(packed).all()
+/** What `packedOne` or `packedAll` gave, in its order, with the first value that was bound. */
+export function unpack(packed: Buffer | null | undefined, dataBytesMax: number): UnpackedRow[] {
+  return packed === null || packed === undefined ? [] : new Unpacker(packed, dataBytesMax).all()
 }
 
 const space = 0x20
@@ -69,8 +76,12 @@ class Unpacker {
   /** Most rows have the token of the row before. */
   #token = ''
   #tokenBytes: Uint8Array = noBytes
+  #isTokenFlawed = false
 
-  constructor(packed: Buffer) {
+  readonly #dataBytesMax: number
+
+  constructor(packed: Buffer, dataBytesMax: number) {
+    this.#dataBytesMax = dataBytesMax
     this.#buffer = packed
     this.#bytes = new Uint8Array(packed.buffer, packed.byteOffset, packed.length)
   }
@@ -91,11 +102,18 @@ class Unpacker {
     const tokenBytes = this.#number()
     const headersBytes = this.#number()
     const token = this.#tokenOf(this.#take(tokenBytes))
+    const headersAt = this.#at
     const headers = headersBytes < 0 ? undefined : this.#text(headersBytes)
+    const areHeadersFlawed =
+      headers !== undefined && !isUtf8(this.#bytes.subarray(headersAt, this.#at))
     const uid = this.#take(uidBytes)
-    const data = dataBytes > sliceBytes ? noBytes : this.#take(dataBytes)
+    const data = dataBytes > this.#dataBytesMax ? noBytes : this.#take(dataBytes)
     const timeMs = time < 0 || !Number.isSafeInteger(time) ? undefined : time
-    return { id, timeMs, isText, dataBytes, token, headers, uid, data }
+    let flaw: UnpackedRow['flaw']
+    if (this.#isTokenFlawed) flaw = 'token'
+    else if (areHeadersFlawed) flaw = 'headers'
+    else if (isText && !isUtf8(data)) flaw = 'data'
+    return { id, timeMs, isText, dataBytes, token, headers, uid, data, flaw }
   }
 
   #number(): number {
@@ -125,6 +143,7 @@ class Unpacker {
   #tokenOf(bytes: Uint8Array): string {
     if (!equalBytes(bytes, this.#tokenBytes)) {
       this.#tokenBytes = bytes
+      this.#isTokenFlawed = !isUtf8(bytes)
       this.#token = this.#buffer.toString('utf8', this.#at - bytes.length, this.#at)
     }
     return this.#token

@@ -65,3 +65,19 @@ test('a row that was parked before the clock was set back is tried all the same'
   equal(machine.all('SELECT * FROM mqparked').length, 0)
   machine.close()
 })
+
+test('a row that was parked by a clock that was ahead is tried by the next daemon', (t) => {
+  const machine = World.of(t).machine()
+  machine.user.exec("INSERT INTO mqout (host, data) VALUES ('b', 'x'), ('b', 'y')")
+  const park = machine.user.prepare(
+    `INSERT INTO mqparked (id, uid, parked_at, retry_at)
+     SELECT id, uid, ?, ? FROM mqout WHERE id = ?`,
+  )
+  // Twenty hours ahead, and for a minute.
+  park.run(machine.nowMs + 20 * hourMs, machine.nowMs + 20 * hourMs + minuteMs, 1)
+  park.run(machine.nowMs, machine.nowMs + minuteMs, 2)
+  machine.crash()
+  machine.run({ type: 'scan' })
+  deepEqual(machine.all('SELECT id FROM mqparked'), [{ id: 2 }])
+  machine.close()
+})

@@ -8,7 +8,7 @@ import type BetterSqlite3 from 'better-sqlite3'
 import type { LaneId } from '../protocol/store-port.ts'
 import type { Connection } from './connection.ts'
 import type { Keying } from './keying.ts'
-import type { LanePlace } from './outbox-places.ts'
+import type { FlawedPlace, LanePlace } from './outbox-places.ts'
 import { given } from '../../sdk/given-sql.ts'
 
 /** Rows that one look may free or pass: bounds the transaction. */
@@ -24,7 +24,7 @@ const attemptsMax = 100_000
 const pauseMsMax = 3_600_000
 /** No pause is longer: a later time was written by a clock that has been set back since. */
 const retryMsMax = 24 * 3_600_000
-/** What the clock may be set back by before every time of a retry counts as wrong. */
+/** A row that was parked so much later than now was parked before the clock was set back. */
 const setBackMsMin = 1_000
 
 export type Refusal = {
@@ -54,36 +54,31 @@ type Refused = {
 
 const never: Refused = { attempts: 0, doublings: 0, retryAtMs: Infinity }
 
-type NewParked = [number, Uint8Array, LaneId, string, string, number, number]
+type NewParked = [number, Uint8Array, LaneId, string, string, number, number, number]
+type NewFlawed = [string, string, number, number, Uint8Array, number, Uint8Array, number]
 
 export class ParkedRows {
   readonly #connection: Connection
   readonly #insert: BetterSqlite3.Statement<NewParked>
-  readonly #due: BetterSqlite3.Statement<[number, number, number], number>
+  readonly #insertFlawed: BetterSqlite3.Statement<NewFlawed, number>
+  readonly #due: BetterSqlite3.Statement<[number, number, number, number], number>
   readonly #free: BetterSqlite3.Statement<[number]>
   readonly #any: BetterSqlite3.Statement<[], number>
   readonly #refused = new Map<number, Refused>()
-  readonly #after: BetterSqlite3.Statement<[number, number], number>
   #lookAtMs = -Infinity
-  #nowMs = -Infinity
-  /** Since the clock was set back: up to this id the rows of before have been freed. */
-  #freedId: number | undefined
-  /** The same before the open transaction. */
-  #freedIdBefore: number | undefined
 
   constructor(connection: Connection) {
     this.#connection = connection
     this.#insert = connection.prepareChange(
-      `INSERT OR REPLACE INTO mqparked (id, uid, lane, code, reason, attempts, retry_at)
-       VALUES (?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT OR REPLACE INTO mqparked
+         (id, uid, lane, code, reason, attempts, retry_at, parked_at)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
     )
+    this.#insertFlawed = connection.prepareValue(flawedSql)
     this.#due = connection.prepareValue(
       `SELECT id FROM mqparked
-       WHERE retry_at NOT BETWEEN ? AND ? OR retry_at IS NULL
+       WHERE retry_at NOT BETWEEN ? AND ? OR retry_at IS NULL OR parked_at > ?
        ORDER BY id LIMIT ${given}`,
-    )
-    this.#after = connection.prepareValue(
-      `SELECT id FROM mqparked WHERE id > ? ORDER BY id LIMIT ${given}`,
     )
     this.#free = connection.prepareChange('DELETE FROM mqparked WHERE id = ?')
     this.#any = connection.prepareValue('SELECT 1 FROM mqparked LIMIT 1')
@@ -104,20 +99,31 @@ export class ParkedRows {
     const attempts = before + 1
     if (this.#refused.size >= attemptsMax) this.#refused.clear()
     this.#refused.set(id, { attempts, doublings, retryAtMs })
-    this.#insert.run(id, uid, lane, code, reason, attempts, retryAtMs)
+    this.#insert.run(id, uid, lane, code, reason, attempts, retryAtMs, nowMs)
   }
 
-  /** Rows whose time has come, or was told by a clock that has been set back. */
+  /**
+   * Parks rows of a place that JavaScript cannot name, inside the open transaction.
+   * @returns the ids of those that were not parked before.
+   */
+  parkFlawed(place: FlawedPlace, refusal: Refusal, nowMs: number): readonly number[] {
+    const { code, reason, retryAfterMs } = refusal
+    const { host, port, token } = place
+    const retryAtMs = nowMs + retryAfterMs
+    const values: NewFlawed = [code, reason, retryAtMs, nowMs, host, port, token, rowsPerLook]
+    const ids = this.#insertFlawed.all(...values)
+    this.#connection.spend(ids.length, 0)
+    return ids
+  }
+
+  /**
+   * Rows whose time has come, or was told by a clock that has been set back since: what is needed
+   * to know that is in each row, because it may have been set back while no daemon ran.
+   */
   due(nowMs: number): number[] {
-    if (nowMs < this.#nowMs - setBackMsMin) this.#freedId = 0
-    this.#nowMs = nowMs
-    if (this.#freedId !== undefined) {
-      const due = this.#after.all(this.#freedId, rowsPerLook)
-      if (due.length > 0) return due
-      this.#freedId = undefined
-    }
     if (Math.abs(nowMs - this.#lookAtMs) < lookPauseMs) return []
-    const due = this.#due.all(nowMs + 1, nowMs + retryMsMax, rowsPerLook)
+    const setBackMs = nowMs + setBackMsMin
+    const due = this.#due.all(nowMs + 1, nowMs + retryMsMax, setBackMs, rowsPerLook)
     // Nothing to be freed, which would put the next look off.
     if (due.length === 0) this.#lookAtMs = nowMs
     return due
@@ -127,21 +133,23 @@ export class ParkedRows {
   free(due: readonly number[], nowMs: number): void {
     for (const id of due) this.#free.run(id)
     this.#connection.spend(due.length, 0)
-    this.#freedIdBefore = this.#freedId
-    if (this.#freedId !== undefined) {
-      this.#freedId = due.length < rowsPerLook ? undefined : due.at(-1)
-      return
-    }
     // When there are more, the next look comes at once.
     if (due.length < rowsPerLook) this.#lookAtMs = nowMs
   }
-
-  /** What was remembered may be of a transaction that was rolled back. */
-  reset(): void {
-    this.#lookAtMs = -Infinity
-    this.#freedId = this.#freedIdBefore
-  }
 }
+
+/** Without a key ring the token of a place is empty, and stands for all. */
+const flawedSql = `
+  INSERT INTO mqparked (id, uid, lane, code, reason, attempts, retry_at, parked_at)
+  SELECT o.id, o.uid, NULL, ?, ?, 1, ?, ? FROM mqout AS o
+  WHERE o.host = (SELECT CAST(? AS TEXT)) AND o.port = ${given}
+    AND (SELECT CAST(? AS TEXT)) IN ('', o.token)
+    AND NOT EXISTS (SELECT 1 FROM mqparked AS p WHERE p.id = o.id AND p.uid = o.uid)
+  ORDER BY o.id LIMIT ${given}
+  ON CONFLICT (id) DO UPDATE SET uid = excluded.uid, lane = NULL, code = excluded.code,
+    reason = excluded.reason, attempts = 1, retry_at = excluded.retry_at,
+    parked_at = excluded.parked_at
+  RETURNING id`
 
 export class LateRows {
   readonly #select: BetterSqlite3.Statement<

@@ -7,7 +7,8 @@ import type BetterSqlite3 from 'better-sqlite3'
 import type { LaneAddress, LaneId, StoreResult } from '../protocol/store-port.ts'
 import type { Connection } from './connection.ts'
 import { laneName, type Lanes } from './lanes.ts'
-import type { LanePlace, OutboxPlaces } from './outbox-places.ts'
+import { flaw } from './numbering.ts'
+import type { FlawedPlace, LanePlace, OutboxPlaces } from './outbox-places.ts'
 import type { OutboxRows } from './outbox-rows.ts'
 import type { LateLook, LateRows, ParkedRows } from './parked.ts'
 
@@ -43,6 +44,8 @@ type Sight = {
   readonly due: readonly number[]
   /** All places with rows that may go; undefined without a tour. */
   readonly tour: readonly LanePlace[] | undefined
+  /** Places with rows that no lane can have. */
+  readonly flawed: readonly FlawedPlace[]
   readonly wishes: readonly Wish[]
 }
 
@@ -119,21 +122,26 @@ export class Scanner {
     if (news?.isCrowded === true) this.#tour = 'urgent'
     else if (isChanged && this.#tour === 'no') this.#tour = 'due'
     const isTour = this.#isTourTime(nowMs)
+    const all = isTour ? this.#parts.places.all() : undefined
     return {
       newestId: news?.newestId ?? this.#newestSeen,
       places: this.#sendable(news?.places ?? []),
       late: isChanged || this.#hasLate ? this.#parts.late.look() : undefined,
       due,
-      tour: isTour ? this.#sendable(this.#parts.places.all()) : undefined,
+      tour: all && this.#sendable(all.places),
+      flawed: all?.flawed ?? [],
       wishes: isTour ? this.#wishes.all() : [],
     }
   }
 
   /** All that has to be written; the first write may find the database busy. */
-  #write({ places, late, due, tour, wishes }: Sight, nowMs: number): Map<LaneId, LaneAddress> {
+  #write(sight: Sight, nowMs: number): Map<LaneId, LaneAddress> {
+    const { places, late, due, tour, flawed, wishes } = sight
     const { connection, lanes, parked } = this.#parts
     const found = new Map<LaneId, LaneAddress>()
-    const latePlaces = (late?.rows ?? []).map(([, ...row]) => this.#parts.places.placeOf(row))
+    const latePlaces = (late?.rows ?? [])
+      .map(([, ...row]) => this.#parts.places.placeOf(row))
+      .filter((place) => !this.#parts.places.isDoubtful(place))
     for (const place of [...places, ...latePlaces, ...(tour ?? [])]) {
       const address = lanes.findOrCreate(place)
       found.set(address.lane, address)
@@ -145,7 +153,15 @@ export class Scanner {
     for (const [lane, wish] of wishes) if (wish === 'retry') this.#clearRetry.run(lane)
     if (tour !== undefined) this.#settle(found)
     if (due.length > 0) parked.free(due, nowMs)
+    for (const place of flawed) this.#parkFlawed(place, nowMs)
     return found
+  }
+
+  #parkFlawed(place: FlawedPlace, nowMs: number): void {
+    const { connection, parked, late } = this.#parts
+    if (connection.isSpent) return
+    connection.begin()
+    for (const id of parked.parkFlawed(place, flaw(place.column), nowMs)) late.onNumbered(id)
   }
 
   /**

@@ -5,14 +5,15 @@
  */
 import { unreachable } from '../protocol/assert.ts'
 import type { SessionId, StoreResult, StoreWork } from '../protocol/store-port.ts'
+import { equalBytes } from '../protocol/wire.ts'
 import { Connection, DatabaseBusy, type ConnectionOptions } from './connection.ts'
 import { CoreView } from './core-view.ts'
 import { realEnvironment, type StoreEnvironment } from './environment.ts'
 import type { StoreEvent } from './events.ts'
-import { faultOf } from './faults.ts'
+import { DatabaseChanged, faultOf } from './faults.ts'
 import { LaneStatuses } from './lane-statuses.ts'
 import type { KeyingChoice } from './keying.ts'
-import { memoryOf, type Memory, type Outside } from './memory.ts'
+import { memoryOf, readOrigin, type Memory, type Outside } from './memory.ts'
 import { Suspects } from './suspects.ts'
 import type { Done } from './tally.ts'
 import { resultOf, type Answer, type Turn } from './turn.ts'
@@ -127,9 +128,14 @@ export class Store {
     const turn: Turn = { nowMs, emit: (answer) => void answers.push(answer) }
     const done: StoreTask[] = []
     try {
-      this.#look(nowMs)
+      const isNews = this.#look(nowMs)
       const memory = (this.#memory ??= memoryOf(this.#outside))
       memory.rekeying.apply(nowMs)
+      // Rows that were rerouted go before new ones: a read must not come before this look.
+      if (isNews) {
+        this.#expectOrigin(memory)
+        this.#scan(memory, turn)
+      }
       this.#workThrough(memory, turn, done)
       this.#commit(memory, nowMs)
     } catch (error) {
@@ -178,10 +184,18 @@ export class Store {
     this.#connection.close()
   }
 
-  #look(nowMs: number): void {
+  /** @returns whether another program has written. */
+  #look(nowMs: number): boolean {
     const version = this.#connection.dataVersion()
-    if (version !== this.#version && this.#version !== -1) this.#duty.onForeignCommit(nowMs)
+    const isNews = version !== this.#version && this.#version !== -1
+    if (isNews) this.#duty.onForeignCommit(nowMs)
     this.#version = version
+    return isNews
+  }
+
+  /** An operator may give a copy an origin of its own. */
+  #expectOrigin({ origin }: Memory): void {
+    if (!equalBytes(readOrigin(this.#connection), origin)) throw new DatabaseChanged('mqmeta')
   }
 
   #workThrough(memory: Memory, turn: Turn, done: StoreTask[]): void {

@@ -9,6 +9,7 @@ import { isRefusal } from './faults.ts'
 import type { Keying } from './keying.ts'
 import type { Arrival } from './alike-rows.ts'
 import type { InboxRows } from './inbox-rows.ts'
+import { isTime } from './row-time.ts'
 import { uidBytes } from './run.ts'
 import type { Seen } from './seen.ts'
 import type { Sender, SenderId, Senders } from './senders.ts'
@@ -92,7 +93,9 @@ export class Storing {
     if (isFamily) sender.unlogged.push(loggedUids(stored, new Set(news)))
     else sender.unlogged.push(uidsOf(stored))
     for (const { timeMs } of stored) {
-      if (timeMs > sender.unloggedNewest) sender.unloggedNewest = timeMs
+      // When a row without a time is forgotten, such rows must be held all the same.
+      const newest = isTime(timeMs) ? timeMs : 1
+      if (newest > sender.unloggedNewest) sender.unloggedNewest = newest
     }
     return problem
   }

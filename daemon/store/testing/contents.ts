@@ -79,15 +79,15 @@ export function recordExtraBytes(
 
 /**
  * No two are alike, and no part of one is like another part. Text is printable ASCII with one
- * character of four bytes in it; of every third number it is what SQLite takes for text, which is
- * any bytes, NUL too.
+ * character of four bytes in it; of every third number it is any characters of one byte, NUL too.
  */
 export function contentOf(number: number, bytes: number, isText: boolean): Buffer {
   const counter = Buffer.alloc(16)
   counter.writeDoubleBE(number)
   const cipher = createCipheriv('aes-128-ctr', Buffer.alloc(16, 'tinymq'), counter)
   const content = cipher.update(Buffer.alloc(bytes))
-  if (!isText || number % 3 === 0) return content
+  if (!isText) return content
+  if (number % 3 === 0) return Buffer.from(content.map((byte) => byte & 0x7f))
   for (let at = 0; at < bytes; at++) content[at] = 0x20 + ((content[at] ?? 0) % 95)
   const wide = Buffer.from('🐦')
   if (bytes >= wide.length) wide.copy(content, number % (bytes - wide.length + 1))

@@ -109,7 +109,9 @@ export class Scenario {
   #send(sender: Machine, id: number | undefined): void {
     const number = this.#sent.size + 1
     const isText = this.#chance.is(0.7)
-    const data = Buffer.concat([Buffer.from(`${number}:`), this.#payload()])
+    const payload = this.#payload()
+    const text = isText ? Buffer.from(payload.toString('latin1')) : payload
+    const data = Buffer.concat([Buffer.from(`${number}:`), text])
     const token = this.#chance.is(0.1) ? 'bad' : 'good'
     const headers = this.#chance.is(0.2) ? `{"n":${number}}` : null
     const { lastInsertRowid } = sender.user
