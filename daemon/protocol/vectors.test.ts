@@ -11,6 +11,7 @@ import { Chain } from './chain.ts'
 import type { Environment } from './environment.ts'
 import { decodeFrames, encodeFrame } from './frame.ts'
 import type { Frame, Role } from './frame.ts'
+import { judge } from './identity.ts'
 import { Initiation, keyHint, prologue, respond, transportKeys } from './noise.ts'
 import type { HandshakeOptions, TransportKeys } from './noise.ts'
 import { decodePacket, encodePacket, idBytesOf, toConnectionId, toKeyHint } from './packet.ts'
@@ -74,6 +75,17 @@ type Vectors = {
   readonly chain: readonly { readonly sequence: number; readonly digest: string }[]
   readonly hints: readonly { readonly key: string; readonly hint: string }[]
   readonly handshakes: readonly Handshake[]
+  readonly rules: readonly {
+    readonly rule: number
+    readonly own: string
+    readonly peer: string | null
+    readonly a: number
+    readonly n: number
+    readonly database: string
+    readonly watermark: number
+    readonly digestIsOurs: boolean
+    readonly result: string
+  }[]
   readonly rejected: {
     readonly varints: readonly string[]
     readonly packets: readonly Rejected[]
@@ -236,6 +248,28 @@ test('digests of the chain', () => {
       chain.append(fromHex(next.toString(16).padStart(32, '0')))
     }
     assert.equal(hex(chain.digest()), digest)
+  }
+})
+
+test('rules of identity', () => {
+  for (const { rule, own, peer, a, n, database, watermark, ...vector } of vectors.rules) {
+    const ours = fromHex('dd'.repeat(16))
+    const lane = {
+      ownDatabase: fromHex(own),
+      addressIsOwn: false,
+      peer: peer === null ? undefined : fromHex(peer),
+      confirmed: a,
+      numbered: n,
+      digestAt: () => ours,
+      oldestRowMs: () => undefined,
+    }
+    const digest = vector.digestIsOurs ? ours : fromHex('ee'.repeat(16))
+    const opened = { database: fromHex(database), watermark, digest, logStart: 0 }
+    const verdict = judge(lane, opened)
+    const event = verdict.type === 'go' ? undefined : verdict.event
+    const range = event?.code === 'PEER_ROLLED_BACK' ? ` ${event.from} ${event.to}` : ''
+    const result = verdict.type === 'go' ? `go ${verdict.from}` : `${event?.code}${range}`
+    assert.equal(result, vector.result, `rule ${rule}`)
   }
 })
 
