@@ -127,6 +127,22 @@ export class InboxWatch implements Disposable {
     return performance.now()
   }
 
+  /**
+   * Every row of the inbox is such a row, and they are so many. Not while the clock runs.
+   * @throws when the daemons moved something else: then their rate says nothing.
+   */
+  expectAll(rows: number, { data, token }: { data: string | Uint8Array; token?: string }): void {
+    const sql = `SELECT count(*) AS arrived, count(DISTINCT sender || ' ' || sender_row) AS once,
+        sum(data = ? AND typeof(data) = ? AND coalesce(token = ?, true) AND headers IS NULL) AS same
+      FROM mqin`
+    const type = typeof data === 'string' ? 'text' : 'blob'
+    type Sums = { readonly arrived: number; readonly once: number; readonly same: number }
+    const sums = this.#db.prepare<unknown[], Sums>(sql).get(data, type, token ?? null)
+    if (sums?.arrived !== rows || sums.once !== rows || sums.same !== rows) {
+      throw new Error(`Of ${rows} rows that were sent the inbox has ${JSON.stringify(sums)}.`)
+    }
+  }
+
   [Symbol.dispose](): void {
     this.#db.close()
   }

@@ -74,6 +74,7 @@ export async function drain(
   using inbox = new InboxWatch(pair.receiver.database)
   const seconds = ((await inbox.reaches(rows)) - startMs) / 1_000
   settings.onEnd?.()
+  inbox.expectAll(rows, { data })
   await settings.onDone?.()
   return rows / seconds
 }

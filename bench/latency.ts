@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { open } from '../sdk/index.ts'
 import type { Room } from './benchmark.ts'
 import { DaemonPair, InboxWatch } from './daemon-pair.ts'
-import { passOne } from './lone-message.ts'
+import { loneData, passOne } from './lone-message.ts'
 import { measured, type Measure } from './measure.ts'
 import { quantile } from './spread.ts'
 import { RawCommit, RawUdp } from './yardsticks.ts'
@@ -35,6 +35,8 @@ export async function measureLatency({ scratch, quick, repeats }: Room): Promise
   for (let round = 0; round < repeats; round++) {
     rounds.push(await takeSamples(pair, messages, bareMs))
   }
+  using inbox = new InboxWatch(pair.receiver.database)
+  inbox.expectAll(warmUp + repeats * messages, { data: loneData, token: 'bench' })
   return goals.map(([name, share, goalMs]) => {
     const of = (key: keyof Sample): number[] =>
       rounds.map((samples) =>

@@ -9,6 +9,7 @@ import type { InboxWatch } from './daemon-pair.ts'
 // cores to the daemons.
 const lookMs = 0.1
 const deadlineMs = 30_000
+export const loneData = 'x'.repeat(100)
 
 /** Nanoseconds of the monotonic clock, which all processes of a machine share. */
 export type Passage = {
@@ -22,7 +23,7 @@ export type Passage = {
 export function passOne(mq: Pick<Tinymq, 'send'>, inbox: InboxWatch, port: number): Passage {
   const nap = new Int32Array(new SharedArrayBuffer(4))
   const wanted = inbox.arrived + 1
-  mq.send('127.0.0.1', port, 'bench', 'x'.repeat(100))
+  mq.send('127.0.0.1', port, 'bench', loneData)
   const committedNs = monotonicNs()
   while (inbox.arrived < wanted) {
     if (monotonicNs() - committedNs > deadlineMs * 1e6) {

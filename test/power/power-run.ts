@@ -7,7 +7,7 @@ import type { SeededRandom } from '../../daemon/protocol/testing/seeded-random.t
 import type { Machine } from '../harness/machine.ts'
 import type { Scene } from '../harness/scene.ts'
 import { until } from '../harness/until.ts'
-import { Ledger } from '../torture/ledger.ts'
+import { blobEvery, headersNumberOf, labelOf, Ledger, textOf } from '../torture/ledger.ts'
 import { insertSql } from '../torture/workload.ts'
 import { type Fault, PowerDisk } from './power-disk.ts'
 
@@ -116,9 +116,10 @@ export class PowerRun {
       return (await Promise.all(left)).every((count) => count === '0')
     })
     for (const { machine } of this.places) {
-      const select = 'SELECT substr(CAST(data AS TEXT), 1, 60) AS text FROM mqin ORDER BY id'
-      for (const { text } of await machine.rows<{ text: string }>(select)) {
-        this.ledger.onArrived(machine.name, text, true)
+      const select = `SELECT CAST(data AS TEXT) AS text, typeof(data) AS type, headers
+        FROM mqin ORDER BY id`
+      for (const row of await machine.rows<Row>(select)) {
+        this.ledger.onArrived(machine.name, row.text, isWhole(row))
       }
     }
     const problems = this.ledger.verdict()
@@ -130,6 +131,19 @@ export class PowerRun {
     }
     return problems
   }
+}
+
+type Row = { readonly text: string; readonly type: string; readonly headers: string | null }
+
+function isWhole({ text, type, headers }: Row): boolean {
+  const label = labelOf(text)
+  if (label === undefined || text !== textOf(label)) return false
+  const sent = headersNumberOf(label)
+  const isBlob = label.number % blobEvery === 0
+  return (
+    type === (isBlob ? 'blob' : 'text') &&
+    headers === (sent === undefined ? null : JSON.stringify(sent))
+  )
 }
 
 function isDiskFault(error: unknown): boolean {

@@ -2,14 +2,14 @@
  * The thread of a `Client`: opens the database through the SDK for each request and closes it
  * again, as a short program does, so that nobody has it open when it is treated as after a reboot.
  */
+import { isDeepStrictEqual } from 'node:util'
 import { parentPort, workerData } from 'node:worker_threads'
 import { openDatabase } from '../../sdk/database.ts'
-import { open } from '../../sdk/index.ts'
+import { open, type Message } from '../../sdk/index.ts'
 import type { Arrival, ClientAnswer, ClientRequest } from './client.ts'
-import { labelOf, textOf } from './ledger.ts'
+import { blobEvery, headersNumberOf, labelOf, textOf } from './ledger.ts'
 
 const { database } = workerData as { readonly database: string }
-const blobEvery = 5
 /** In one transaction: a daemon that wants to write must not wait for long. */
 const takenMax = 2_000
 
@@ -32,7 +32,8 @@ function send({ host, port, labels }: Extract<ClientRequest, { type: 'send' }>):
     labels.map((label) => {
       const text = textOf(label)
       const data = label.number % blobEvery === 0 ? Buffer.from(text) : text
-      return { host, port, token: 'token', data }
+      const headers = headersNumberOf(label)
+      return { host, port, token: 'token', data, ...(headers === undefined ? {} : { headers }) }
     }),
   )
   return { type: 'sent' }
@@ -46,9 +47,9 @@ function take(): ClientAnswer {
     using mq = open({ db })
     db.transaction(() => {
       let last = 0
-      for (const { id, data } of mq.readInbox({ limit: takenMax })) {
-        arrivals.push(arrivalOf(data))
-        last = id
+      for (const message of mq.readInbox({ limit: takenMax })) {
+        arrivals.push(arrivalOf(message))
+        last = message.id
       }
       db.prepare('DELETE FROM mqin WHERE id <= ?').run(last)
     }).immediate()
@@ -58,11 +59,15 @@ function take(): ClientAnswer {
   }
 }
 
-function arrivalOf(data: string | Uint8Array): Arrival {
+function arrivalOf({ data, token, headers }: Message): Arrival {
   const text = typeof data === 'string' ? data : Buffer.from(data).toString()
   const label = labelOf(text)
   const isBlob = typeof data !== 'string'
   const isWhole =
-    label !== undefined && text === textOf(label) && isBlob === (label.number % blobEvery === 0)
+    label !== undefined &&
+    token === 'token' &&
+    text === textOf(label) &&
+    isBlob === (label.number % blobEvery === 0) &&
+    isDeepStrictEqual(headers ?? undefined, headersNumberOf(label))
   return { text: text.slice(0, 60), isWhole }
 }

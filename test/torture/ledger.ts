@@ -4,6 +4,8 @@
  * elsewhere in time never came. Must never be content with a count.
  */
 
+import { contentOf } from '../../daemon/store/testing/contents.ts'
+
 /** A message says which it is: `sender:number:bytes:` and then filling. */
 export type Label = { readonly sender: string; readonly number: number; readonly bytes: number }
 
@@ -31,10 +33,19 @@ export function labelOf(text: string): Label | undefined {
   return { sender, number: Number(number), bytes: Number(bytes) }
 }
 
+/** Every fifth message is a BLOB, whoever sends it, and every third has headers. */
+export const blobEvery = 5
+const headersEvery = 3
+
+export function headersNumberOf({ number }: Label): { readonly n: number } | undefined {
+  return number % headersEvery === 0 ? { n: number } : undefined
+}
+
 /** The whole text of a message. */
 export function textOf({ sender, number, bytes }: Label): string {
   const head = `${sender}:${number}:${bytes}:`
-  return head + String.fromCharCode(97 + (number % 26)).repeat(Math.max(0, bytes - head.length))
+  const filled = Math.max(0, bytes - head.length)
+  return head + contentOf(number, filled, false).toString('base64').slice(0, filled)
 }
 
 export class Ledger {

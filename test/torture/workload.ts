@@ -5,9 +5,17 @@
 import { spawn } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { SeededRandom } from '../../daemon/protocol/testing/seeded-random.ts'
+import { boundarySizes } from '../../daemon/store/testing/contents.ts'
 import type { Destination } from '../harness/machine.ts'
 import { sqliteShell } from '../harness/sqlite-shell.ts'
-import { type Batch, type Label, type Ledger, textOf } from './ledger.ts'
+import {
+  type Batch,
+  blobEvery,
+  headersNumberOf,
+  type Label,
+  type Ledger,
+  textOf,
+} from './ledger.ts'
 import type { Member } from './member.ts'
 
 export type WorkloadOptions = {
@@ -25,6 +33,7 @@ type Taken = { readonly data: string; readonly state: string }
 const pauseMsMax = 120
 const batchMax = 40
 const reroutedMax = 60
+const boundaries = boundarySizes(66_001)
 const nowhereShare = 0.1
 /** More rows on their way, and nobody sends. */
 const openMax = 4_000
@@ -198,18 +207,22 @@ export class Workload {
   }
 
   #lengthForShell(): number {
+    if (this.#random.chance(0.2)) return this.#random.one(boundaries)
     return this.#random.chance(0.1) ? this.#random.below(20_000) : this.#random.below(300)
   }
 }
 
 /** One statement, one transaction. */
 export function insertSql({ host, port }: Destination, labels: readonly Label[]): string {
-  const rows = labels.map((label) => `('${host}', ${port}, 'token', ${literal(label)})`)
-  return `INSERT INTO mqout (host, port, token, data) VALUES ${rows.join(', ')};`
+  const rows = labels.map((label) => {
+    const headers = headersNumberOf(label)
+    const json = headers === undefined ? 'NULL' : `'${JSON.stringify(headers)}'`
+    return `('${host}', ${port}, 'token', ${json}, ${literal(label)})`
+  })
+  return `INSERT INTO mqout (host, port, token, headers, data) VALUES ${rows.join(', ')};`
 }
 
-/** Every fifth message is a BLOB, whoever sends it. */
 function literal(label: Label): string {
   const text = textOf(label)
-  return label.number % 5 === 0 ? `x'${Buffer.from(text).toString('hex')}'` : `'${text}'`
+  return label.number % blobEvery === 0 ? `x'${Buffer.from(text).toString('hex')}'` : `'${text}'`
 }
