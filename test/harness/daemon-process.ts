@@ -32,8 +32,8 @@ export type DaemonOptions = {
 
 // What is published, and what people run; `npm run build` makes it of the tree as it stands.
 const program = join(import.meta.dirname, '..', '..', 'dist', 'bin', 'tinymq.js')
-const startMs = 20_000
-const stopMs = 10_000
+const startMs = 60_000
+const stopMs = 20_000
 
 /** The kernel kills the daemon when the process of the test has ended, even by SIGKILL. */
 const setpriv = '/usr/bin/setpriv'
