@@ -39,3 +39,13 @@ test('large messages arrive whole through crashes and restores', (t) => {
   for (const seed of seedsOf(2_001, 12))
     runSeed(world, seed, { restores: seed % 2 === 0, large: true, steps: 40 })
 })
+
+/** Many: TINYMQ_FUZZ_RUNS=10000 npx node --test daemon/store/random.test.ts */
+const faultRuns = Number(process.env['TINYMQ_FUZZ_RUNS'] ?? 12)
+
+test('statements that fail at any time lose, double and misdeliver nothing', (t) => {
+  const world = World.of(t)
+  for (const seed of seedsOf(3_001, faultRuns)) {
+    runSeed(world, seed, { restores: false, large: false, steps: 60, statements: 0.01 })
+  }
+})

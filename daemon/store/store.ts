@@ -65,6 +65,8 @@ export function openStore(path: string, options: StoreOptions = {}): Store {
 export class Store {
   /** Undefined after a failed turn. */
   #memory: Memory | undefined
+  /** Of the newest memory. */
+  #origin: Uint8Array
   readonly #outside: Outside
   readonly #connection: Connection
   readonly #core = new CoreView()
@@ -90,12 +92,12 @@ export class Store {
     this.#outside = { connection, environment, keyingChoice, core: this.#core, suspects }
     this.#statuses = new LaneStatuses(connection)
     this.#memory = memoryOf(this.#outside)
+    this.#origin = this.#memory.origin
   }
 
   /** The identity of this database, 16 bytes. */
   get origin(): Uint8Array {
-    this.#memory ??= memoryOf(this.#outside)
-    return this.#memory.origin
+    return this.#origin
   }
 
   /** There is work left that did not fit into the last transaction: call `run` again. */
@@ -130,6 +132,7 @@ export class Store {
     try {
       const isNews = this.#look(nowMs)
       const memory = (this.#memory ??= memoryOf(this.#outside))
+      this.#origin = memory.origin
       memory.rekeying.apply(nowMs)
       // Rows that were rerouted go before new ones: a read must not come before this look.
       if (isNews) {

@@ -106,6 +106,8 @@ export class Machine {
   }
 
   #open(): Store {
+    // A process that cannot start is started again: here it starts at once.
+    this.faults.at = undefined
     return openStore(this.path, {
       environment: this.#environment,
       isDurable: false,

@@ -7,6 +7,7 @@ import type { LaneAddress, LaneId } from '../../protocol/store-port.ts'
 import { readId } from '../run.ts'
 import { LaneLink } from './lane-link.ts'
 import type { Machine } from './machine.ts'
+import type { StatementFault } from './statement-faults.ts'
 import { tellsOf } from './told-losses.ts'
 import { lanesOf, type Chance, type World } from './world.ts'
 
@@ -16,6 +17,8 @@ export type Faults = {
   /** Some messages are large. */
   readonly large: boolean
   readonly steps: number
+  /** Part of the statements that fail, of each store; none if left out. */
+  readonly statements?: number
 }
 
 type Sent = {
@@ -68,13 +71,27 @@ export class Scenario {
   }
 
   run(): void {
-    for (let step = 0; step < this.#faults.steps; step++) this.#step()
+    for (let step = 0; step < this.#faults.steps; step++) {
+      for (const { faults } of this.#machines()) faults.at = (sql) => this.#statementFault(sql)
+      this.#step()
+    }
+    for (const { faults } of this.#machines()) faults.at = undefined
     this.#makePeace()
     this.#judge()
   }
 
   close(): void {
     for (const machine of this.#machines()) machine.close()
+  }
+
+  #statementFault(sql: string): StatementFault | undefined {
+    const { statements = 0 } = this.#faults
+    if (statements === 0 || !this.#chance.is(sql === 'COMMIT' ? 6 * statements : statements)) {
+      return undefined
+    }
+    if (sql === 'BEGIN IMMEDIATE') return { code: 'SQLITE_BUSY', rollsBack: false }
+    const code = this.#pick(['SQLITE_FULL', 'SQLITE_NOMEM', 'SQLITE_INTERRUPT'])
+    return { code, rollsBack: this.#chance.is(0.5) }
   }
 
   #machines(): Machine[] {
