@@ -3,7 +3,8 @@ import { equal, notEqual, ok } from 'node:assert/strict'
 import type { TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Dockerode from 'dockerode'
-import { type Stage, stageFor } from './stage.ts'
+import type { Stage } from './stage.ts'
+import { stageFor } from './story.ts'
 
 /** Slow enough for a change to come in between. */
 const slowLink = { lossPercent: 5, delayMs: 20, jitterMs: 5, rateKbit: 500 }

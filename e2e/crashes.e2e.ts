@@ -1,8 +1,10 @@
-/** Daemons that are killed or frozen in mid-flight, and volumes that are put back to a copy. */
-import { equal, match, ok } from 'node:assert/strict'
+/** Daemons that are killed or frozen in mid-flight, and databases that are restored meanwhile. */
+import { equal, ok } from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { range } from '../test/harness/numbered.ts'
-import { type Stage, stageFor } from './stage.ts'
+import { restoreReceiver, restoreSender } from './restores.ts'
+import type { Stage } from './stage.ts'
+import { stageFor } from './story.ts'
 
 /** Slow enough for a kill to come in between, however long Docker takes over it. */
 const slowLink = { lossPercent: 10, delayMs: 20, jitterMs: 5, rateKbit: 1_000 }
@@ -84,52 +86,16 @@ story('a node frozen in mid-flight', async (stage) => {
   return { MachineB: { MachineA: eachWay } }
 })
 
-story('a sender restored from a copy of its volume', async (stage) => {
-  const [a, b] = [stage.lab.machine('MachineA'), stage.lab.machine('MachineB')]
-  const send = (first: number, last: number): void => {
-    stage.insert({ from: 'MachineA', to: 'MachineB', first, last })
-  }
-  send(1, 10)
-  await stage.sentAll()
-  await b.stop()
-  send(11, 15)
-  const copy = await a.copyDatabase()
-  await b.start()
-  send(16, 20)
-  await stage.sentAll()
-  await Promise.all([a.stop(), b.stop()])
-  await a.restoreDatabase(copy)
-  equal(stage.count('MachineA', 'mqout'), 5, 'rows that were delivered wait again')
-  send(101, 110)
-  await Promise.all([a.start(), b.start()])
-  await stage.sentAll()
-  equal(
-    stage.value('MachineA', "SELECT count(*) FROM mqevent WHERE code = 'SELF_ROLLED_BACK'"),
-    1,
-    'the operator is told',
-  )
-  return { MachineB: { MachineA: [...range(1, 20), ...range(101, 110)] } }
+const drained = 400
+/** Slower: Docker has to copy a database and to kill a daemon in between. */
+const drainLink = { ...slowLink, rateKbit: 400 }
+
+story('a sender restored in mid-drain, with two destinations', async (stage) => {
+  await stage.linkAll(drainLink)
+  return restoreSender(stage, drained)
 })
 
-story('a receiver restored from a copy of its volume', async (stage) => {
-  const [a, b] = [stage.lab.machine('MachineA'), stage.lab.machine('MachineB')]
-  const lastId = "SELECT seq FROM sqlite_sequence WHERE name = 'mqout'"
-  const send = (first: number, last: number): void => {
-    stage.insert({ from: 'MachineA', to: 'MachineB', first, last })
-  }
-  send(1, 10)
-  await stage.sentAll()
-  const copy = await b.copyDatabase()
-  const before = Number(stage.value('MachineA', lastId))
-  send(11, 20)
-  await stage.sentAll()
-  await Promise.all([a.stop(), b.stop()])
-  send(21, 30)
-  await b.restoreDatabase(copy)
-  await Promise.all([a.start(), b.start()])
-  await stage.sentAll()
-  const select = "SELECT detail FROM mqevent WHERE code = 'PEER_ROLLED_BACK'"
-  const lost = `mqout\\.id ${before + 1}-${before + 10}[:.]`
-  match(String(stage.value('MachineA', select)), new RegExp(lost), 'the operator is told which')
-  return { MachineB: { MachineA: [...range(1, 10), ...range(21, 30)] } }
+story('a receiver restored in mid-drain, with two senders and rows of its own', async (stage) => {
+  await stage.linkAll(drainLink)
+  return restoreReceiver(stage, drained)
 })

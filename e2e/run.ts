@@ -22,10 +22,18 @@ const usage = `npm run e2e -- [--only NAME]... [--native] [--guests N] [--minute
   --minutes N   for all stories together; ${minutesDefault} when left out`
 
 /** These need an engine and no netem: they run on this machine's kernel, whatever it has. */
-const withoutNetem = ['image', 'compose', 'container', 'orchestrators']
+const withoutNetem = [
+  'rows',
+  'drains',
+  'image',
+  'compose',
+  'container',
+  'orchestrators',
+  'sabotage',
+]
 
 /** These plant faults, and run the others to see them fail. */
-const onlyWhenNamed = ['sabotage']
+const onlyWhenNamed = ['sabotage', 'sabotage-links']
 
 const suffix = '.e2e.ts'
 

@@ -4,32 +4,56 @@
  * which takes Linux and root. Must never let a story end without the verdict.
  */
 
-import { equal } from 'node:assert/strict'
-import { after, before, test, type TestContext } from 'node:test'
+import { deepEqual, equal, ok } from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Database from 'better-sqlite3'
 import {
   describeLink,
   type Lab,
-  type LabOptions,
   type LinkState,
+  type MachineOptions,
   startLab,
 } from '../sdk/testing/index.ts'
 
-import { checkInbox, type Expected, insertNumbered } from '../test/harness/numbered.ts'
+import { range } from '../test/harness/numbered.ts'
 import { until } from '../test/harness/until.ts'
-import { appendFinding } from './report.ts'
+import {
+  arrivedAt,
+  type Expected,
+  type Hosts,
+  Ledger,
+  mediumBoundaries,
+  type Message,
+  problemsOf,
+} from './messages.ts'
 
 /** A guest kernel is slow, and the machine under it may be busy. */
 const settleMsMax = Number(process.env['TINYMQ_E2E_PATIENCE_S'] ?? 300) * 1_000
 const lookMs = 200
-const startMsMax = 300_000
 const busyTimeoutMs = 30_000
 
 const countPauseMs = 1_500
 const countLooksMax = 10
 
 const nodePort = 9_000
+const problemsShown = 10
+const bytesDefault = 100
+/** A batch of fewer has no large message in it. */
+const countWithLarge = 90
+
+const insertSql = `INSERT INTO mqout (host, port, token, headers, data, created_at)
+  VALUES (?, ?, ?, ?, ?, ?)`
+
+export type Machines = Readonly<Record<string, MachineOptions>>
+
+const advertising = (name: string): MachineOptions => ({ environment: { TINYMQ_ADVERTISE: name } })
+
+/** A and B can be answered by name, and C by its address only. */
+export const defaultMachines: Machines = {
+  MachineA: advertising('MachineA'),
+  MachineB: advertising('MachineB'),
+  MachineC: {},
+}
 
 /** What a receiver must have in the end: by machine, then by sender. */
 export type Delivered = { readonly [machine: string]: Expected }
@@ -40,8 +64,10 @@ export type Batch = {
   readonly to: string
   readonly first: number
   readonly last: number
-  /** Of each message, in bytes. */
+  /** Of most messages, in bytes; the others have boundary sizes. */
   readonly bytes?: number
+  /** Of some in the second half: around 16,384 and 65,536 when left out. */
+  readonly large?: readonly number[]
 }
 
 type Counts = { readonly packets: number; readonly lost: number }
@@ -50,24 +76,35 @@ type Counts = { readonly packets: number; readonly lost: number }
 export class Stage {
   readonly lab: Lab
   readonly #paths: ReadonlyMap<string, string>
+  readonly #advertised: ReadonlySet<string>
   #link: readonly LinkState[] = []
+  #ledger = new Ledger()
+  #allowed: readonly string[] = []
 
-  private constructor(lab: Lab, paths: ReadonlyMap<string, string>) {
+  private constructor(
+    lab: Lab,
+    paths: ReadonlyMap<string, string>,
+    advertised: ReadonlySet<string>,
+  ) {
     this.lab = lab
     this.#paths = paths
+    this.#advertised = advertised
   }
 
-  static async start(options: LabOptions = {}): Promise<Stage> {
+  static async start(machines: Machines = defaultMachines): Promise<Stage> {
     const { TINYMQ_E2E_IMAGE: image, TINYMQ_E2E_TOOLS: toolsImage } = process.env
     const lab = await startLab({
       ...(image === undefined ? {} : { image }),
       ...(toolsImage === undefined ? {} : { toolsImage }),
-      ...options,
+      machines,
     })
+    const advertised = Object.keys(machines).filter(
+      (name) => machines[name]?.environment?.['TINYMQ_ADVERTISE'] === name,
+    )
     const paths = lab.machines.map(
       async (machine) => [machine.name, await machine.databasePath()] as const,
     )
-    return new Stage(lab, new Map(await Promise.all(paths)))
+    return new Stage(lab, new Map(await Promise.all(paths)), new Set(advertised))
   }
 
   /** The path of a machine's database on this host. */
@@ -79,22 +116,65 @@ export class Stage {
 
   /** The first column of the first row of `select`. */
   value(machine: string, select: string): unknown {
-    const db = new Database(this.path(machine), { timeout: busyTimeoutMs })
-    try {
-      return db.prepare(select).pluck().get()
-    } finally {
-      db.close()
-    }
+    return this.#with(machine, (db) => db.prepare(select).pluck().get())
+  }
+
+  /** The first column of all rows of `select`. */
+  values(machine: string, select: string): unknown[] {
+    return this.#with(machine, (db) => db.prepare(select).pluck().all())
   }
 
   count(machine: string, table: string): number {
     return Number(this.value(machine, `SELECT count(*) FROM ${table}`))
   }
 
-  /** Puts numbered messages into an outbox, in one transaction. */
-  insert({ from, to, ...numbers }: Batch): void {
-    const destination = { host: to, port: nodePort }
-    this.#execute(from, insertNumbered({ sender: from, to: destination, ...numbers }))
+  /** Makes the messages of a batch: what must arrive is known from here on. */
+  make({ from, first, last, bytes = bytesDefault, large }: Batch): Message[] {
+    const count = last - first + 1
+    const exact = large ?? (count < countWithLarge ? [] : mediumBoundaries)
+    const step = count / 2 / (exact.length + 1)
+    const places = exact.map((size, index) => {
+      return [first + Math.floor(count / 2 + step * index), size] as const
+    })
+    const sizes = new Map(places)
+    return range(first, last).map((number) =>
+      this.#ledger.make(from, number, sizes.get(number) ?? bytes, sizes.has(number)),
+    )
+  }
+
+  /** The ids that the sender's outbox gave these messages. */
+  noteIds(messages: readonly Message[], ids: readonly number[]): void {
+    for (const [index, { sender, number }] of messages.entries()) {
+      this.#ledger.noteId(sender, number, ids[index] ?? 0)
+    }
+  }
+
+  /** Puts the messages of a batch into an outbox, in one transaction. */
+  insert(batch: Batch): void {
+    const messages = this.make(batch)
+    this.#with(batch.from, (db) => {
+      const insert = db.prepare(insertSql)
+      db.transaction(() => {
+        const ids = messages.map((message) => {
+          const { token, headers, isText, bytes } = message
+          const data = isText ? Buffer.from(bytes).toString() : bytes
+          const sentAt = this.#ledger.noteTime(message)
+          const values = [batch.to, nodePort, token, headers, data, sentAt]
+          return Number(insert.run(...values).lastInsertRowid)
+        })
+        this.noteIds(messages, ids)
+      })()
+    })
+  }
+
+  /** Numbers of a sender's messages, by the ids that `select` gives at a machine. */
+  numbers(machine: string, sender: string, select: string): number[] {
+    return this.#ledger.numbersOf(sender, this.values(machine, select).map(Number))
+  }
+
+  /** The ids of these messages in the sender's outbox. */
+  idsOf(sender: string, numbers: readonly number[]): number[] {
+    return this.#ledger.idsOf(sender, numbers)
   }
 
   /** Resolves with the first value of `select` at a machine that `isIt`. */
@@ -122,6 +202,11 @@ export class Stage {
     return Number(await this.shows(machine, select, (count) => Number(count) >= messages))
   }
 
+  /** Events that this story causes; any other fails it. */
+  allowEvents(...codes: readonly string[]): void {
+    this.#allowed = [...this.#allowed, ...codes]
+  }
+
   /** All outboxes are empty: P5 says that the receivers have everything on disk then. */
   async sentAll(): Promise<void> {
     const names = this.lab.machines.map(({ name }) => name)
@@ -135,28 +220,54 @@ export class Stage {
     this.#link = await this.lab.linkAll(conditions)
   }
 
+  /** @throws AssertionError with what is not right about an inbox. */
+  check(machine: string, expected: Expected, hosts: Hosts): void {
+    const path = this.path(machine)
+    const check = { ledger: this.#ledger, expected, hosts, port: nodePort }
+    const problems = problemsOf(arrivedAt(path), check)
+    const shown = problems.slice(0, problemsShown).join('\n')
+    ok(problems.length === 0, `${problems.length} problems at ${machine}: ${shown}`)
+  }
+
+  async #hosts(): Promise<Hosts> {
+    const hosts = this.lab.machines.map(async (machine) => {
+      const { name } = machine
+      return [name, [this.#advertised.has(name) ? name : await machine.address()]] as const
+    })
+    return Object.fromEntries(await Promise.all(hosts))
+  }
+
   /**
-   * The verdict: every outbox is empty, and every inbox has what was sent, each message once and
-   * those of one sender in order, and nothing was set aside. Empties the inboxes.
+   * The verdict: every outbox is empty, and every inbox has what was sent, each message once and as
+   * it was made, those of one sender in order, and nothing is parked. Empties the inboxes.
    */
   async verdict(delivered: Delivered): Promise<void> {
     await this.sentAll()
+    const hosts = await this.#hosts()
     for (const { name } of this.lab.machines) {
-      checkInbox(this.path(name), delivered[name] ?? {})
+      this.check(name, delivered[name] ?? {}, hosts)
       for (const table of ['mqout', 'mqlate', 'mqparked', 'mqpart', 'mqdead', 'mqlease']) {
         equal(this.count(name, table), 0, `${table} of ${name} is empty`)
       }
+      const events = this.values(name, "SELECT code || ': ' || detail FROM mqevent").map(String)
+      const others = events.filter((event) => !this.#allowed.some((code) => event.startsWith(code)))
+      deepEqual(others, [], `events at ${name}: ${others.join('; ')}`)
       equal(this.value(name, 'PRAGMA integrity_check'), 'ok')
     }
     for (const { name } of this.lab.machines) {
-      this.#execute(name, 'DELETE FROM mqin; DELETE FROM mqevent')
+      this.execute(name, 'DELETE FROM mqin; DELETE FROM mqevent')
     }
   }
 
-  #execute(machine: string, statements: string): void {
+  /** Runs statements on a machine's database. */
+  execute(machine: string, statements: string): void {
+    this.#with(machine, (db) => db.exec(statements))
+  }
+
+  #with<T>(machine: string, use: (db: Database.Database) => T): T {
     const db = new Database(this.path(machine), { timeout: busyTimeoutMs })
     try {
-      db.exec(statements)
+      return use(db)
     } finally {
       db.close()
     }
@@ -194,9 +305,11 @@ export class Stage {
     return { link: [...descriptions].join('; '), dropped, kernel: states[0]?.kernel ?? '' }
   }
 
-  /** Good links and running daemons for whoever comes next. */
+  /** Good links, running daemons and no messages, for whoever comes next. */
   async heal(): Promise<void> {
     this.#link = []
+    this.#ledger = new Ledger()
+    this.#allowed = []
     await this.lab.heal()
     for (const machine of this.lab.machines) {
       const status = await machine.status()
@@ -204,77 +317,4 @@ export class Stage {
       else if (status !== 'running') await machine.start()
     }
   }
-}
-
-/** What a story returns: the messages that each receiver must have. */
-export type Story = (stage: Stage, t: TestContext) => Promise<Delivered>
-
-/** Puts up a lab for the stories of a file. Returns what tells one of them. */
-export function stageFor(options: LabOptions = {}): (name: string, tell: Story) => void {
-  let starting: Promise<Stage> | undefined
-  before(
-    async () => {
-      starting = Stage.start(options)
-      await starting
-    },
-    { timeout: startMsMax },
-  )
-  after(async () => (await starting)?.lab.remove())
-  return (name, tell) => {
-    test(name, async (t) => {
-      const stage = await starting
-      if (stage === undefined) throw new Error('The lab was not put up.')
-      await runStory(stage, name, tell, t)
-    })
-  }
-}
-
-async function runStory(stage: Stage, name: string, tell: Story, t: TestContext): Promise<void> {
-  const before = stage.counts()
-  const startMs = performance.now()
-  const report = async (messages: number, failure?: unknown): Promise<void> => {
-    const seconds = (performance.now() - startMs) / 1_000
-    const [told, { packets, lost }] = [await stage.linkTold(), await stage.settledCounts()]
-    const finding = {
-      story: name,
-      ...told,
-      messages,
-      seconds,
-      packets: packets - before.packets,
-      retransmissions: lost - before.lost,
-      ...(failure instanceof Error ? { problem: failure.message } : {}),
-    }
-    t.diagnostic(JSON.stringify(finding))
-    const { TINYMQ_E2E_REPORT: file } = process.env
-    if (file !== undefined) appendFinding(file, finding)
-  }
-  try {
-    const delivered = await tell(stage, t)
-    await stage.verdict(delivered)
-    await report(messagesIn(delivered))
-  } catch (error) {
-    await report(0, error)
-    await tellLogs(stage, t)
-    throw error
-  } finally {
-    await stage.heal()
-  }
-}
-
-const logLinesShown = 15
-
-/** The ends of the daemons' logs, for whoever has to find out why. */
-async function tellLogs(stage: Stage, t: TestContext): Promise<void> {
-  for (const machine of stage.lab.machines) {
-    const lines = (await machine.logs()).trimEnd().split('\n').slice(-logLinesShown)
-    t.diagnostic(`${machine.name}:\n${lines.join('\n')}`)
-  }
-}
-
-function messagesIn(delivered: Delivered): number {
-  const lists = Object.values(delivered).flatMap((senders) => Object.values(senders))
-  return lists.reduce<number>(
-    (sum, list) => sum + (typeof list === 'number' ? list : list.length),
-    0,
-  )
 }

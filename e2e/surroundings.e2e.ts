@@ -1,14 +1,15 @@
 /** A disk that is full, and an application in a container of its own beside the daemon. */
-import { deepEqual, equal, match, ok } from 'node:assert/strict'
+import { deepEqual, equal, ok } from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { stageFor } from './stage.ts'
+import { stageFor } from './story.ts'
 
 const diskMebibytes = 48
 const freeMebibytes = 4
 const messages = 10_000
 
-const story = stageFor({ machines: { MachineA: {}, MachineB: { diskMebibytes } } })
+const story = stageFor({ MachineA: {}, MachineB: { diskMebibytes } })
 
 story('a full disk, and kill -9 on it', async (stage) => {
   await stage.linkAll({ lossPercent: 5, delayMs: 10 })
@@ -34,7 +35,9 @@ const sent = 200
 
 /** An application as users write it; the package is where the image has it. */
 const asProgram = (program: string): string[] => {
-  const text = `import { open } from 'tinymq'
+  const text = `import { createHash } from 'node:crypto'
+    import { readFileSync } from 'node:fs'
+    import { open } from 'tinymq'
     using mq = open(process.env.TINYMQ_DATABASE)
     ${program}`
   const command = `cd /opt/tinymq && exec node --input-type=module --eval "$0"`
@@ -42,30 +45,47 @@ const asProgram = (program: string): string[] => {
 }
 
 const sender = asProgram(`
-  const messages = Array.from({ length: ${sent} }, (_, index) => {
-    return { host: 'MachineB', data: 'MachineA:' + (index + 1) + ':', headers: { index } }
+  const messages = JSON.parse(readFileSync('/data/messages.json', 'utf8')).map((message) => {
+    const { headers, isText, base64, ...rest } = message
+    const bytes = Buffer.from(base64, 'base64')
+    const data = isText ? bytes.toString() : bytes
+    return { ...rest, data, ...(headers === null ? {} : { headers: JSON.parse(headers) }) }
   })
   const ids = mq.sendMany(messages)
   await Promise.all(ids.map((id) => mq.delivered(id, { signal: AbortSignal.timeout(240_000) })))
-  console.log(process.getuid(), ids.length)
+  console.log(JSON.stringify({ uid: process.getuid(), ids }))
 `)
 
 const reader = asProgram(`
-  const messages = Array.from(mq.readInbox())
-  console.log(JSON.stringify(messages.map(({ data, headers }) => [data, headers.index])))
+  const messages = Array.from(mq.readInbox(), ({ token, headers, data }) => {
+    const hash = createHash('sha256').update(data).digest('hex')
+    return [token, headers, typeof data, hash]
+  })
+  console.log(JSON.stringify(messages))
 `)
 
 story('an application in a fourth container on the volume', async (stage) => {
   await stage.linkAll({ lossPercent: 10, delayMs: 20, corruptPercent: 5 })
   const [a, b] = [stage.lab.machine('MachineA'), stage.lab.machine('MachineB')]
+  const messages = stage.make({ from: 'MachineA', to: 'MachineB', first: 1, last: sent })
+  const given = messages.map(({ token, headers, isText, bytes }) => {
+    const base64 = Buffer.from(bytes).toString('base64')
+    return { host: 'MachineB', token, headers, isText, base64 }
+  })
+  writeFileSync(join(dirname(stage.path('MachineA')), 'messages.json'), JSON.stringify(given))
   const sending = await a.run(sender)
   equal(sending.exitCode, 0, sending.stderr)
-  match(sending.stdout, new RegExp(`^1000 ${sent}$`, 'm'))
+  const told = JSON.parse(sending.stdout) as { uid: number; ids: number[] }
+  deepEqual([told.uid, told.ids.length], [1_000, sent])
+  stage.noteIds(messages, told.ids)
   const reading = await b.run(reader)
   equal(reading.exitCode, 0, reading.stderr)
-  deepEqual(
-    JSON.parse(reading.stdout),
-    Array.from({ length: sent }, (_, index) => [`MachineA:${index + 1}:`, index]),
-  )
+  const expected = messages.map(({ token, headers, isText, bytes }) => [
+    token,
+    headers === null ? null : (JSON.parse(headers) as unknown),
+    isText ? 'string' : 'object',
+    createHash('sha256').update(bytes).digest('hex'),
+  ])
+  deepEqual(JSON.parse(reading.stdout), expected)
   return { MachineB: { MachineA: sent } }
 })
