@@ -294,6 +294,27 @@ function nameIn({ bytes, token }: Arrived, tiny: Map<string, Name[]>): Name | un
   return sender === undefined ? undefined : { sender, number: Number(digits) }
 }
 
+const insertSql = `INSERT INTO mqout (host, port, token, headers, data, created_at)
+  VALUES (?, ?, ?, ?, ?, ?)`
+
+/** Inserts messages as one transaction, and notes what the outbox has made of them. */
+export function insertMessages(
+  db: Database.Database,
+  ledger: Ledger,
+  to: { readonly host: string; readonly port: number },
+  messages: readonly Message[],
+): void {
+  const insert = db.prepare(insertSql)
+  db.transaction(() => {
+    for (const message of messages) {
+      const { sender, number, token, headers, isText, bytes } = message
+      const data = isText ? Buffer.from(bytes).toString() : bytes
+      const values = [to.host, to.port, token, headers, data, ledger.noteTime(message)]
+      ledger.noteId(sender, number, Number(insert.run(...values).lastInsertRowid))
+    }
+  })()
+}
+
 const arrivedSql = `SELECT host, port, token, headers, upper(typeof(data)) AS type,
   coalesce(CAST(data AS BLOB), x'') AS bytes, sent_at AS sentAt, arrived_at AS arrivedAt,
   sender_row AS senderRow

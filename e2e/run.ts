@@ -25,6 +25,7 @@ const usage = `npm run e2e -- [--only NAME]... [--native] [--guests N] [--minute
 const withoutNetem = [
   'rows',
   'drains',
+  'deployment',
   'image',
   'compose',
   'container',

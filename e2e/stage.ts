@@ -20,7 +20,9 @@ import { until } from '../test/harness/until.ts'
 import {
   arrivedAt,
   type Expected,
+  type Arrived,
   type Hosts,
+  insertMessages,
   Ledger,
   mediumBoundaries,
   type Message,
@@ -40,9 +42,6 @@ const problemsShown = 10
 const bytesDefault = 100
 /** A batch of fewer has no large message in it. */
 const countWithLarge = 90
-
-const insertSql = `INSERT INTO mqout (host, port, token, headers, data, created_at)
-  VALUES (?, ?, ?, ?, ?, ?)`
 
 export type Machines = Readonly<Record<string, MachineOptions>>
 
@@ -152,19 +151,8 @@ export class Stage {
   /** Puts the messages of a batch into an outbox, in one transaction. */
   insert(batch: Batch): void {
     const messages = this.make(batch)
-    this.#with(batch.from, (db) => {
-      const insert = db.prepare(insertSql)
-      db.transaction(() => {
-        const ids = messages.map((message) => {
-          const { token, headers, isText, bytes } = message
-          const data = isText ? Buffer.from(bytes).toString() : bytes
-          const sentAt = this.#ledger.noteTime(message)
-          const values = [batch.to, nodePort, token, headers, data, sentAt]
-          return Number(insert.run(...values).lastInsertRowid)
-        })
-        this.noteIds(messages, ids)
-      })()
-    })
+    const to = { host: batch.to, port: nodePort }
+    this.#with(batch.from, (db) => insertMessages(db, this.#ledger, to, messages))
   }
 
   /** Numbers of a sender's messages, by the ids that `select` gives at a machine. */
@@ -220,11 +208,14 @@ export class Stage {
     this.#link = await this.lab.linkAll(conditions)
   }
 
-  /** @throws AssertionError with what is not right about an inbox. */
-  check(machine: string, expected: Expected, hosts: Hosts): void {
-    const path = this.path(machine)
+  /**
+   * @param arrived the rows of its inbox, or what somebody has read there.
+   * @throws AssertionError with what is not right about them.
+   */
+  async check(machine: string, expected: Expected, arrived: Iterable<Arrived>): Promise<void> {
+    const hosts = await this.#hosts()
     const check = { ledger: this.#ledger, expected, hosts, port: nodePort }
-    const problems = problemsOf(arrivedAt(path), check)
+    const problems = problemsOf(arrived, check)
     const shown = problems.slice(0, problemsShown).join('\n')
     ok(problems.length === 0, `${problems.length} problems at ${machine}: ${shown}`)
   }
@@ -243,9 +234,8 @@ export class Stage {
    */
   async verdict(delivered: Delivered): Promise<void> {
     await this.sentAll()
-    const hosts = await this.#hosts()
     for (const { name } of this.lab.machines) {
-      this.check(name, delivered[name] ?? {}, hosts)
+      await this.check(name, delivered[name] ?? {}, arrivedAt(this.path(name)))
       for (const table of ['mqout', 'mqlate', 'mqparked', 'mqpart', 'mqdead', 'mqlease']) {
         equal(this.count(name, table), 0, `${table} of ${name} is empty`)
       }
