@@ -4,7 +4,7 @@
  * three machines for a demo. It needs a Docker engine, Compose 2.24 and the sqlite3 command line.
  */
 import { deepEqual, equal, match, notEqual, ok } from 'node:assert/strict'
-import { existsSync, rmSync, statSync } from 'node:fs'
+import { chownSync, existsSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { after, before, test, type TestContext } from 'node:test'
 import { freePort } from '../test/harness/free-port.ts'
 import { rows, sql } from '../test/harness/sqlite-shell.ts'
@@ -48,8 +48,9 @@ type ProjectOptions = {
   readonly name: string
   readonly port: number
   /** Of the clone; compose.yaml if left out. */
-  readonly file?: string
+  readonly files?: readonly string[]
   readonly from?: Clone
+  readonly environment?: Readonly<Record<string, string>>
 }
 
 /** One project of Compose. */
@@ -57,10 +58,19 @@ class Project {
   readonly #words: readonly string[]
   readonly #options: { readonly cwd: string; readonly environment: Record<string, string> }
 
-  constructor({ stack, name, port, file = 'compose.yaml', from = clone }: ProjectOptions) {
+  constructor({
+    stack,
+    name,
+    port,
+    files = ['compose.yaml'],
+    from = clone,
+    ...more
+  }: ProjectOptions) {
     const project = `tinymq-compose-e2e-${process.pid}-${name}`
-    this.#words = ['docker', 'compose', '--project-name', project, '--file', file]
+    const flags = files.flatMap((file) => ['--file', file])
+    this.#words = ['docker', 'compose', '--project-name', project, ...flags]
     const environment = {
+      ...more.environment,
       TINYMQ_IMAGE: image,
       TINYMQ_BASE: from.base,
       TINYMQ_UID: String(uid),
@@ -94,8 +104,14 @@ async function anotherClone(stack: AsyncDisposableStack): Promise<Clone> {
   return another
 }
 
-async function send(database: string, host: string, port: number, data: string): Promise<void> {
-  const values = `('${host}', ${port}, 'e2e', '${data}')`
+async function send(
+  database: string,
+  host: string,
+  port: number,
+  data: string,
+  token = 'e2e',
+): Promise<void> {
+  const values = `('${host}', ${port}, '${token}', '${data}')`
   await sql(database, `INSERT INTO mqout (host, port, token, data) VALUES ${values};`, user)
 }
 
@@ -180,8 +196,8 @@ test('the host’s user sends, reads and deletes, and rows cross both ways', asy
   deepEqual(new Set(owners(database)), new Set([`${uid}:${gid}`]))
   const from = await anotherClone(stack)
   const there = from.path('data/tinymqdb')
-  const file = 'compose.host.yaml'
-  const other = new Project({ stack, name: 'host', port: otherPort, file, from })
+  const files = ['compose.host.yaml']
+  const other = new Project({ stack, name: 'host', port: otherPort, files, from })
   await other.run('up', '--detach')
   await other.isHealthy('tinymq')
   await send(database, await gatewayOf(node), otherPort, 'to the host')
@@ -205,6 +221,75 @@ async function gatewayOf(project: Project): Promise<string> {
   notEqual(gateway, '')
   return gateway
 }
+
+/** A file among the secrets, as an operator leaves it there. */
+function writeSecret(from: Clone, name: string, text: string): void {
+  const path = from.path(`secrets/${name}`)
+  writeFileSync(path, text, { mode: 0o600 })
+  chownSync(path, uid, gid)
+}
+
+test('with a key ring, rows cross under the key, and no others do', async (t) => {
+  const stack = stackOf(t)
+  const line = await docker('run', '--rm', '--network=none', image, 'keys', 'new', 'orders')
+  const ring = `${line.split('\n').find((text) => text.startsWith('orders = ')) ?? ''}\n`
+  match(ring, /^orders = \S+/)
+  const [port, otherPort] = [await freePort(), await freePort()]
+  const [from, keyless] = [await anotherClone(stack), await anotherClone(stack)]
+  for (const each of [clone, from]) writeSecret(each, 'keys', ring)
+  const start = async (name: string, on: Clone, its: number, files: string[]): Promise<Project> => {
+    const project = new Project({ stack, name, port: its, files, from: on })
+    await project.run('up', '--detach', '--no-build')
+    await project.isHealthy('tinymq')
+    return project
+  }
+  const keys = 'compose.keys.yaml'
+  const node = await start('keys', clone, port, ['compose.yaml', keys])
+  await start('keys-host', from, otherPort, ['compose.host.yaml', keys])
+  await start('keyless', keyless, await freePort(), ['compose.host.yaml'])
+  const [here, there] = [clone.path('data/tinymqdb'), from.path('data/tinymqdb')]
+  await send(keyless.path('data/tinymqdb'), '127.0.0.1', port, 'without a key', 'orders')
+  await send(here, await gatewayOf(node), otherPort, 'under the key', 'orders')
+  await send(there, '127.0.0.1', port, 'and back', 'orders')
+  await arrives(there, 'under the key')
+  await arrives(here, 'and back')
+  for (const database of [here, there]) {
+    await isEmptied(database)
+    const select = 'SELECT token, typeof(data) AS type, (SELECT key FROM mqsender) AS key FROM mqin'
+    deepEqual(await rows(database, select, user), [
+      { token: 'orders', type: 'text', key: 'orders' },
+    ])
+    await sql(database, 'DELETE FROM mqin;', user)
+  }
+  equal(await sql(keyless.path('data/tinymqdb'), 'SELECT count(*) FROM mqout;', user), '1')
+})
+
+test('the status page and the metrics ask for the password', async (t) => {
+  const password = 'correct horse battery'
+  const stack = stackOf(t)
+  const from = await anotherClone(stack)
+  writeSecret(from, 'http-password', `${password}\n`)
+  const [port, httpPort] = [await freePort(), await freePort()]
+  const files = ['compose.yaml', 'compose.observe.yaml']
+  const environment = { TINYMQ_HTTP_PORT: String(httpPort) }
+  const node = new Project({ stack, name: 'observe', port, files, from, environment })
+  await node.run('up', '--detach', '--no-build')
+  await node.isHealthy('tinymq')
+  const authorization = `Basic ${Buffer.from(`operator:${password}`).toString('base64')}`
+  const get = async (path: string, headers: Record<string, string> = {}): Promise<Response> =>
+    fetch(`http://127.0.0.1:${httpPort}${path}`, { headers })
+  for (const path of ['/', '/metrics']) {
+    equal((await get(path)).status, 401, path)
+    equal((await get(path, { authorization: 'Basic eDp5' })).status, 401, path)
+  }
+  for (const path of ['/healthz', '/readyz']) equal((await get(path)).status, 200, path)
+  match(await (await get('/', { authorization })).text(), /<html/i)
+  await send(from.path('data/tinymqdb'), '192.0.2.1', 9000, 'waits')
+  await until({ what: 'the row in the metrics', withinMs: arrivesMs }, async () => {
+    const text = await (await get('/metrics', { authorization })).text()
+    return /^tinymq_outbox_rows(?:\{[^}]*\})? 1$/m.test(text)
+  })
+})
 
 test('three machines in a demo find each other by name', async (t) => {
   const names = ['MachineA', 'MachineB', 'MachineC']

@@ -24,7 +24,6 @@ const killed = 'kill -9 of the sender and of the receiver in mid-drain'
 const senderRestored = 'a sender restored in mid-drain, on a clean link'
 const waitingRestored = 'a sender restored with rows that wait for another machine'
 const killedAgain = 'kill -9 of the receiver again and again'
-const parted = 'a network that parts in mid-drain and heals'
 
 const change = (file: string, old: string, changed: string): Change => ({ file, old, new: changed })
 
@@ -40,7 +39,7 @@ const alikeRows = (old: string, changed: string): Change[] => [
 
 const isChanged = /changed: /
 
-const both = { rows: [sizes, outboxes] }
+const both = { rows: [refused, outboxes] }
 
 /** These are noticed on a clean link. */
 export const faults: readonly Fault[] = [
@@ -52,13 +51,10 @@ export const faults: readonly Fault[] = [
   },
   {
     name: 'rows of 1,024 bytes are confirmed and not stored',
-    changes: [
-      change(
-        'daemon/store/storing.ts',
-        'this.#insert(sender, news, arrival, nowMs)',
-        'this.#insert(sender, news.filter((it) => it.data.length !== 1024), arrival, nowMs)',
-      ),
-    ],
+    changes: inboxRows(
+      'this.#insertAll(messages, arrival, nowMs)',
+      'this.#insertAll(messages.filter((it) => it.data.length !== 1024), arrival, nowMs)',
+    ),
     stories: both,
     symptom: /missing: /,
   },
@@ -144,7 +140,7 @@ export const faults: readonly Fault[] = [
   {
     name: 'data is cut after 65,536 bytes',
     changes: taken('messages.push({ ...message, data: data.subarray(0, 65_536) })'),
-    stories: { rows: [sizes], drains: [parted] },
+    stories: { rows: [sizes, parked] },
     symptom: isChanged,
   },
   {
@@ -194,12 +190,12 @@ export const faults: readonly Fault[] = [
     changes: [
       change(
         'daemon/store/store.ts',
-        `      this.#senders.write(nowMs)
+        `      senders.write(nowMs)
       const heldUs = this.#connection.commit()`,
         `      const heldUs = this.#connection.commit()
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 60)
       this.#connection.begin()
-      this.#senders.write(nowMs)
+      senders.write(nowMs)
       this.#connection.commit()`,
       ),
     ],
@@ -211,12 +207,12 @@ export const faults: readonly Fault[] = [
 const early: readonly Change[] = [
   change(
     'daemon/store/store.ts',
-    `      this.#commit(nowMs)
-      return answers.map(resultOf)`,
+    `      this.#commit(memory, nowMs)
+    } catch`,
     `      const early = answers.map(resultOf).filter(({ type }) => type === 'received')
       if (early.length > 0) globalThis.tinymqEarly(early)
-      this.#commit(nowMs)
-      return answers.map(resultOf)`,
+      this.#commit(memory, nowMs)
+    } catch`,
   ),
   change(
     'daemon/store-host.ts',

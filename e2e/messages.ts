@@ -9,6 +9,7 @@ import { range } from '../test/harness/numbered.ts'
 
 /** One row as it is inserted. */
 export type Message = {
+  /** A word: who sends, and to whom if that matters. */
   readonly sender: string
   readonly number: number
   readonly token: string
@@ -53,8 +54,8 @@ const tinyBytes: readonly number[] = [0, 1, 0, 1, 2, 16, 1, 0]
 const alikeTextEnd = 24
 const alikeBlobEnd = 32
 
-/** Too little room for "MachineA:123456:". */
-const namedBytesMin = 20
+/** Too little room for "MachineA_to_MachineB:12345:". */
+const namedBytesMin = 32
 /** The longest token (PROTOCOL §6). */
 const tokenBytesMax = 255
 const longHeadersEvery = 5

@@ -4,15 +4,13 @@
  */
 import { match, ok } from 'node:assert/strict'
 import { range } from '../test/harness/numbered.ts'
-import type { Delivered, Stage } from './stage.ts'
+import { type Delivered, laneOf, type Stage } from './stage.ts'
 
 const bytes = 1_000
 /** Rows that are delivered after the copy was made, and rows that are sent after the restore. */
 const more = 100
 const afterFirst = 2_001
 const afterLast = 2_100
-/** The numbers of a sender are unique: those that go to C begin here. */
-const forC = 4_000
 
 const waiting = 'SELECT count(*) FROM mqout'
 
@@ -30,8 +28,8 @@ export async function restoreSender(stage: Stage, count: number): Promise<Delive
     stage.insert({
       from: 'MachineA',
       to: 'MachineC',
-      first: first + forC,
-      last: last + forC,
+      first,
+      last,
       bytes,
     })
   }
@@ -59,7 +57,7 @@ export async function restoreSender(stage: Stage, count: number): Promise<Delive
   const after = range(afterFirst, afterLast)
   return {
     MachineB: { MachineA: [...range(1, count + more), ...after] },
-    MachineC: { MachineA: [...range(1, count), ...after].map((number) => number + forC) },
+    MachineC: { MachineA: [...range(1, count), ...after] },
   }
 }
 
@@ -73,9 +71,7 @@ export async function restoreReceiver(stage: Stage, count: number): Promise<Deli
   const senders = ['MachineA', 'MachineC']
   for (const from of senders) {
     stage.insert({ from, to: 'MachineB', first: 1, last: count, bytes })
-    const shift = from === 'MachineA' ? 0 : forC
-    const [first, last] = [1 + shift, count + shift]
-    stage.insert({ from: 'MachineB', to: from, first, last, bytes })
+    stage.insert({ from: 'MachineB', to: from, first: 1, last: count, bytes })
   }
   const isFrom = (from: string): string => `host ${from === 'MachineA' ? '=' : '<>'} 'MachineA'`
   const receivedFrom = (from: string): string => `SELECT count(*) FROM mqin WHERE ${isFrom(from)}`
@@ -94,12 +90,13 @@ export async function restoreReceiver(stage: Stage, count: number): Promise<Deli
   await b.restoreDatabase(copy)
   stage.allowEvents('PEER_ROLLED_BACK', 'INBOX_ROLLED_BACK', 'SELF_ROLLED_BACK', 'SELF_FORKED')
   const arriving = senders.map((from) => {
+    const lane = laneOf(from, 'MachineB')
     const kept = stage.numbers(
       'MachineB',
-      from,
+      lane,
       `SELECT sender_row FROM mqin WHERE ${isFrom(from)}`,
     )
-    const left = stage.numbers(from, from, 'SELECT id FROM mqout')
+    const left = stage.numbers(from, lane, 'SELECT id FROM mqout')
     return [from, [...new Set([...kept, ...left])].toSorted((one, two) => one - two)] as const
   })
   for (const from of senders) {
@@ -110,7 +107,7 @@ export async function restoreReceiver(stage: Stage, count: number): Promise<Deli
   for (const [from, numbers] of arriving) {
     const lost = range(1, count).filter((number) => !numbers.includes(number))
     ok(lost.length > 0, `rows of ${from} are lost with the receiver's database`)
-    const ids = stage.idsOf(from, lost)
+    const ids = stage.idsOf(laneOf(from, 'MachineB'), lost)
     const named = new RegExp(`mqout\\.id ${ids.at(0)}-${ids.at(-1)}[:.]`)
     const select = "SELECT detail FROM mqevent WHERE code = 'PEER_ROLLED_BACK'"
     match(String(stage.value(from, select)), named, `${from} reports which`)
@@ -119,6 +116,6 @@ export async function restoreReceiver(stage: Stage, count: number): Promise<Deli
   return {
     MachineA: { MachineB: count },
     MachineB: Object.fromEntries(arriving.map(([from, numbers]) => [from, [...numbers, ...after]])),
-    MachineC: { MachineB: range(1 + forC, count + forC) },
+    MachineC: { MachineB: count },
   }
 }

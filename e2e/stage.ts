@@ -54,7 +54,10 @@ export const defaultMachines: Machines = {
   MachineC: {},
 }
 
-/** What a receiver must have in the end: by machine, then by sender. */
+/** What is sent from one machine to another, for what must arrive at a third. */
+export const laneOf = (from: string, to: string): string => `${from}_to_${to}`
+
+/** What a receiver must have in the end: by machine, then by sender or by lane. */
 export type Delivered = { readonly [machine: string]: Expected }
 
 /** Messages to send. */
@@ -128,7 +131,7 @@ export class Stage {
   }
 
   /** Makes the messages of a batch: what must arrive is known from here on. */
-  make({ from, first, last, bytes = bytesDefault, large }: Batch): Message[] {
+  make({ from, to, first, last, bytes = bytesDefault, large }: Batch): Message[] {
     const count = last - first + 1
     const exact = large ?? (count < countWithLarge ? [] : mediumBoundaries)
     const step = count / 2 / (exact.length + 1)
@@ -137,7 +140,7 @@ export class Stage {
     })
     const sizes = new Map(places)
     return range(first, last).map((number) =>
-      this.#ledger.make(from, number, sizes.get(number) ?? bytes, sizes.has(number)),
+      this.#ledger.make(laneOf(from, to), number, sizes.get(number) ?? bytes, sizes.has(number)),
     )
   }
 
@@ -155,14 +158,14 @@ export class Stage {
     this.#with(batch.from, (db) => insertMessages(db, this.#ledger, to, messages))
   }
 
-  /** Numbers of a sender's messages, by the ids that `select` gives at a machine. */
-  numbers(machine: string, sender: string, select: string): number[] {
-    return this.#ledger.numbersOf(sender, this.values(machine, select).map(Number))
+  /** Numbers of a lane's messages, by the ids that `select` gives at a machine. */
+  numbers(machine: string, lane: string, select: string): number[] {
+    return this.#ledger.numbersOf(lane, this.values(machine, select).map(Number))
   }
 
-  /** The ids of these messages in the sender's outbox. */
-  idsOf(sender: string, numbers: readonly number[]): number[] {
-    return this.#ledger.idsOf(sender, numbers)
+  /** The ids of a lane's messages in the sender's outbox. */
+  idsOf(lane: string, numbers: readonly number[]): number[] {
+    return this.#ledger.idsOf(lane, numbers)
   }
 
   /** Resolves with the first value of `select` at a machine that `isIt`. */
@@ -213,8 +216,16 @@ export class Stage {
    * @throws AssertionError with what is not right about them.
    */
   async check(machine: string, expected: Expected, arrived: Iterable<Arrived>): Promise<void> {
+    const lanes = Object.entries(expected).map(([name, numbers]) => {
+      return [name.includes('_to_') ? name : laneOf(name, machine), numbers] as const
+    })
     const hosts = await this.#hosts()
-    const check = { ledger: this.#ledger, expected, hosts, port: nodePort }
+    const check = {
+      ledger: this.#ledger,
+      expected: Object.fromEntries(lanes),
+      hosts,
+      port: nodePort,
+    }
     const problems = problemsOf(arrived, check)
     const shown = problems.slice(0, problemsShown).join('\n')
     ok(problems.length === 0, `${problems.length} problems at ${machine}: ${shown}`)
@@ -223,9 +234,10 @@ export class Stage {
   async #hosts(): Promise<Hosts> {
     const hosts = this.lab.machines.map(async (machine) => {
       const { name } = machine
-      return [name, [this.#advertised.has(name) ? name : await machine.address()]] as const
+      const host = [this.#advertised.has(name) ? name : await machine.address()]
+      return this.lab.machines.map((to) => [laneOf(name, to.name), host] as const)
     })
-    return Object.fromEntries(await Promise.all(hosts))
+    return Object.fromEntries((await Promise.all(hosts)).flat())
   }
 
   /**
