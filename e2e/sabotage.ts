@@ -6,7 +6,8 @@
  */
 
 import { deepEqual } from 'node:assert/strict'
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { stripTypeScriptTypes } from 'node:module'
 import { tmpdir } from 'node:os'
@@ -60,12 +61,12 @@ function build({ changes }: Fault): void {
 }
 
 /** What these stories of a file find with this image. */
-function findingsWith(
+async function findingsWith(
   name: string,
   file: string,
   stories: readonly string[],
   patienceSeconds: number,
-): Finding[] {
+): Promise<Finding[]> {
   const directory = mkdtempSync(join(tmpdir(), 'tinymq-sabotage-'))
   const report = join(directory, 'report.jsonl')
   writeFileSync(report, '')
@@ -79,7 +80,7 @@ function findingsWith(
     ]
     // Else it would take itself for a part of this test.
     const { NODE_TEST_CONTEXT: _, ...environment } = process.env
-    spawnSync(process.execPath, words, {
+    const child = spawn(process.execPath, words, {
       cwd: root,
       stdio: ['ignore', 'ignore', 'inherit'],
       env: {
@@ -89,6 +90,7 @@ function findingsWith(
         TINYMQ_E2E_PATIENCE_S: String(patienceSeconds),
       },
     })
+    await once(child, 'exit')
     return readFindings(report)
   } finally {
     rmSync(directory, { recursive: true })
@@ -112,22 +114,23 @@ function doubts(fault: Fault, sound: readonly Finding[], faulty: readonly Findin
 
 /** One test for each fault; the sound image runs the stories of a file before. */
 export function testFaults(faults: readonly Fault[], patienceSeconds: number): void {
-  const sound = new Map<string, readonly Finding[]>()
-  const soundIn = (file: string): readonly Finding[] => {
+  const sound = new Map<string, Promise<Finding[]>>()
+  const soundIn = async (file: string): Promise<Finding[]> => {
     const stories = new Set(faults.flatMap((fault) => fault.stories[file] ?? []))
     const found = sound.get(file) ?? findingsWith(soundImage, file, [...stories], patienceSeconds)
     sound.set(file, found)
     return found
   }
   for (const fault of faults) {
-    test(`the stories fail when ${fault.name}`, (t) => {
+    test(`the stories fail when ${fault.name}`, async (t) => {
       t.after(() => docker('image', 'rm', '--force', image))
-      const files = Object.keys(fault.stories)
-      const without = files.flatMap(soundIn)
+      const without: Finding[] = []
+      const within: Finding[] = []
+      for (const file of Object.keys(fault.stories)) without.push(...(await soundIn(file)))
       build(fault)
-      const within = files.flatMap((file) =>
-        findingsWith(image, file, fault.stories[file] ?? [], patienceSeconds),
-      )
+      for (const [file, stories] of Object.entries(fault.stories)) {
+        within.push(...(await findingsWith(image, file, stories, patienceSeconds)))
+      }
       t.diagnostic(`without the fault:\n${renderFindings(without)}`)
       t.diagnostic(`with it:\n${renderFindings(within)}`)
       deepEqual(doubts(fault, without, within), [])
