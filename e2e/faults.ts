@@ -166,7 +166,7 @@ export const faults: readonly Fault[] = [
     changes: [
       change(
         'daemon/store/parked.ts',
-        'this.#insert.run(id, uid, lane, code, reason, attempts, retryAtMs)',
+        'this.#insert.run(id, uid, lane, code, reason, attempts, retryAtMs, nowMs)',
         `this.#connection.prepareChange('DELETE FROM mqout WHERE id = ?').run(id)`,
       ),
     ],
