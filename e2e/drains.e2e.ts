@@ -27,7 +27,7 @@ story('a sender restored in mid-drain, on a clean link', async (stage) =>
 )
 
 story('a sender restored with rows that wait for another machine', async (stage) => {
-  const [a, c] = [stage.lab.machine('A'), stage.lab.machine('C')]
+  const [a, b, c] = [stage.lab.machine('A'), stage.lab.machine('B'), stage.lab.machine('C')]
   const send = (to: string, first: number, last: number): void => {
     stage.insert({ from: 'MachineA', to, first, last, large: [] })
   }
@@ -35,8 +35,12 @@ story('a sender restored with rows that wait for another machine', async (stage)
   send('MachineC', 1, 100)
   send('MachineB', 101, 200)
   await stage.received('MachineB', 100)
+  // Rows that wait in the copy and are delivered after it must not arrive twice.
+  await b.stop()
+  send('MachineB', 201, 250)
   const copy = await a.copyDatabase()
-  send('MachineB', 201, 300)
+  await b.start()
+  send('MachineB', 251, 300)
   await stage.received('MachineB', 200)
   await a.stop()
   await a.restoreDatabase(copy)
