@@ -13,7 +13,7 @@ import type { Consumption } from './consume-options.ts'
 import { TinymqError } from './errors.ts'
 import { inTransaction, type SqliteHandle } from './handle.ts'
 import { errorText, type Hand, InboxMessage } from './inbox-message.ts'
-import { Intake, leaseLost, WorkFailure } from './intake.ts'
+import { Intake, type IntakeParts, leaseLost, WorkFailure } from './intake.ts'
 import { isTraced } from './is-traced.ts'
 import { isThenable, SchemaMismatch, validPayload } from './payload.ts'
 
@@ -30,6 +30,7 @@ export type ConsumerParts<T> = {
   readonly db: SqliteHandle
   readonly watch: CommitWatch
   readonly library: OneLibrary
+  readonly unsynced: IntakeParts['unsynced']
   readonly consumption: Consumption<T>
   readonly send: Hand['send']
   readonly trace: TracingChannel<'tinymq:consume', ConsumeTrace>

@@ -17,6 +17,11 @@ export type IntakeParts = {
   readonly watch: CommitWatch
   readonly library: OneLibrary
   readonly consumption: Consumption<unknown>
+  /**
+   * Runs a transaction about leases alone, whose commit need not wait for the disk: what a power cut
+   * takes back of it is handled again. It would hold the lock of all writers for as long as a sync.
+   */
+  readonly unsynced: <T>(work: () => T) => T
 }
 
 export type IntakeEvents = {
@@ -66,6 +71,7 @@ export class Intake {
   readonly #library: OneLibrary
   readonly #claims: Claims
   readonly #events: IntakeEvents
+  readonly #unsynced: IntakeParts['unsynced']
   readonly #leaseMs: number
   readonly #listener: CommitListener
   readonly #held = new Set<Claim>()
@@ -82,8 +88,10 @@ export class Intake {
   #timer: NodeJS.Timeout | undefined
   #renewTimer: NodeJS.Timeout | undefined
 
-  constructor({ db, watch, library, consumption }: IntakeParts, events: IntakeEvents) {
+  constructor(parts: IntakeParts, events: IntakeEvents) {
+    const { db, watch, library, consumption, unsynced } = parts
     this.#db = db
+    this.#unsynced = unsynced
     this.#library = library
     this.#watch = watch
     this.#events = events
@@ -137,7 +145,8 @@ export class Intake {
    */
   settleNow(claim: Claim, outcome: Outcome): void {
     const isNested = inTransaction(this.#db)
-    if (!atomically(this.#db, () => this.#claims.settle(claim, outcome))) {
+    const end = (): boolean => atomically(this.#db, () => this.#claims.settle(claim, outcome))
+    if (!(isNested ? end() : this.#unsynced(end))) {
       if (!isNested) this.#forget(claim)
       throw leaseLost(claim)
     }
@@ -233,11 +242,14 @@ export class Intake {
     const seen = this.#endings.length === 0 ? this.#seek() : []
     if (this.#endings.length === 0 && seen.length === 0) return { claims: [], lost: [] }
     this.#library.check()
-    return atomically(this.#db, () => {
+    const transaction = (): { readonly claims: Claim[]; readonly lost: Claim[] } => {
       const lost = this.#endings.filter((ending) => !this.#end(ending)).map(({ claim }) => claim)
       const ids = this.#endings.length === 0 ? seen : this.#seek()
       return { claims: this.#claims.claim(ids), lost }
-    })
+    }
+    const hasWork = this.#endings.some(({ work }) => work !== undefined)
+    if (hasWork) return atomically(this.#db, transaction)
+    return this.#unsynced(() => atomically(this.#db, transaction))
   }
 
   #seek(): number[] {
@@ -313,9 +325,9 @@ export class Intake {
     if (inTransaction(this.#db)) return this.#renewIn(inTransactionMs)
     try {
       this.#makeSure()
-      const lost = atomically(this.#db, () =>
-        Array.from(this.#held).filter((claim) => !this.#claims.renew(claim)),
-      )
+      const renewAll = (): Claim[] =>
+        Array.from(this.#held).filter((claim) => !this.#claims.renew(claim))
+      const lost = this.#unsynced(() => atomically(this.#db, renewAll))
       for (const claim of lost) {
         this.#held.delete(claim)
         this.#events.onLost(claim)

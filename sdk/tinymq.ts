@@ -76,7 +76,7 @@ export function open(
     if (options.synchronous !== undefined) {
       throw badArgument('synchronous is for a path: on a connection of yours, set the PRAGMA')
     }
-    if (typeof target?.db?.prepare === 'function') return new Tinymq(target.db, false)
+    if (typeof target?.db?.prepare === 'function') return new Tinymq(target.db)
     throw badArgument(
       'open takes a path, or { db } with a better-sqlite3 or node:sqlite connection',
     )
@@ -84,9 +84,10 @@ export function open(
   refuseSecondLibrary(target)
   const db = openDatabase(target, synchronous)
   try {
-    return new Tinymq(db, true)
+    return new Tinymq(db, synchronous)
   } catch (error) {
-    if (isSecondLibrary(error)) leftOpen.push(db)
+    const isShared = error instanceof TinymqError && error.code === 'TINYMQ_SECOND_LIBRARY'
+    if (isShared) leftOpen.push(db)
     else db.close()
     throw error
   }
@@ -94,9 +95,6 @@ export function open(
 
 /** To close these would drop the locks that the other library has on the file. */
 const leftOpen: SqliteHandle[] = []
-
-const isSecondLibrary = (error: unknown): boolean =>
-  error instanceof TinymqError && error.code === 'TINYMQ_SECOND_LIBRARY'
 
 /** What `open` takes beside a path. */
 type OpenOptions = { readonly synchronous?: Synchronous | undefined }
@@ -108,6 +106,8 @@ type SendTrace = { host: string; port?: number; token?: string; headers: Record<
 export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposable, AsyncDisposable {
   readonly #db: Db
   readonly #isOwner: boolean
+  /** Ours to change: the connection is ours, and syncs every commit. */
+  readonly #isSynced: boolean
   readonly #library: OneLibrary
   readonly #insert: SqliteStatement
   readonly #delete: SqliteStatement
@@ -123,11 +123,12 @@ export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposabl
   #isClosed = false
 
   /** @internal */
-  constructor(db: Db, isOwner: boolean) {
+  constructor(db: Db, synchronous?: Synchronous) {
     this.#library = translated(() => new OneLibrary(db))
     migrate(db)
     this.#db = db
-    this.#isOwner = isOwner
+    this.#isOwner = synchronous !== undefined
+    this.#isSynced = synchronous === 'full'
     this.#insert = prepare(db, sendSql)
     this.#delete = prepare(db, 'DELETE FROM mqout WHERE id = ?')
     this.#inbox = new InboxReader(db)
@@ -322,6 +323,7 @@ export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposabl
         db: this.#db,
         watch: this.#watch,
         library: this.#library,
+        unsynced: (work) => this.#unsynced(work),
         consumption,
         trace: this.#consumeTrace,
         send: (host, port, token, data, headers) => this.send(host, port, token, data, { headers }),
@@ -346,6 +348,17 @@ export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposabl
     }
     const id: unknown = this.#sendTrace.traceSync(work, trace)
     return id as number
+  }
+
+  /** PRAGMA synchronous acts when it is compiled: a prepared one would do nothing. */
+  #unsynced<T>(work: () => T): T {
+    if (!this.#isSynced) return work()
+    this.#db.exec('PRAGMA synchronous = NORMAL')
+    try {
+      return work()
+    } finally {
+      this.#db.exec('PRAGMA synchronous = FULL')
+    }
   }
 
   /** A message is never taken for sent that went into files which were removed. */
