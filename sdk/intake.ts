@@ -18,8 +18,8 @@ export type IntakeParts = {
   readonly library: OneLibrary
   readonly consumption: Consumption<unknown>
   /**
-   * Runs a transaction about leases alone, whose commit need not wait for the disk: what a power cut
-   * takes back of it is handled again. It would hold the lock of all writers for as long as a sync.
+   * Runs a transaction about leases alone, whose commit need not wait for the disk: what a power
+   * cut takes back of it is handled again. It would hold the lock of all writers for a sync.
    */
   readonly unsynced: <T>(work: () => T) => T
 }

@@ -110,9 +110,9 @@ function durability(db: Database.Database): Finding {
   const begins = option.endsWith('=1') ? '1' : '2'
   return ok(
     'durability',
-    'What the daemon takes and what the SDK sends survives a power cut (synchronous=FULL). What others do ' +
-      'cannot be seen here: on their connections PRAGMA synchronous must say 2, and ' +
-      `better-sqlite3 begins with ${begins}.`,
+    'What the daemon takes and what the SDK sends survives a power cut (synchronous=FULL). ' +
+      'What others do cannot be seen here: on their connections PRAGMA synchronous must say 2, ' +
+      `and better-sqlite3 begins with ${begins}.`,
   )
 }
 
