@@ -3,7 +3,7 @@
 // crash in the database driver), then hands over. Plain JavaScript that Node.js 12 can read: no
 // static import, no `?.`, no `??`.
 
-const usage = `Usage: tinymq [port] [database]  run the daemon: tinymq 9000 /var/tmp/tinymqdb
+const usage = `Usage: tinymq [port] [database]  run the daemon: tinymq 9000 /var/lib/tinymq/tinymqdb
        tinymq daemon [options]   the same; tinymq daemon --help lists the options
        tinymq command [options]  work with the messages; each has a --help:
 

@@ -25,7 +25,7 @@ function problemsOf(args: readonly string[], environment: Environment = {}): str
 test('without a word every option has its default', () => {
   deepEqual(configOf([]), {
     port: 9000,
-    database: '/var/tmp/tinymqdb',
+    database: '/var/lib/tinymq/tinymqdb',
     create: 'auto',
     bind: undefined,
     advertise: undefined,

@@ -1,9 +1,9 @@
-import { doesNotThrow, deepEqual, equal, match, throws } from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { doesNotThrow, deepEqual, equal, match, ok, throws } from 'node:assert/strict'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { test, type TestContext } from 'node:test'
-import { checkMayCreate, createdLine, removeGuard } from './creation.ts'
+import { checkMayCreate, createdLine, makeDefaultDirectory, removeGuard } from './creation.ts'
 import { parseFstab } from './mounts.ts'
 
 const fstab = `# /etc/fstab: static file system information.
@@ -57,6 +57,36 @@ function scratch(context: TestContext): string {
   context.after(() => rmSync(directory, { recursive: true }))
   return join(directory, 'db')
 }
+
+const noVolumes = { mounts: [], fstab: [] }
+
+test('the one directory of the default path is made, and no other', (context) => {
+  const defaultPath = join(dirname(scratch(context)), 'tinymq', 'db')
+  const options = { defaultPath, volumes: noVolumes }
+  const other = join(dirname(defaultPath), '..', 'other', 'db')
+  makeDefaultDirectory(other, 'auto', options)
+  makeDefaultDirectory(defaultPath, 'auto', { volumes: noVolumes })
+  equal(existsSync(dirname(other)), false)
+  equal(existsSync(dirname(defaultPath)), false)
+  makeDefaultDirectory(defaultPath, 'auto', options)
+  equal(statSync(dirname(defaultPath)).mode & 0o722, 0o700)
+  makeDefaultDirectory(defaultPath, 'never', options)
+  const deep = join(dirname(other), 'tinymq', 'db')
+  makeDefaultDirectory(deep, 'auto', { ...options, defaultPath: deep })
+  equal(existsSync(dirname(other)), false)
+})
+
+test('the directory is not made where no database may be', (context) => {
+  const defaultPath = join(dirname(scratch(context)), 'tinymq', 'db')
+  const volumes = { mounts: mounted('/'), fstab: [dirname(defaultPath)] }
+  const refused = { code: 'TINYMQ_NO_VOLUME' }
+  throws(() => makeDefaultDirectory(defaultPath, 'auto', { defaultPath, volumes }), refused)
+  throws(() => makeDefaultDirectory(defaultPath, 'mounted', { defaultPath, volumes }), refused)
+  throws(() => makeDefaultDirectory(defaultPath, 'never', { defaultPath, volumes: noVolumes }), {
+    code: 'TINYMQ_NO_DATABASE',
+  })
+  ok(!existsSync(dirname(defaultPath)))
+})
 
 test('a new database is logged as a warning, with what was saved of an earlier one', (context) => {
   const path = scratch(context)

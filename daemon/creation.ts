@@ -3,8 +3,9 @@
  * a database that was never there, and rows that go into the directory under it are hidden when the
  * volume is back. Must never decide for a daemon that runs: that one makes no database at all.
  */
-import { readFileSync, rmdirSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmdirSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
+import { defaultDatabase } from '../sdk/default-database.ts'
 import { TinymqError } from '../sdk/errors.ts'
 import type { LogLine } from './log.ts'
 import { mountOf, parseFstab, readMounts, type Mount } from './mounts.ts'
@@ -42,6 +43,26 @@ export function checkMayCreate(
     `/etc/fstab has a volume for ${point}, which is not mounted, and no database is there`,
     `sudo mount ${point}, or choose another path.`,
   )
+}
+
+/**
+ * Makes the directory of the default path where this may be done; every other one is the
+ * operator's to make, and a missing one is an error (database-file.ts).
+ * @throws as `checkMayCreate` does.
+ */
+export function makeDefaultDirectory(
+  path: string,
+  create: Config['create'],
+  { defaultPath = defaultDatabase, volumes = readVolumes() } = {},
+): void {
+  const directory = dirname(path)
+  if (path !== defaultPath || existsSync(directory)) return
+  checkMayCreate(path, create, volumes)
+  try {
+    mkdirSync(directory, { mode: 0o755 })
+  } catch {
+    // An ordinary user may not: the check of the directory that follows says what to do.
+  }
 }
 
 function noVolume(sentence: string, advice: string): StartError {

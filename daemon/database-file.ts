@@ -7,6 +7,7 @@ import { accessSync, constants, existsSync, realpathSync, statSync, type Stats }
 import { basename, dirname, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { filesystemTypeOf, refuseUnsafeFilesystem } from '../sdk/database.ts'
+import { defaultDatabase } from '../sdk/default-database.ts'
 import { TinymqError } from '../sdk/errors.ts'
 import { isContainer, readMounts, type Mount } from './mounts.ts'
 import { StartError } from './start-error.ts'
@@ -24,7 +25,7 @@ export function checkPlace(path: string, around: Surroundings = surroundings()):
   const stats = statOf(directory)
   if (stats?.isDirectory() !== true) {
     const sentence = `There is no directory ${directory} for the database`
-    throw new StartError('TINYMQ_NO_DIRECTORY', `${sentence}: create it or choose another path.`)
+    throw new StartError('TINYMQ_NO_DIRECTORY', `${sentence}: ${directoryAdvice(path)}.`)
   }
   const file = statOf(path)
   if (file !== undefined && !file.isFile()) throw notAFile(path, file)
@@ -36,6 +37,12 @@ export function checkPlace(path: string, around: Surroundings = surroundings()):
   for (const suffix of ['', '-wal', '-shm', '-daemon']) {
     if (statOf(path + suffix) !== undefined) refuseUnwritable(path + suffix, 'file', around)
   }
+}
+
+function directoryAdvice(path: string): string {
+  if (path !== defaultDatabase) return 'create it or choose another path'
+  const make = `sudo install -d -o ${process.getuid?.() ?? 0} ${dirname(path)}`
+  return `create it with ${make}, or name another file, as in tinymq 9000 ~/tinymqdb`
 }
 
 export function surroundings(): Surroundings {

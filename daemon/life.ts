@@ -7,7 +7,7 @@ import { countEffort, type Counters } from './counters.ts'
 import { nodeEnvironment } from './crypto.ts'
 import { checkPlace, realPath } from './database-file.ts'
 import { keepYoung } from './cleanup.ts'
-import { checkMayCreate, createdLine, removeGuard } from './creation.ts'
+import { checkMayCreate, createdLine, makeDefaultDirectory, removeGuard } from './creation.ts'
 import { Driver, monotonicUs } from './driver.ts'
 import { eventLine, notedLine } from './event-lines.ts'
 import { systemNetwork, type HostNetwork } from './host-network.ts'
@@ -81,6 +81,7 @@ export class Life {
 
   /** @throws StartError or TinymqError; nothing is left open then. */
   static async begin(options: LifeOptions): Promise<Life> {
+    makeDefaultDirectory(options.path, options.config.create)
     checkPlace(options.path)
     const isNew = !existsSync(options.path)
     if (isNew) checkMayCreate(realPath(options.path), options.config.create)

@@ -3,6 +3,7 @@
  * README's table and the type `Config` are derived from it. Must never read the environment itself.
  */
 import { isIP } from 'node:net'
+import { defaultDatabase } from '../sdk/default-database.ts'
 
 /** A value, or what is wrong with the text as the end of a sentence that begins with its name. */
 export type Parsed<Value> = { readonly value: Value } | { readonly problem: string }
@@ -144,7 +145,7 @@ export const options = {
   database: option({
     isArgument: true,
     kind: path,
-    default: '/var/tmp/tinymqdb',
+    default: defaultDatabase,
     variable: 'TINYMQ_DATABASE',
     sentence: 'SQLite file with the tables; made when it is not there.',
   }),

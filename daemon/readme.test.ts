@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { defaultDatabase } from '../sdk/default-database.ts'
 import { optionsMarkdown } from './options.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -13,6 +14,13 @@ test("the README's table of options is the one that the daemon has", () => {
     readme.includes(optionsMarkdown().trim()),
     `Put this into README.md:\n${optionsMarkdown()}`,
   )
+})
+
+test('what cannot import the default path repeats it', () => {
+  for (const path of ['bin/tinymq.js', 'daemon/page/model/shell-line.ts', 'docs/operations.md']) {
+    const text = readFileSync(join(root, path), 'utf8')
+    assert.ok(text.includes(defaultDatabase), `${path} has another default than the daemon.`)
+  }
 })
 
 test('every file that a page links to is there', () => {

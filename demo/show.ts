@@ -2,6 +2,8 @@
  * What the demo shows, in order: every statement as a person would type it, what came of it, and
  * how long that took. Must never print what did not happen.
  */
+import { dirname } from 'node:path'
+import { defaultDatabase } from '../sdk/default-database.ts'
 import type { DemoMachine } from './demo-machine.ts'
 
 type ShowParts = {
@@ -61,7 +63,9 @@ export class Show {
   sayWhatIsNext(kept: string | undefined): void {
     const files = kept === undefined ? 'their files removed' : `their files are in ${kept}`
     this.#say(`\nBoth daemons are stopped now, and ${files}. To play with them: tinymq demo --stay`)
-    this.#say('On your own machines, and on each of them:\n\n  tinymq 9000 /var/tmp/tinymqdb\n')
+    const directory = `sudo install -d -o "$(id -u)" ${dirname(defaultDatabase)}`
+    const lines = `  ${directory}\n  tinymq 9000 ${defaultDatabase}\n`
+    this.#say(`On your own machines, and on each of them:\n\n${lines}`)
   }
 
   /** Inserts at one machine, and shows what has come at the other and how long it took. */

@@ -2,12 +2,13 @@
  * How a daemon starts and ends, on real processes: what it says when it cannot run and the number
  * that it ends with (daemon/start-error.ts), and what its signals do.
  */
-import { deepEqual, equal, match, ok } from 'node:assert/strict'
+import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict'
 import { createSocket, type Socket } from 'node:dgram'
 import {
   chmodSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   renameSync,
   rmSync,
   statSync,
@@ -15,6 +16,8 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { needs } from './harness/needs.ts'
+import { PastedProcess } from './harness/pasting.ts'
 import { until } from './harness/until.ts'
 import { test, type TestContext } from 'node:test'
 import Database from 'better-sqlite3'
@@ -154,10 +157,11 @@ test('tables of a newer version: 76, and they stay as they are', async (context)
 /**
  * Not as root, who may write everywhere: modules are loaded first, as the sources may be root's.
  */
-function asNobody(path: string): string[] {
+function asNobody(...args: string[]): string[] {
   const main = new URL('../daemon/main.ts', import.meta.url).href
   const drop = 'if (process.getuid() === 0) { process.setgid(65534); process.setuid(65534) }'
-  const script = `import { main } from '${main}'; ${drop} await main(['0', '${path}'])`
+  const words = JSON.stringify(['0', ...args])
+  const script = `import { main } from '${main}'; ${drop} await main(${words})`
   return ['--input-type=module', '--eval', script]
 }
 
@@ -172,6 +176,42 @@ test('a directory that cannot be written: 77, and whose it is', async (context) 
   const { uid } = statSync(path)
   match(text, new RegExp(`The directory ${path} cannot be written: it belongs to uid ${uid}, `))
   match(text, /mode 555; this daemon runs as uid \d+, gid \d+\./)
+})
+
+/** A system of its own, with nothing in its /var/lib, which is the directory `lib` here. */
+function withoutDirectory(context: TestContext, lib: string, ...words: string[]): PastedProcess {
+  chmodSync(lib, 0o755)
+  const script = 'mount --bind "$0" /var/lib && exec "$@"'
+  const unshare = ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', script, lib]
+  const environment = { PATH: process.env['PATH'], TINYMQ_LOG_FORMAT: 'json' }
+  const options = { prefix: unshare, cwd: lib, environment }
+  const started = new PastedProcess([process.execPath, ...words], options)
+  context.after(async () => started[Symbol.asyncDispose]())
+  return started
+}
+
+const needsRoot = { skip: needs('root') }
+
+test('a default directory that a user may not make: 66', needsRoot, async (t) => {
+  const lib = directory(t)
+  await rejects(withoutDirectory(t, lib, ...asNobody()).succeeds(), {
+    message:
+      'It ended with 66: tinymq: There is no directory /var/lib/tinymq for the database: ' +
+      'create it with sudo install -d -o 65534 /var/lib/tinymq, or name another file, as in ' +
+      'tinymq 9000 ~/tinymqdb. (TINYMQ_NO_DIRECTORY)\n',
+  })
+  deepEqual(readdirSync(lib), [])
+})
+
+test('root makes the default directory, and commands find the database', needsRoot, async (t) => {
+  const lib = directory(t)
+  const running = withoutDirectory(t, lib, program, '0')
+  await running.prints(/"event":"started"/)
+  equal(statSync(join(lib, 'tinymq')).mode & 0o722, 0o700)
+  const status = withoutDirectory(t, lib, program, 'status', '--json')
+  await status.succeeds()
+  running.signal('SIGTERM')
+  await running.succeeds()
 })
 
 test('a directory that cannot be entered: 77, and as whom', async (context) => {

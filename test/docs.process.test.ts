@@ -6,8 +6,9 @@
  */
 import { deepEqual, equal, match, ok } from 'node:assert/strict'
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { test, type TestContext } from 'node:test'
+import { defaultDatabase } from '../sdk/default-database.ts'
 import { type Block, blocksOf, pages } from './harness/doc-blocks.ts'
 import type { Machine } from './harness/machine.ts'
 import { type Need, needs } from './harness/needs.ts'
@@ -21,10 +22,10 @@ import { until } from './harness/until.ts'
 
 const root = join(import.meta.dirname, '..')
 const versions = [...(oldestNode === undefined ? [] : [oldestNode]), process.versions.node]
-const database = '/var/tmp/tinymqdb'
 /** Else this Node pastes only the pages that show programs for it, and none pastes a benchmark. */
 const isLong = scaled(100) >= 100
-const startDaemon = `tinymq 9000 ${database}`
+/** On its default path, whose directory it makes. */
+const startDaemon = 'tinymq 9000'
 
 /** A block that is a test is a run of its own, and no option of the shell here counts there. */
 const freeEnvironment = Object.fromEntries(
@@ -33,8 +34,8 @@ const freeEnvironment = Object.fromEntries(
 
 /** Goes on until somebody ends it. */
 const isConsumer = /await mq\.consume/
-const isServer = /^tinymq (?:\d+|bench --serve)\b/
-const isDaemon = /^tinymq \d+\b/
+const isServer = /^tinymq (?:\d+|bench --serve)\b/m
+const isDaemon = /^tinymq \d+\b/m
 const asksForPaste = /cat >>|--add -/
 const pastedLine = /^\S+ = \S+$/m
 
@@ -68,7 +69,9 @@ function whySkipped({ language, marks, text }: Block): string | false {
 function localizedFor({ database: path, port }: Machine): (text: string) => string {
   return (text) =>
     text
-      .replaceAll(database, path)
+      .replaceAll(defaultDatabase, path)
+      .replaceAll(dirname(defaultDatabase), dirname(path))
+      .replaceAll('/var/tmp/tinymqdb', path)
       .replaceAll(/'Machine[ABC]', ?'?9000'?/g, `'127.0.0.1', ${port}`)
       .replaceAll('127.0.0.1:9000', `127.0.0.1:${port}`)
       .replaceAll("'127.0.0.1', 9000", `'127.0.0.1', ${port}`)
@@ -92,6 +95,8 @@ class Paster {
     const program = join(root, 'dist', 'bin', 'tinymq.js')
     const script = `#!/bin/sh\nexec '${node}' '${program}' "$@"\n`
     writeFileSync(join(this.#bin, 'tinymq'), script, { mode: 0o755 })
+    // Who pastes here is root already.
+    writeFileSync(join(this.#bin, 'sudo'), '#!/bin/sh\nexec "$@"\n', { mode: 0o755 })
   }
 
   /** One machine, MachineA and MachineB at once. */
@@ -108,7 +113,7 @@ class Paster {
       const prefix = hosts.prefixOf(name)
       const home = hosts.homeOf(name)
       const runSql = async (statements: string): Promise<string> =>
-        sql(database, statements, { prefix })
+        sql(defaultDatabase, statements, { prefix })
       this.#add(name, { prefix, home, localized: (text) => text, runSql })
       await this.#startDaemon(name, startDaemon)
     }

@@ -139,7 +139,7 @@ export function machinePathProblems(files: readonly SourceFile[]): Problem[] {
       file,
       file.text,
       machinePath,
-      (path) => `${path} is one machine's: use a relative path, or /var/tmp/ in an example.`,
+      (path) => `${path} is one machine's: use a relative path, or /var/lib/tinymq/ in an example.`,
     ),
   )
 }

@@ -5,6 +5,7 @@
 import type BetterSqlite3 from 'better-sqlite3'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { isThere, openDatabase, openToRead } from '../database.ts'
+import { defaultDatabase } from '../default-database.ts'
 import { TinymqError } from '../errors.ts'
 import { migrate, tablesVersion } from '../schema-migrate.ts'
 import { open, type Tinymq } from '../tinymq.ts'
@@ -22,7 +23,7 @@ export type JsonFlags = { readonly json?: true }
 /** `--database`, from the variable that the daemon reads too. */
 export function withDatabase(command: Command): Command {
   const option = new Option('-d, --database <path>', 'SQLite file that the daemon works on')
-  return command.addOption(option.env('TINYMQ_DATABASE').default('/var/tmp/tinymqdb'))
+  return command.addOption(option.env('TINYMQ_DATABASE').default(defaultDatabase))
 }
 
 export function withJson(command: Command): Command {

@@ -6,6 +6,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Database from 'better-sqlite3'
+import { defaultDatabase } from '../../sdk/default-database.ts'
 import { freePort } from './free-port.ts'
 import type { Machine } from './machine.ts'
 import type { Scene } from './scene.ts'
@@ -27,7 +28,7 @@ const edgeLossShare = 0.02
 const smallBytes = 2_000
 const invoiceItems = 2_000
 /** What operators have; each daemon sees there what is its own. */
-const database = '/var/tmp/tinymqdb'
+const database = defaultDatabase
 const quietMs = 45_000
 const busyMs = 180_000
 
@@ -37,7 +38,7 @@ export async function openShowroom(scene: Scene): Promise<Showroom> {
   const lines = Object.entries(addresses).map(([name, address]) => `${address} ${name}\n`)
   writeFileSync(hosts, `127.0.0.1 localhost\n${lines.join('')}`)
   // In a mount namespace of its own a process has a hosts file and a folder of its own.
-  const script = 'mount --bind "$0" /etc/hosts && mount --bind "$1" /var/tmp && shift && exec "$@"'
+  const script = 'mount --bind "$0" /etc/hosts && mount --bind "$1" /var/lib && shift && exec "$@"'
 
   const machine = async (name: string, host: string, http?: number): Promise<Machine> => {
     const folder = folderOf(scene, name)
@@ -71,7 +72,7 @@ export async function openShowroom(scene: Scene): Promise<Showroom> {
   )
 
   await b.sql(`UPDATE mqmeta SET value = ${smallBytes} WHERE key = 'message_bytes_max';`)
-  const traffic = scene.use(new Plant(folderOf(scene, 'MachineA'), folderOf(scene, 'MachineB')))
+  const traffic = scene.use(new Plant(tinymqOf(scene, 'MachineA'), tinymqOf(scene, 'MachineB')))
   await sleep(quietMs)
   traffic.warehouseHasDied()
   await sleep(busyMs)
@@ -83,6 +84,7 @@ export async function openShowroom(scene: Scene): Promise<Showroom> {
 }
 
 const folderOf = (scene: Scene, name: string): string => join(scene.directory, name)
+const tinymqOf = (scene: Scene, name: string): string => join(folderOf(scene, name), 'tinymq')
 
 /** What goes to and fro: more at times, less at others. */
 class Plant implements AsyncDisposable {

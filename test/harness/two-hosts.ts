@@ -1,6 +1,6 @@
 /**
  * Two machines as the documentation has them: MachineA and MachineB, each with a network of its
- * own, a link between them, a /var/tmp, a home and a name. They are namespaces, which takes root
+ * own, a link between them, a /var/lib, a home and a name. They are namespaces, which takes root
  * and Linux, and go away with the process that holds them. Nothing outside of them is changed.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
@@ -56,14 +56,14 @@ export class TwoHosts implements AsyncDisposable {
 
   async #hold(name: HostName): Promise<void> {
     const place = join(this.#directory, name)
-    for (const part of ['home', 'tmp']) mkdirSync(join(place, part), { recursive: true })
+    for (const part of ['home', 'lib']) mkdirSync(join(place, part), { recursive: true })
     const addresses = names.map((each, index) => `10.0.0.${index + 1} ${each}\n`)
     writeFileSync(join(place, 'hosts'), `127.0.0.1 localhost\n${addresses.join('')}`)
     const script = [
       'set -e',
       `hostname ${name}`,
       'ip link set lo up',
-      'mount --bind "$0/tmp" /var/tmp',
+      'mount --bind "$0/lib" /var/lib',
       'mount --bind "$0/hosts" /etc/hosts',
       'echo ready',
       'exec cat',

@@ -4,7 +4,7 @@ import type { Message, Preview } from '../../observe/page-api.ts'
 import type { Row } from '../client/api.ts'
 import { bytesText } from '../model/quantity.ts'
 import type { Box } from '../model/route.ts'
-import { wholeDataLine } from '../model/shell-line.ts'
+import { defaultDatabase, wholeDataLine } from '../model/shell-line.ts'
 import { hexLines, prettyJson, shortened, shownBlock } from '../model/shown-text.ts'
 import { usePage } from './page-context.ts'
 import { CodeBlock } from './code-block.tsx'
@@ -17,7 +17,7 @@ type Props = { readonly message: Message<Row>; readonly box: Box }
 export function MessageContent({ message, box }: Props): JSX.Element {
   const { preview, headers, row } = message
   const { overview } = usePage().state
-  const database = overview?.node.database ?? '/var/tmp/tinymqdb'
+  const database = overview?.node.database ?? defaultDatabase
   const whole = wholeDataLine(database, box, row.id, row.state === 'dead')
   return (
     <section aria-labelledby="content-title">

@@ -66,7 +66,7 @@ export function NoRows({ box, query, isWhole }: NoRowsProps): JSX.Element {
       </Empty>
     )
   }
-  const line = firstRowLine(overview?.node.database ?? '/var/tmp/tinymqdb')
+  const line = firstRowLine(overview?.node.database)
   return (
     <Empty title="The outbox is empty: everything is delivered.">
       <p>To send something:</p>

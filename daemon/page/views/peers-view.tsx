@@ -90,7 +90,7 @@ function PeerPages({ peers }: { readonly peers: readonly Peer[] }): JSX.Element 
 function NoPeers({ isFiltered }: { readonly isFiltered: boolean }): JSX.Element {
   const { overview } = usePage().state
   if (isFiltered) return <Empty title="No peer has all these words." />
-  const line = firstRowLine(overview?.node.database ?? '/var/tmp/tinymqdb')
+  const line = firstRowLine(overview?.node.database)
   return (
     <Empty title="No peer yet: nothing was sent from here, and nothing came.">
       <CodeBlock title="Send a first row" text={line}>

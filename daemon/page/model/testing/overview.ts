@@ -8,7 +8,7 @@ export function anOverview(changes: Partial<Overview> = {}): Overview {
     node: {
       name: 'MachineA',
       version: '0.1.0',
-      database: '/var/tmp/tinymqdb',
+      database: '/var/lib/tinymq/tinymqdb',
       address: '127.0.0.1:9000',
       startedAt: 900_000,
       pid: 7,
