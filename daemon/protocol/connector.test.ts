@@ -207,6 +207,13 @@ test('trouble is spoken of from the third HELLO1 on', () => {
   deepStrictEqual(connector.trouble()?.code, 'TINYMQ_VERSION')
 })
 
+test('VERSIONS with the version of the HELLO1 is ignored', () => {
+  const connector = resolved('10.0.0.1')
+  connector.takeHellos(0)
+  connector.onVersions(Uint8Array.of(2, 1))
+  deepStrictEqual(connector.trouble(), undefined)
+})
+
 test('a hint makes it try at once, with a look-up, at most once a second', () => {
   const connector = resolved('10.0.0.1')
   connector.takeHellos(0)

@@ -190,8 +190,12 @@ export class Connector {
     this.#echoedAttempt = this.#attempt
   }
 
-  /** The peer speaks other versions: only for people, for anyone may have said so. */
+  /**
+   * The peer speaks other versions: only for people, for anyone may have said so. PROTOCOL §3.5: a
+   * list with the version of our HELLO1 is no answer to it.
+   */
   onVersions(versions: Uint8Array): void {
+    if (versions.includes(protocolVersion)) return
     this.#foreignVersions = [...versions].join(', ')
   }
 
