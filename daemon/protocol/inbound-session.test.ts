@@ -189,6 +189,15 @@ test('what has become durable is said at once: the confirm, and more credit', ()
   deepStrictEqual(inbound.take(), undefined, 'Neither ever falls.')
 })
 
+test('every packet after OPENED has the newest credit and confirm, acks alone too', () => {
+  const inbound = new Inbound()
+  inbound.put([ping])
+  deepStrictEqual(typesOf(inbound.take(ackDelayMaxUs)), 'ack')
+  inbound.open()
+  inbound.put([ping])
+  deepStrictEqual(typesOf(inbound.take(2 * ackDelayMaxUs)), 'credit confirm ack')
+})
+
 test('a late answer of the store does not make it speak for ever', () => {
   const inbound = new Inbound()
   inbound.put([openFrame])

@@ -262,6 +262,22 @@ test('a peer that refuses rows that were never sent breaks a rule', () => {
   }
 })
 
+test('a packet of a responder that cannot be read is dropped, and its session goes on', () => {
+  const { scenario, a, peer, keys } = byHand()
+  const session = keys()
+  const to = a.host.address
+  // PING, and CONFIRM before a frame of no type: nothing in such a packet counts.
+  for (const plain of [[1], [5, 5, 8]]) peer.injectPlain(to, session, Uint8Array.from(plain))
+  peer.sendFrames(to, session, [{ ...opened, ...openedFacts }])
+  scenario.run(second / 20)
+  peer.injectPlain(to, session, Uint8Array.of(5, 5, 8))
+  scenario.run(second / 20)
+  deepStrictEqual([a.store.outbox.rowsLeft, scenario.status(a, 'odd').type], [5, 'open'])
+  peer.sendFrames(to, session, [{ type: 'confirm', sequence: 5 }])
+  scenario.run(second / 20)
+  deepStrictEqual(a.store.outbox.rowsLeft, 0)
+})
+
 test('a refusal before the stream is open breaks a rule too', () => {
   const { scenario, a, peer, keys } = byHand()
   const frame = { ...close, code: closeCode.refused, sequence: 1 } as const

@@ -203,6 +203,20 @@ test('a node with keys makes no sound for those who have none', () => {
   deepStrictEqual(ask(), 3, 'WAKE, VERSIONS and UNKNOWN.')
 })
 
+test('a node with keys answers its own machine with VERSIONS, and with nothing else', () => {
+  const scenario = new Scenario({ parts: [delay(1_000)] })
+  const b = scenario.add('b', { keys: [older], keylessFrom: 'nowhere' })
+  const peer = new RawPeer(scenario.network, at('127.0.0.1'))
+  const foreign = peer.greet().hello1()
+  foreign[1] = 9
+  const data = Uint8Array.of(0x40, ...new Uint8Array(40))
+  for (const probe of [peer.greet().hello1(), foreign, data]) {
+    scenario.network.inject(peer.address, b.host.address, probe)
+  }
+  scenario.run(second)
+  deepStrictEqual([peer.packets.length, peer.last('versions')?.versions.length], [1, 1])
+})
+
 test('a peer that answers under another key, and not under this one, is told apart', () => {
   const scenario = new Scenario()
   const good = keyNamed('good', 3)

@@ -131,6 +131,24 @@ test('rows flow as far as the credit, and further with more of it', () => {
   deepStrictEqual(came, 70_000)
 })
 
+test('with a first credit of 0 it asks until there is more, and any credit is taken', () => {
+  const pair = new SessionPair()
+  pair.outbound.onStream(openFrame)
+  pair.carry()
+  const opened = { type: 'opened', credit: 0, ...openedFacts, datagramBytesMax: 0 } as const
+  pair.nowUs += 5_000
+  deepStrictEqual(typesOf(pair.carryBack()), 'ack')
+  pair.outbound.onFrames([opened], pair.nowUs)
+  pair.outbound.onAccepted(pair.nowUs)
+  pair.outbound.onRows(new Uint8Array(5_000), 1, pair.nowUs)
+  deepStrictEqual(pair.sent(), [])
+  pair.toDeadline()
+  deepStrictEqual(typesOf(pair.carry()), 'ping')
+  pair.outbound.onFrames([{ type: 'credit', offset: Number.MAX_SAFE_INTEGER }], pair.nowUs)
+  const [first] = pair.sent()
+  ok(first !== undefined && first.length === 1_200, 'Less than 1,200 counts as 1,200.')
+})
+
 test('whoever waits for a confirm asks, slower and slower, and at least every four seconds', () => {
   const pair = openPair()
   sendRows(pair, 100, 1)

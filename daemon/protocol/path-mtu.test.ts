@@ -74,6 +74,17 @@ test('a peer that says less later lowers the size', () => {
   deepStrictEqual(mtu.datagramBytes, 4_096)
 })
 
+test('a peer that says less than 1,200 gets 1,200, as from the start', () => {
+  for (const bytes of [0, 100, 1_199, 1_200]) {
+    const young = new PathMtu(65_507)
+    deepStrictEqual(young.onPeerBytesMax(bytes), false)
+    deepStrictEqual([young.datagramBytes, young.nextProbe(0)], [1_200, undefined])
+    const mtu = mtuOf(Infinity)
+    deepStrictEqual(mtu.onPeerBytesMax(bytes), true)
+    deepStrictEqual([mtu.datagramBytes, mtu.nextProbe(mtuReprobeUs)], [1_200, undefined])
+  }
+})
+
 test('a size that the system refuses ends the search, without waiting for the probe’s loss', () => {
   const mtu = mtuOf(0)
   deepStrictEqual(mtu.datagramBytes, 1_200)

@@ -12,6 +12,8 @@ import type { Environment } from './environment.ts'
 import { decodeFrames, encodeFrame } from './frame.ts'
 import type { Frame, Role } from './frame.ts'
 import { judge } from './identity.ts'
+import { InboundSession } from './inbound-session.ts'
+import type { InboundFact } from './inbound-session.ts'
 import { Initiation, keyHint, prologue, respond, transportKeys } from './noise.ts'
 import type { HandshakeOptions, TransportKeys } from './noise.ts'
 import { decodePacket, encodePacket, idBytesOf, toConnectionId, toKeyHint } from './packet.ts'
@@ -26,6 +28,7 @@ import {
   RecordParser,
 } from './record.ts'
 import type { Message, RecordEvent } from './record.ts'
+import { SessionKeys } from './session-keys.ts'
 import { fromHex, hex } from './testing/hex.ts'
 import type { NativePacket } from './testing/packets.ts'
 import { concat, Reader, Writer } from './wire.ts'
@@ -53,6 +56,7 @@ type Handshake = {
   readonly hash: string
   readonly transportKeys: unknown
   readonly packets: readonly SealedPacket[]
+  readonly retry: { readonly before: string; readonly retry: string; readonly after: string }
 }
 type Vectors = {
   readonly varints: readonly { readonly value: number; readonly hex: string }[]
@@ -85,6 +89,14 @@ type Vectors = {
     readonly watermark: number
     readonly digestIsOurs: boolean
     readonly result: string
+  }[]
+  readonly sizes: readonly {
+    readonly name: string
+    readonly packetNumber: number
+    readonly frames: string
+    readonly datagramBytes: number
+    readonly datagram: string
+    readonly result: 'taken' | 'closed' | 'protocol error'
   }[]
   readonly rejected: {
     readonly varints: readonly string[]
@@ -298,7 +310,66 @@ function shaken(vector: Handshake): HandshakeOptions {
   return { environment: withEphemeral(vector.initiatorEphemeral), prologue: bound, key }
 }
 
+/** What a responder makes of a packet, as the vectors say it. */
+function resultOf([fact]: readonly InboundFact[]): string {
+  if (fact === undefined) return 'taken'
+  return fact.type === 'broken' ? 'protocol error' : fact.type
+}
+
+test('sizes of datagrams', () => {
+  const [vector] = vectors.handshakes
+  assert.ok(vector !== undefined && vectors.sizes.length > 0)
+  const keys = revived(vector.transportKeys) as TransportKeys
+  const toResponder = toConnectionId(fromHex(vector.responderId))
+  const toInitiator = toConnectionId(fromHex(vector.initiatorId))
+  const initiator = new PacketProtection(environment, keys, 'initiator', toResponder)
+  for (const { name, packetNumber, frames, datagramBytes, datagram, result } of vectors.sizes) {
+    assert.equal(hex(initiator.seal(packetNumber, fromHex(frames))), datagram, name)
+    const packet = decodePacket(fromHex(datagram))
+    assert.ok(packet?.type === 'data' && packet.datagram.length === datagramBytes, name)
+    const protection = new PacketProtection(environment, keys, 'responder', toInitiator)
+    const options = { id: 1, key: '', hint: undefined, creditShareBytes: 65_536 }
+    const peer = { ip: '10.0.0.1', port: 9000 }
+    const sessionKeys = new SessionKeys(protection, toInitiator)
+    const session = new InboundSession({ ...options, peer, keys: sessionKeys }, 0)
+    const plain = sessionKeys.open(packet)
+    assert.equal(hex(plain ?? new Uint8Array(0)), frames, name)
+    const read = decodeFrames(fromHex(frames), 'initiator')
+    assert.ok(read !== undefined, name)
+    assert.equal(
+      resultOf(session.onPacket(packetNumber, read, datagramBytes, peer, 0)),
+      result,
+      name,
+    )
+  }
+})
+
 for (const vector of vectors.handshakes) {
+  test(`RETRY of ${vector.name}, and the HELLO1 that follows`, () => {
+    const { before, retry, after } = vector.retry
+    const [first, packet, second] = [before, retry, after].map((digits) => {
+      const decoded = decodePacket(fromHex(digits))
+      assert.ok(decoded !== undefined && decoded.type !== 'foreign-hello1')
+      assert.equal(hex(encodePacket(decoded)), digits)
+      return decoded
+    })
+    assert.ok(first?.type === 'hello1' && packet?.type === 'retry')
+    assert.equal(packet.dcid, first.scid)
+    assert.equal(first.cookie, undefined)
+    const { cookie } = packet
+    assert.deepEqual(second, { ...first, cookie })
+    assert.equal(hex(encodePacket({ ...first, cookie })), after)
+    // The cookie is no part of the handshake: what comes out is that of the other HELLO1.
+    const { key } = vector
+    const bound = prologue(first.versions, 1, first.scid, first.hint)
+    const options = {
+      environment: withEphemeral(vector.responderEphemeral),
+      prologue: bound,
+      key: key === null ? undefined : fromHex(key),
+    }
+    assert.equal(hex(respond(options, first.noise)?.hash ?? new Uint8Array(0)), vector.hash)
+  })
+
   test(`a handshake of ${vector.name}, from HELLO1 to transport keys`, () => {
     const options = shaken(vector)
     const hello1 = decodePacket(fromHex(vector.hello1))

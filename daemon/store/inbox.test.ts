@@ -6,10 +6,11 @@ import {
   encodeBodyHead,
   encodeMessage,
   encodeMessageHead,
+  encodeResumeHead,
   encodeSkip,
   type Message,
 } from '../protocol/record.ts'
-import type { SessionId, StoreResult } from '../protocol/store-port.ts'
+import type { SessionId, StoreResult, StoreWork } from '../protocol/store-port.ts'
 import { Writer } from '../protocol/wire.ts'
 import type { Machine } from './testing/machine.ts'
 import { deliver, eventsOf, inboxOf, pairOf } from './testing/pair.ts'
@@ -17,6 +18,8 @@ import { World } from './testing/world.ts'
 
 const origin = Buffer.alloc(16, 1)
 const stream = Buffer.alloc(16, 2)
+
+type Accept = Extract<StoreWork, { type: 'accept' }>
 
 let sessions = 5_000_000
 
@@ -65,7 +68,9 @@ class Talker {
     this.session = sessions
   }
 
-  open(options: { stream?: Buffer; confirmed?: number } = {}): StoreResult | undefined {
+  open(
+    options: Partial<Pick<Accept, 'stream' | 'confirmed' | 'key' | 'origin'>> = {},
+  ): StoreResult | undefined {
     this.#receiver.run({
       type: 'accept',
       session: this.session,
@@ -257,6 +262,67 @@ test('a message that comes whole after all replaces the parts that are kept', (t
   deepEqual(inboxOf(receiver), [Buffer.from(data)])
 })
 
+test('a RESUME that does not fit ends the session with code 8, and the parts are dropped', (t) => {
+  for (const [lengthMore, offsetMore] of [
+    [1, 0],
+    [0, -1],
+    [0, 1],
+  ] as const) {
+    const receiver = receiverOf(t)
+    const message = messageOf(1, new Uint8Array(2_000_000))
+    const first = new Talker(receiver)
+    first.open()
+    first.say(bytesOf(message).subarray(0, 500_000))
+    const second = new Talker(receiver)
+    const opened = second.open()
+    ok(opened?.type === 'accepted' && opened.part > 0)
+    const writer = new Writer(100)
+    encodeResumeHead(writer, bodyLength(message) + lengthMore, opened.part + offsetMore)
+    const [said] = second.say(writer.written.slice())
+    ok(said?.type === 'turned-away')
+    deepEqual([said.code, said.retryAfterMs, said.sequence], [8, 0, 0])
+    const third = new Talker(receiver).open()
+    ok(third?.type === 'accepted')
+    equal(third.part, 0)
+  }
+})
+
+test('the same stream under another key is another stream', (t) => {
+  const receiver = receiverOf(t)
+  const keyless = new Talker(receiver)
+  keyless.open()
+  keyless.say(bytesOf(messageOf(1)))
+  const keyed = new Talker(receiver)
+  const said = keyed.open({ key: 'token' })
+  ok(said?.type === 'accepted')
+  equal(said.watermark, 0)
+  keyed.say(bytesOf(messageOf(1), messageOf(2)))
+  keyless.say(bytesOf(messageOf(2), messageOf(3)))
+  deepEqual(inboxOf(receiver), ['m1', 'm2', 'm3'])
+})
+
+test('the origin of a stream is that of its first OPEN', (t) => {
+  const receiver = receiverOf(t)
+  const first = new Talker(receiver)
+  first.open()
+  first.say(bytesOf(messageOf(1)))
+  const second = new Talker(receiver)
+  const said = second.open({ origin: Buffer.alloc(16, 9) })
+  ok(said?.type === 'accepted')
+  equal(said.watermark, 1)
+  deepEqual(receiver.all('SELECT origin FROM mqsender'), [{ origin }])
+})
+
+test('text that is not UTF-8 is stored as text, byte for byte', (t) => {
+  const receiver = receiverOf(t)
+  const talker = new Talker(receiver)
+  talker.open()
+  talker.say(bytesOf({ ...messageOf(1, Uint8Array.of(0xff, 0xfe, 0x41)), isText: true }))
+  deepEqual(receiver.all('SELECT typeof(data) AS type, hex(data) AS data FROM mqin'), [
+    { type: 'text', data: 'FFFE41' },
+  ])
+})
+
 test('a body that does not have its digest ends the session, and its parts are dropped', (t) => {
   const receiver = receiverOf(t)
   const talker = new Talker(receiver)
@@ -278,8 +344,8 @@ test('what is no record ends the session with code 3, and what came before it st
   talker.open()
   const said = talker.say(Buffer.concat([bytesOf(messageOf(1)), Uint8Array.of(99, 0, 0)]))
   deepEqual(
-    said.map((result) => result.type === 'turned-away' && result.code),
-    [false, 3],
+    said.map((result) => result.type === 'turned-away' && [result.code, result.retryAfterMs]),
+    [false, [3, 0]],
   )
   deepEqual(inboxOf(receiver), ['m1'])
 })
@@ -300,7 +366,7 @@ test('a malformed body ends the session with code 3', (t) => {
   writer.bytes(bad)
   const [said] = talker.say(writer.written.slice())
   ok(said?.type === 'turned-away')
-  equal(said.code, 3)
+  deepEqual([said.code, said.retryAfterMs], [3, 0])
 })
 
 test('a row that an index of the owner refuses is named, and the rows before it stay', (t) => {

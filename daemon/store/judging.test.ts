@@ -49,6 +49,15 @@ test('a node may send to itself', (t) => {
   deepEqual(sender.all('SELECT id FROM mqout'), [])
 })
 
+test('rule 1: the peer of the first contact is on disk before a row may leave', (t) => {
+  const { sender } = pairOf(t)
+  insert(sender, 'b', 'x')
+  const said = new ReaderAlone(sender, laneTo(sender)).judge({})
+  ok(said?.type === 'judged' && said.verdict.type === 'go')
+  sender.crash()
+  deepEqual(sender.all('SELECT peer FROM mqlane'), [{ peer: Buffer.alloc(16, 7) }])
+})
+
 test('rule 2: another database at the peer gets what waits, and the operator an event', (t) => {
   const pair = pairOf(t)
   deliver(pair, 'a')

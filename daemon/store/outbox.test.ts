@@ -246,6 +246,19 @@ test('a row that is too large for the peer is parked before it gets a number', (
   match(String(sender.all('SELECT reason FROM mqparked')[0]?.['reason']), /at most 400 bytes/)
 })
 
+test('a peer that takes no bodies at all parks every row', (t) => {
+  const { sender } = pairOf(t)
+  insert(sender, 'b', 'x')
+  insert(sender, 'b', '')
+  const reader = new ReaderAlone(sender, laneTo(sender))
+  reader.judge({ messageBytesMax: 0 })
+  deepEqual(show(reader.records(reader.read()?.bytes)), [])
+  deepEqual(sender.all('SELECT id, code FROM mqparked'), [
+    { id: 1, code: 'TINYMQ_PEER_LIMIT' },
+    { id: 2, code: 'TINYMQ_PEER_LIMIT' },
+  ])
+})
+
 test('a numbered row that has become too large for the peer is parked and skipped', (t) => {
   const { sender } = pairOf(t)
   insert(sender, 'b', 'x'.repeat(500))
