@@ -52,7 +52,7 @@ function rowsIn(table: 'mqin' | 'mqevent', database: string): unknown {
   }
 }
 
-test('P5: a name with an address that both machines have leads to the other one', async (context) => {
+test('P5: a name with an address that both machines have leads to the other', async (context) => {
   const network = new LossyNetwork(1)
   context.after(() => network.close())
   const [hostA, hostB] = [network.host('a'), network.host('b')]

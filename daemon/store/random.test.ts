@@ -3,6 +3,7 @@
  * each message once, in order, and none lost without a word.
  */
 import { test } from 'node:test'
+import { scaled } from '../../test/harness/scale.ts'
 import { Scenario, type Faults } from './testing/scenario.ts'
 import { World } from './testing/world.ts'
 
@@ -40,8 +41,8 @@ test('large messages arrive whole through crashes and restores', (t) => {
     runSeed(world, seed, { restores: seed % 2 === 0, large: true, steps: 40 })
 })
 
-/** Many: TINYMQ_FUZZ_RUNS=10000 npx node --test daemon/store/random.test.ts */
-const faultRuns = Number(process.env['TINYMQ_FUZZ_RUNS'] ?? 12)
+/** Many: TINYMQ_TEST_SCALE=500 node tools/node24 --test daemon/store/random.test.ts */
+const faultRuns = scaled(20)
 
 test('statements that fail at any time lose, double and misdeliver nothing', (t) => {
   const world = World.of(t)
