@@ -4,6 +4,8 @@
  */
 import { equal, ok } from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
+import { decodePacket } from '../protocol/packet.ts'
+import type { InTransit, WirePart } from '../protocol/testing/wire-parts.ts'
 import type { Faults } from './faults.ts'
 import { cleanLink, noFaults, planOf, type Plan } from './plan.ts'
 import { Seeds } from './seeds.ts'
@@ -313,4 +315,69 @@ test('a bad path in every respect', (t) => {
     bytesPerSecond: 100_000,
   }
   amid(t, () => {}, { link })
+})
+
+/** A packet with an OPEN is padded to 128 bytes; one with rows, or a size probe, is longer. */
+const rowsDatagramBytesMin = 500
+
+/**
+ * A path that delays the answers to the first OPEN of `a` until `a` sends rows, in whatever session,
+ * and that loses these rows. `b` answers the repeated OPEN, and that answer passes.
+ */
+class LateAnswer {
+  readonly #held: InTransit[] = []
+  readonly #world: SimWorld
+  readonly #from: string
+  #packets = 0
+  released = 0
+
+  constructor({ world, a }: Stage) {
+    this.#world = world
+    this.#from = a.host.address.ip
+  }
+
+  readonly part: WirePart = (datagram) => {
+    if (decodePacket(datagram.bytes)?.type !== 'data') return [datagram]
+    if (datagram.from.ip === this.#from) return this.#fromInitiator(datagram)
+    if (this.#packets > 1) return [datagram]
+    // The network reuses its bytes.
+    this.#held.push({ ...datagram, bytes: Uint8Array.from(datagram.bytes) })
+    return []
+  }
+
+  #fromInitiator(datagram: InTransit): readonly InTransit[] {
+    this.#packets++
+    if (datagram.bytes.length < rowsDatagramBytesMin) return [datagram]
+    for (const { from, to, bytes } of this.#held.splice(0)) {
+      this.released++
+      this.#world.network.inject(from, to, bytes)
+    }
+    return []
+  }
+}
+
+test('a CONFIRM of the stream before a restore comes late, and frees no row of the next', (t) => {
+  play(t, (stage) => {
+    const { world, work, faults, a, b, run } = stage
+    const { network, weather } = world
+    work.send('a', 'b', 1)
+    run(2 * second)
+    faults.inject('backup', a)
+    work.send('a', 'b', 10)
+    run(2 * second)
+    equal(b.inbox.numbers.size, 11)
+    faults.inject('restore', a)
+    const late = new LateAnswer(stage)
+    network.setUsual([weather.part, late.part])
+    // More than the 11 that `b` has of the old stream.
+    work.send('a', 'b', 20)
+    a.start()
+    while (late.released === 0) run(second / 100)
+    run(second / 10)
+    equal(a.outbox.waiting.size, 20)
+    a.die('kill')
+    network.setUsual([weather.part])
+    run(5 * second)
+    equal(b.inbox.numbers.size, 31)
+  })
 })
