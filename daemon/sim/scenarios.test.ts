@@ -321,8 +321,8 @@ test('a bad path in every respect', (t) => {
 const rowsDatagramBytesMin = 500
 
 /**
- * A path that delays the answers to the first OPEN of `a` until `a` sends rows, in whatever session,
- * and that loses these rows. `b` answers the repeated OPEN, and that answer passes.
+ * A path that delays the answers to the first OPEN of `a` until `a` sends rows, in whatever
+ * session, and that loses these rows. `b` answers the repeated OPEN, and that answer passes.
  */
 class LateAnswer {
   readonly #held: InTransit[] = []

@@ -18,7 +18,7 @@ type Found = {
   readonly mutant: Mutant
   /** Undefined: it got through. */
   readonly checker: string | undefined
-  readonly seeds: number
+  readonly seeds: number | 'scenario'
   readonly seconds: number
 }
 
@@ -31,6 +31,29 @@ const { values } = parseArgs({
     jobs: { type: 'string', default: '2' },
   },
 })
+
+const seedArgs = ['daemon/sim/main.ts', '--seeds', values.seeds, '--until-failure']
+const seedsRan = /^seeds: (\d+) run/m
+const seedFailed = /^seed \d+ has failed \(([^)]+)\)/m
+/** A pattern that matches no scenario is an error. */
+const scenariosRan = /^# tests ([1-9]\d*)$/m
+/** From the failure that the scenario compares with `undefined`. */
+const scenarioFailed = /^ +checker: '([^']+)'$/m
+
+function scenarioArgs(scenario: string): readonly string[] {
+  const pattern = `--test-name-pattern=^${scenario}`
+  return ['--test', '--test-reporter=tap', pattern, 'daemon/sim/scenarios.test.ts']
+}
+
+/** @returns what it writes to its standard output. */
+async function run(args: readonly string[], cwd: string): Promise<string> {
+  // It ends with us, for then nobody reads what it says.
+  const child = spawn(process.execPath, args, { cwd, stdio: ['ignore', 'pipe', 'inherit'] })
+  let said = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (said += text))
+  await once(child, 'close')
+  return said
+}
 
 /** A copy of the sources, without what Git does not know. */
 function copyTree(to: string): void {
@@ -54,17 +77,13 @@ async function hunt(mutant: Mutant, trees: string): Promise<Found> {
   try {
     copyTree(tree)
     applyMutant(mutant, tree)
-    const args = ['daemon/sim/main.ts', '--seeds', values.seeds, '--until-failure']
-    // It ends with us, for then nobody reads what it says.
-    const child = spawn(process.execPath, args, { cwd: tree, stdio: ['ignore', 'pipe', 'inherit'] })
-    let said = ''
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (said += text))
-    await once(child, 'close')
+    const { scenario } = mutant
+    const said = await run(scenario === undefined ? seedArgs : scenarioArgs(scenario), tree)
     const seconds = (performance.now() - startMs) / 1_000
-    const [, seeds] = /^seeds: (\d+) run/m.exec(said) ?? []
-    if (seeds === undefined) throw new Error(`Mutant "${mutant.name}" does not run at all.`)
-    const [, checker] = /^seed \d+ has failed \(([^)]+)\)/m.exec(said) ?? []
-    return { mutant, checker, seeds: Number(seeds), seconds }
+    const [, ran] = (scenario === undefined ? seedsRan : scenariosRan).exec(said) ?? []
+    if (ran === undefined) throw new Error(`Mutant "${mutant.name}" does not run at all.`)
+    const [, checker] = (scenario === undefined ? seedFailed : scenarioFailed).exec(said) ?? []
+    return { mutant, checker, seeds: scenario === undefined ? Number(ran) : 'scenario', seconds }
   } finally {
     rmSync(tree, { recursive: true, force: true })
   }

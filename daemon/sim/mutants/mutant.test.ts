@@ -45,6 +45,13 @@ test('there are fifteen defects and more, each with a name of its own', () => {
   equal(new Set(names).size, names.length)
 })
 
+test('a defect that names a scenario names one that there is', () => {
+  const named = readMutants().flatMap(({ scenario }) => (scenario === undefined ? [] : [scenario]))
+  ok(named.length > 0)
+  const scenarios = readFileSync(join(root, 'daemon/sim/scenarios.test.ts'), 'utf8')
+  for (const name of named) ok(scenarios.includes(`test('${name}`), name)
+})
+
 for (const mutant of readMutants()) {
   test(`the defect "${mutant.name}" applies to the sources as they are`, { skip }, () => {
     checkMutant(mutant, root)

@@ -10,6 +10,11 @@ export type Mutant = {
   readonly name: string
   /** The promises that it breaks. */
   readonly breaks: string
+  /**
+   * How the name of the scenario begins that catches it, when seeds do so too rarely. Undefined:
+   * seeds catch it.
+   */
+  readonly scenario: string | undefined
   readonly path: string
 }
 
@@ -21,11 +26,12 @@ export function readMutants(folder: string = import.meta.dirname): Mutant[] {
     .map((file) => {
       const path = join(folder, file)
       const text = readFileSync(path, 'utf8')
-      const [, name, breaks] = /^Defect: (.+)\nBreaks: (.+)\n/.exec(text) ?? []
+      const head = /^Defect: (.+)\nBreaks: (.+)\n(?:Scenario: (.+)\n)?/
+      const [, name, breaks, scenario] = head.exec(text) ?? []
       if (name === undefined || breaks === undefined) {
         throw new Error(`${path} must begin with "Defect: …" and "Breaks: …".`)
       }
-      return { name, breaks, path }
+      return { name, breaks, scenario, path }
     })
 }
 
