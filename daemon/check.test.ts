@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test, type TestContext } from 'node:test'
+import { after, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { open } from '../sdk/index.ts'
 import { check } from './check.ts'
@@ -12,10 +12,12 @@ import { startDaemon } from './daemon.ts'
 import { examine, type Health } from './health.ts'
 import { lockInstance } from './instance-lock.ts'
 
-function directory(context: TestContext): string {
-  const path = mkdtempSync(join(tmpdir(), 'tinymq-check-'))
-  context.after(() => rmSync(path, { recursive: true }))
-  return path
+// It goes after the tests: a daemon whose files go first writes a copy of them.
+const scratch = mkdtempSync(join(tmpdir(), 'tinymq-check-'))
+after(() => rmSync(scratch, { recursive: true, force: true }))
+
+function directory(): string {
+  return mkdtempSync(join(scratch, 'test-'))
 }
 
 type Outcome = { readonly code: number; readonly out: string; readonly err: string }
@@ -35,7 +37,7 @@ function codeOf(health: Health): string {
 }
 
 test('a daemon that runs is healthy, on every way to name its database', async (context) => {
-  const database = join(directory(context), 'db')
+  const database = join(directory(), 'db')
   const daemon = await startDaemon({ database, port: 0 })
   context.after(async () => daemon.stop())
   const { code, out } = await run([database])
@@ -48,7 +50,7 @@ test('a daemon that runs is healthy, on every way to name its database', async (
 })
 
 test('with --wait it waits for a daemon that is about to start', async (context) => {
-  const place = directory(context)
+  const place = directory()
   const database = join(place, 'db')
   const waiting = run([database, '--wait', '30'])
   await sleep(200)
@@ -60,8 +62,8 @@ test('with --wait it waits for a daemon that is about to start', async (context)
   match(out, /^healthy: /)
 })
 
-test('--wait ends when the time is over, and must be a time', async (context) => {
-  const database = join(directory(context), 'db')
+test('--wait ends when the time is over, and must be a time', async () => {
+  const database = join(directory(), 'db')
   const beginMs = performance.now()
   const { code, out } = await run([database, '--wait', '0.3'])
   equal(code, 1)
@@ -75,14 +77,14 @@ test('--wait ends when the time is over, and must be a time', async (context) =>
 })
 
 test('a daemon on one address is asked there', async (context) => {
-  const database = join(directory(context), 'db')
+  const database = join(directory(), 'db')
   const daemon = await startDaemon({ database, port: 0, bind: '127.0.0.2' })
   context.after(async () => daemon.stop())
   equal((await run([database])).code, 0)
 })
 
-test('without a file or a daemon it is not healthy, and nothing is made', async (context) => {
-  const place = directory(context)
+test('without a file or a daemon it is not healthy, and nothing is made', async () => {
+  const place = directory()
   const database = join(place, 'db')
   const missing = await run([database])
   equal(missing.code, 1)
@@ -97,7 +99,7 @@ test('without a file or a daemon it is not healthy, and nothing is made', async 
 })
 
 test('a daemon that holds the database and does not answer is not healthy', async (context) => {
-  const database = join(directory(context), 'db')
+  const database = join(directory(), 'db')
   open(database).close()
   const lock = lockInstance(database)
   context.after(() => lock.release())
@@ -112,7 +114,7 @@ test('a daemon that holds the database and does not answer is not healthy', asyn
 })
 
 test('what answers must be a daemon, and answer this question', async (context) => {
-  const database = join(directory(context), 'db')
+  const database = join(directory(), 'db')
   open(database).close()
   const lock = lockInstance(database)
   context.after(() => lock.release())
@@ -132,7 +134,7 @@ test('tables that are missing, and a file that is no database, are told', async 
     ['', 'TINYMQ_NO_TABLES'],
     ['This is a diary.\n'.repeat(100), 'TINYMQ_NOT_A_DATABASE'],
   ] as const) {
-    const database = join(directory(context), 'db')
+    const database = join(directory(), 'db')
     writeFileSync(database, content)
     const lock = lockInstance(database)
     context.after(() => lock.release())

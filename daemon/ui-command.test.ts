@@ -2,10 +2,14 @@ import { deepEqual, equal, match } from 'node:assert/strict'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test, type TestContext } from 'node:test'
+import { after, test, type TestContext } from 'node:test'
 import { startDaemon, type DaemonOptions } from './daemon.ts'
 import { lockInstance } from './instance-lock.ts'
 import { uiCommand } from './ui-command.ts'
+
+// It goes after the tests: a daemon whose files go first writes a copy of them.
+const scratch = mkdtempSync(join(tmpdir(), 'tinymq-ui-'))
+after(() => rmSync(scratch, { recursive: true, force: true }))
 
 type Ran = { readonly code: number; readonly out: string; readonly err: string }
 
@@ -20,15 +24,13 @@ async function run(...args: readonly string[]): Promise<Ran> {
   return { code, out, err }
 }
 
-function databasePath(context: TestContext): string {
-  const directory = mkdtempSync(join(tmpdir(), 'tinymq-ui-'))
-  context.after(() => rmSync(directory, { recursive: true }))
-  return join(directory, 'db')
+function databasePath(): string {
+  return join(mkdtempSync(join(scratch, 'test-')), 'db')
 }
 
 /** The path of a database on which a daemon runs. */
 async function served(context: TestContext, options: Partial<DaemonOptions>): Promise<string> {
-  const database = databasePath(context)
+  const database = databasePath()
   const daemon = await startDaemon({ database, port: 0, bind: '127.0.0.1', ...options })
   context.after(async () => daemon.stop())
   return database
@@ -52,7 +54,7 @@ test('no page is told from no daemon, and each says what to do', async (context)
   const off = await run(await served(context, { http: 'off' }))
   deepEqual([off.code, off.out], [1, ''])
   match(off.err, /has .*db, and its status page is off, .*: start it with --http/)
-  const none = await run(databasePath(context), '--json')
+  const none = await run(databasePath(), '--json')
   equal(none.code, 1)
   const { url, sentence } = JSON.parse(none.out) as { url: null; sentence: string }
   equal(url, null)
@@ -60,7 +62,7 @@ test('no page is told from no daemon, and each says what to do', async (context)
 })
 
 test('a page that does not answer is no page', async (context) => {
-  const path = databasePath(context)
+  const path = databasePath()
   writeFileSync(path, '')
   const lock = lockInstance(path)
   context.after(() => lock.release())

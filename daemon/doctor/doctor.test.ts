@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test, type TestContext } from 'node:test'
+import { after, test, type TestContext } from 'node:test'
 import Database from 'better-sqlite3'
 import { open } from '../../sdk/index.ts'
 import { startDaemon } from '../daemon.ts'
@@ -12,15 +12,17 @@ import { doctor } from './doctor.ts'
 import type { Finding } from './finding.ts'
 import { placeFindings } from './place.ts'
 
-function directory(context: TestContext): string {
-  const path = mkdtempSync(join(tmpdir(), 'tinymq-doctor-'))
-  context.after(() => rmSync(path, { recursive: true }))
-  return path
+// It goes after the tests: a daemon whose files go first writes a copy of them.
+const scratch = mkdtempSync(join(tmpdir(), 'tinymq-doctor-'))
+after(() => rmSync(scratch, { recursive: true, force: true }))
+
+function directory(): string {
+  return mkdtempSync(join(scratch, 'test-'))
 }
 
 /** A database with the tables, and what `sql` puts into them. */
-function databaseWith(context: TestContext, sql = ''): string {
-  const path = join(directory(context), 'db')
+function databaseWith(sql = ''): string {
+  const path = join(directory(), 'db')
   open(path).close()
   const db = new Database(path)
   db.exec(sql)
@@ -62,10 +64,10 @@ async function takenPort(context: TestContext): Promise<number> {
 }
 
 test('nothing is bad while a daemon runs and another answers where rows go', async (context) => {
-  const [place, there] = [directory(context), directory(context)]
+  const [place, there] = [directory(), directory()]
   const peer = await startDaemon({ database: join(there, 'db'), port: 0, bind: '127.0.0.1' })
   context.after(async () => peer.stop())
-  const database = databaseWith(context, laneTo('127.0.0.1', peer.address.port))
+  const database = databaseWith(laneTo('127.0.0.1', peer.address.port))
   const daemon = await startDaemon({ database, port: 0 })
   context.after(async () => daemon.stop())
   const { code, findings } = await visit(database)
@@ -79,8 +81,8 @@ test('nothing is bad while a daemon runs and another answers where rows go', asy
   ok(place !== '')
 })
 
-test('a directory that is missing, and a directory where the file should be', async (context) => {
-  const place = directory(context)
+test('a directory that is missing, and a directory where the file should be', async () => {
+  const place = directory()
   const missing = await visit(join(place, 'none', 'db'))
   equal(missing.code, 1)
   match(saidOf(missing.findings, 'directory'), /bad There is no directory .*create it or choose/)
@@ -88,16 +90,16 @@ test('a directory that is missing, and a directory where the file should be', as
   match(saidOf((await visit(join(place, 'db'))).findings, 'directory'), /A directory is there/)
 })
 
-test('a file that is mounted alone, and a place that dies with the container', (context) => {
-  const path = databaseWith(context)
+test('a file that is mounted alone, and a place that dies with the container', () => {
+  const path = databaseWith()
   const mounted = { mounts: [{ root: '/x', point: path, type: 'ext4' }], isContainer: true }
   match(saidOf(placeFindings(path, mounted), 'directory'), /Only the file .* is mounted.*--volume/)
   const root = { mounts: [{ root: '/', point: '/', type: 'overlay' }], isContainer: true }
   match(saidOf(placeFindings(path, root), 'directory'), /warning .*deleted with the container/)
 })
 
-test('no database, no tables, not a database, damaged, newer', async (context) => {
-  const place = directory(context)
+test('no database, no tables, not a database, damaged, newer', async () => {
+  const place = directory()
   const of = async (path: string): Promise<string> =>
     saidOf((await visit(path)).findings, 'database')
   match(await of(join(place, 'none')), /There is no file .*tinymq 9000/)
@@ -106,16 +108,16 @@ test('no database, no tables, not a database, damaged, newer', async (context) =
   writeFileSync(join(place, 'text'), 'a text that is longer than a header\n'.repeat(9))
   match(await of(join(place, 'text')), /TINYMQ_NOT_A_DATABASE/)
   const blob = 'CREATE TABLE z (a); INSERT INTO z VALUES (zeroblob(99999))'
-  const damaged = databaseWith(context, blob)
+  const damaged = databaseWith(blob)
   truncateSync(damaged, 90_000)
   match(await of(damaged), /(?:damage|CORRUPT).*backup/i)
   const newer = "UPDATE mqmeta SET value = 99 WHERE key = 'schema_version'"
-  match(await of(databaseWith(context, newer)), /TINYMQ_SCHEMA_NEWER.*Update tinymq/)
+  match(await of(databaseWith(newer)), /TINYMQ_SCHEMA_NEWER.*Update tinymq/)
 })
 
 test('no daemon, and its port taken by another program', async (context) => {
   const port = await takenPort(context)
-  const { code, findings } = await visit(databaseWith(context), '--port', String(port))
+  const { code, findings } = await visit(databaseWith(), '--port', String(port))
   equal(code, 1)
   match(saidOf(findings, 'daemon'), /No daemon has .*start the daemon/)
   match(saidOf(findings, 'port'), /cannot be had \(EADDRINUSE\).*ss -lunp/)
@@ -124,7 +126,7 @@ test('no daemon, and its port taken by another program', async (context) => {
 test('a name that nobody knows, and a host that does not answer', async (context) => {
   const port = await takenPort(context)
   const sql = laneTo('nobody.invalid', 9000) + laneTo('127.0.0.1', port)
-  const { findings } = await visit(databaseWith(context, sql))
+  const { findings } = await visit(databaseWith(sql))
   match(saidOf(findings, 'peer nobody.invalid:9000'), /not known.*1 row waits.*UPDATE mqout/)
   match(
     saidOf(findings, `peer 127.0.0.1:${port}`),
@@ -133,43 +135,42 @@ test('a name that nobody knows, and a host that does not answer', async (context
 })
 
 test('a peer that answers, and whose rows wait all the same', async (context) => {
-  const peer = await startDaemon({ database: join(directory(context), 'db'), port: 0 })
+  const peer = await startDaemon({ database: join(directory(), 'db'), port: 0 })
   context.after(async () => peer.stop())
   const { port } = peer.address
   const sql = `${laneTo('127.0.0.1', port)}
     UPDATE mqlane SET key = 'orders', error_code = 'TINYMQ_NO_KEY', error = 'no key orders';`
-  const { findings } = await visit(databaseWith(context, sql))
+  const { findings } = await visit(databaseWith(sql))
   match(
     saidOf(findings, `peer 127.0.0.1:${port}`),
     /answers now, but .*: no key orders \(TINYMQ_NO_KEY\); 1 row waits\. add .*; then tinymq retry/,
   )
 })
 
-test('what this machine does not send is its own fault', async (context) => {
-  const { findings } = await visit(databaseWith(context, laneTo('255.255.255.255', 9000)))
+test('what this machine does not send is its own fault', async () => {
+  const { findings } = await visit(databaseWith(laneTo('255.255.255.255', 9000)))
   match(
     saidOf(findings, 'peer 255.255.255.255:9000'),
     /sends nothing there \((?:EACCES|ENETUNREACH)\); 1 row/,
   )
 })
 
-test('what a stranger wrote leaves neither its line nor its quotes', async (context) => {
+test('what a stranger wrote leaves neither its line nor its quotes', async () => {
   const host = "x';DROP_TABLE_mqout;--"
   const reason = "char(27) || '[2J' || char(10)"
   const sql = `INSERT INTO mqparked (id, code, reason) VALUES (1, 'X', ${reason});
     INSERT INTO mqlane (host, port) VALUES ('${host.replaceAll("'", "''")}', 9000);`
   let out = ''
   const io = { environment: {}, out: (text: string) => (out += text), err: () => undefined }
-  await doctor([databaseWith(context, sql)], io)
+  await doctor([databaseWith(sql)], io)
   match(out, /the first because X: \\u001b\[2J\\n\./)
   match(out, /WHERE host = 'x'';DROP_TABLE_mqout;--';/)
 })
 
-test('a clock that is behind, parked and dead rows, events', async (context) => {
+test('a clock that is behind, parked and dead rows, events', async () => {
   const now = Date.now()
   const { code, findings } = await visit(
     databaseWith(
-      context,
       `INSERT INTO mqin (arrived_at, data) VALUES (${now + 3_600_000}, 'x');
       INSERT INTO mqparked (id, code, reason) VALUES (1, 'TINYMQ_REFUSED', 'too large');
       INSERT INTO mqdead (id, data) VALUES (1, 'x'), (2, 'x');
@@ -197,9 +198,8 @@ test('what it is asked wrongly is said, and help is help', async () => {
   equal((await visit('--help')).code, 0)
 })
 
-test('times that no calendar has do not end the visit', async (context) => {
+test('times that no calendar has do not end the visit', async () => {
   const database = databaseWith(
-    context,
     `INSERT INTO mqin (arrived_at, data) VALUES (9000000000000000, 'x');
     INSERT INTO mqevent (at, code) VALUES (9000000000000000, 'SELF_FORKED');`,
   )

@@ -2,13 +2,16 @@ import { deepEqual, match } from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { after, test } from 'node:test'
 import { startDaemon } from '../daemon.ts'
 import { peerFindings } from './peers.ts'
 
+// It goes after the tests: a daemon whose files go first writes a copy of them.
+const scratch = mkdtempSync(join(tmpdir(), 'tinymq-doctor-'))
+after(() => rmSync(scratch, { recursive: true, force: true }))
+
 test('the answer of the own daemon is not taken for that of the peer', async (context) => {
-  const place = mkdtempSync(join(tmpdir(), 'tinymq-doctor-'))
-  context.after(() => rmSync(place, { recursive: true }))
+  const place = mkdtempSync(join(scratch, 'test-'))
   const daemon = await startDaemon({ database: join(place, 'db'), port: 0, http: 'off' })
   context.after(async () => daemon.stop())
   const { port: ownPort } = daemon.address
