@@ -4,24 +4,11 @@
  */
 import { test } from 'node:test'
 import { scaled } from '../../test/harness/scale.ts'
-import { Scenario, type Faults } from './testing/scenario.ts'
+import { runSeed, statementFaults } from './testing/run-seed.ts'
 import { World } from './testing/world.ts'
 
 const seedsOf = (first: number, count: number): number[] =>
   Array.from({ length: count }, (_, index) => first + index)
-
-function runSeed(world: World, seed: number, faults: Faults): void {
-  const own = world.again(seed)
-  const scenario = new Scenario(own, faults)
-  try {
-    scenario.run()
-  } catch (error) {
-    throw new Error(`seed ${seed} has failed`, { cause: error })
-  } finally {
-    scenario.close()
-    own.remove()
-  }
-}
 
 test('crashes, cancels, reroutes, reused ids and refusals lose and double nothing', (t) => {
   const world = World.of(t)
@@ -41,12 +28,10 @@ test('large messages arrive whole through crashes and restores', (t) => {
     runSeed(world, seed, { restores: seed % 2 === 0, large: true, steps: 40 })
 })
 
-/** Many: TINYMQ_TEST_SCALE=500 node tools/node24 --test daemon/store/random.test.ts */
+/** Many: npm run fuzz:store -- --runs 10000 */
 const faultRuns = scaled(20)
 
 test('statements that fail at any time lose, double and misdeliver nothing', (t) => {
   const world = World.of(t)
-  for (const seed of seedsOf(3_001, faultRuns)) {
-    runSeed(world, seed, { restores: false, large: false, steps: 60, statements: 0.01 })
-  }
+  for (const seed of seedsOf(3_001, faultRuns)) runSeed(world, seed, statementFaults)
 })
