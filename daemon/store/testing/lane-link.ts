@@ -9,6 +9,7 @@ import type { Machine } from './machine.ts'
 
 type State =
   | { readonly type: 'closed' }
+  | { readonly type: 'asked' }
   | { readonly type: 'opening'; readonly stream: Uint8Array; readonly confirmed: number }
   | { readonly type: 'judging' }
   | { readonly type: 'streaming' }
@@ -55,6 +56,19 @@ export class LaneLink {
     return this.#options.lane
   }
 
+  /** Whether the store of this machine knows the session, as far as the core has heard. */
+  isKnownTo(machine: Machine): boolean {
+    const { type } = this.#state
+    if (machine === this.#options.from) return type !== 'closed'
+    return machine === this.#options.to && (type === 'judging' || type === 'streaming')
+  }
+
+  /** Takes what both stores have said, and asks for nothing more than that leads to. */
+  hear(): void {
+    if (this.#state.type === 'asked') this.#onAsked()
+    else this.#listen()
+  }
+
   /** Nothing is on its way, and the sender has no more rows. */
   get isIdle(): boolean {
     return this.#state.type === 'streaming' && this.#onWire.length === 0 && this.#isReading
@@ -88,6 +102,8 @@ export class LaneLink {
     switch (this.#state.type) {
       case 'closed':
         return this.#open()
+      case 'asked':
+        return this.#onAsked()
       case 'opening':
         return this.#accept(this.#state.stream, this.#state.confirmed)
       case 'streaming':
@@ -116,10 +132,18 @@ export class LaneLink {
     this.#onWire = []
     this.#offset = 0
     this.#isReading = false
+    this.#state = { type: 'asked' }
     from.run({ type: 'open-lane', lane: lane.lane, session: this.#session })
+    this.#onAsked()
+  }
+
+  /** Nobody answers when the lane is gone. */
+  #onAsked(): void {
+    const { from } = this.#options
     const opened = from.take(this.#session)
-    if (opened?.type !== 'lane-opened') return this.#end(opened)
-    this.#state = { type: 'opening', stream: opened.stream, confirmed: opened.confirmed }
+    if (opened?.type === 'lane-opened') {
+      this.#state = { type: 'opening', stream: opened.stream, confirmed: opened.confirmed }
+    } else if (opened !== undefined || !from.isHolding) this.#end(opened)
   }
 
   #accept(stream: Uint8Array, confirmed: number): void {

@@ -26,6 +26,12 @@ export class Machine {
   /** Results that belong to no session. */
   readonly news: StoreResult[] = []
   nowMs = 1_800_000_000_000
+  /** Tasks wait for `flush`, which gives them all to one turn. */
+  isHolding = false
+  /** Before and after each turn. */
+  beforeTurn: (() => void) | undefined
+  afterTurn: (() => void) | undefined
+  readonly #held: StoreTask[] = []
   #keying: KeyingChoice = { type: 'labels' }
 
   constructor({ path, environment }: MachineOptions) {
@@ -50,12 +56,18 @@ export class Machine {
 
   /** Works through everything; what is said to a session waits for `take`. */
   run(...tasks: StoreTask[]): void {
-    let results = this.#store.run(tasks, this.nowMs)
+    this.#held.push(...tasks)
+    if (!this.isHolding) this.flush()
+  }
+
+  /** Works through what is held. */
+  flush(): void {
+    let results = this.#turn(this.#held.splice(0))
     for (let rounds = 0; ; rounds++) {
       for (const result of results) this.#hear(result)
       if (!this.#store.hasWork) return
       if (rounds === 1_000) throw new Error('The store never comes to an end.')
-      results = this.#store.run([], this.nowMs)
+      results = this.#turn([])
     }
   }
 
@@ -66,8 +78,9 @@ export class Machine {
 
   /** The process dies, perhaps after a commit whose results nobody hears of, and starts again. */
   crash(...unheard: StoreTask[]): void {
-    if (unheard.length > 0) this.#store.run(unheard, this.nowMs)
+    if (unheard.length > 0) this.#turn(unheard)
     this.#store.close()
+    this.#held.length = 0
     this.#heard.clear()
     this.news.length = 0
     this.#store = this.#open()
@@ -87,6 +100,7 @@ export class Machine {
   /** An older copy takes the place of the file, while nothing runs. */
   restore(backup: string): void {
     this.close()
+    this.#held.length = 0
     rmSync(`${this.path}-wal`, { force: true })
     rmSync(`${this.path}-shm`, { force: true })
     copyFileSync(backup, this.path)
@@ -103,6 +117,14 @@ export class Machine {
 
   all(sql: string, ...values: unknown[]): Record<string, unknown>[] {
     return this.#user.prepare<unknown[], Record<string, unknown>>(sql).all(...values)
+  }
+
+  #turn(tasks: readonly StoreTask[]): StoreResult[] {
+    this.beforeTurn?.()
+    this.faults.onTurn()
+    const results = this.#store.run(tasks, this.nowMs)
+    this.afterTurn?.()
+    return results
   }
 
   #open(): Store {

@@ -14,6 +14,9 @@ export type StatementFault = {
 /** Before a statement: `index` counts those of this connection since `count` was set to 0. */
 export type FaultAt = (sql: string, index: number) => StatementFault | undefined
 
+/** A turn of so many statements goes round in circles. */
+const statementsPerTurnMax = 100_000
+
 export class StatementFaults {
   /** Which statements fail; undefined: none. */
   at: FaultAt | undefined
@@ -21,6 +24,14 @@ export class StatementFaults {
   count = 0
   /** Faults so far. */
   injected = 0
+  /** The last of them was a lock that others hold: the turn waits, and has not failed. */
+  wasBusy = false
+  #ofTurn = 0
+
+  /** A turn begins. */
+  onTurn(): void {
+    this.#ofTurn = 0
+  }
 
   /** To be called before anything is prepared on the connection. */
   watch(db: BetterSqlite3.Database): void {
@@ -39,9 +50,11 @@ export class StatementFaults {
   }
 
   #ask(db: BetterSqlite3.Database, sql: string): void {
+    if (++this.#ofTurn > statementsPerTurnMax) throw new Error(`a turn never ends: ${sql}`)
     const fault = this.at?.(sql, this.count++)
     if (fault === undefined) return
     this.injected++
+    this.wasBusy = fault.code === 'SQLITE_BUSY'
     if (fault.rollsBack && db.inTransaction) db.exec('ROLLBACK')
     throw new BetterSqlite3.SqliteError(`a fault of the test at: ${sql}`, fault.code)
   }
