@@ -14,6 +14,7 @@ const npm = (script: string, ...args: string[]): string[] => ['npm', 'run', '-s'
 const parts: readonly Part[] = long
   ? [
       { name: 'simulator', command: npm('sim', '--', '--seeds', '200') },
+      { name: 'store faults', command: npm('test:faults'), scale: '11' },
       { name: 'processes', command: npm('test:process'), scale: '1' },
     ]
   : [
