@@ -70,8 +70,9 @@ export class InboxChecker {
     return this.#numbers
   }
 
+  /** What a copy of the file has: all that is committed, synced or not, and what was consumed. */
   get state(): InboxState {
-    return { arrivals: this.#arrivals.filter(({ isStored }) => isStored) }
+    return { arrivals: [...this.#arrivals] }
   }
 
   /** The store has done these. */
