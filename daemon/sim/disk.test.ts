@@ -88,6 +88,27 @@ test('a commit of the store is durable when its sync is over, and not before', (
   ok(lost >= 10 && lost < 30, `${lost} of 30 commits were lost before their sync was over.`)
 })
 
+test('a statement fails in a turn of the store, and at no other time', (t) => {
+  const disk = diskOf(directoryOf(t), 1, 'full')
+  disk.openStore()
+  const seen: string[] = []
+  disk.turnFaults = (sql) => {
+    seen.push(sql)
+    return sql === 'COMMIT' ? { code: 'SQLITE_FULL', rollsBack: true } : undefined
+  }
+  disk.store.peers()
+  disk.user.prepare(insertSql).run('x')
+  equal(seen.length, 0)
+  disk.runStore([{ type: 'event', code: 'TEST', detail: '' }], 1)
+  ok(seen.includes('BEGIN IMMEDIATE') && seen.includes('COMMIT'))
+  const events = (): number => disk.read('SELECT 1 FROM mqevent').length
+  equal(events(), 0)
+  disk.turnFaults = undefined
+  disk.runStore([], 1)
+  equal(events(), 1)
+  disk.close()
+})
+
 test('a full disk takes no more pages, and takes them again when there is room', (t) => {
   const disk = diskOf(directoryOf(t), 1, 'full')
   disk.setFull(true)

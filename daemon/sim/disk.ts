@@ -8,10 +8,12 @@ import { copyFileSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import BetterSqlite3 from 'better-sqlite3'
 import { assert } from '../protocol/assert.ts'
+import type { StoreResult } from '../protocol/store-port.ts'
 import type { SeededRandom } from '../protocol/testing/seeded-random.ts'
 import type { StoreEnvironment } from '../store/environment.ts'
 import type { KeyingChoice } from '../store/keying.ts'
-import { openStore, type Store } from '../store/store.ts'
+import { openStore, type Store, type StoreTask } from '../store/store.ts'
+import { StatementFaults, type FaultAt } from '../store/testing/statement-faults.ts'
 import { cutPower, type Tail } from './power-cut.ts'
 import { SyncLedger, type Sync, type SyncLevel } from './sync-ledger.ts'
 import { WalIndex } from './wal-index.ts'
@@ -53,6 +55,9 @@ export class Disk {
   /** The weakest that `synchronous` of the store was since its last run. */
   #weakest: SyncLevel = 'full'
   readonly #guests = new Set<BetterSqlite3.Database>()
+  readonly #statementFaults = new StatementFaults()
+  /** Which statements of the store's turns fail; undefined: none. */
+  turnFaults: FaultAt | undefined
 
   constructor(options: DiskOptions) {
     this.#options = options
@@ -114,6 +119,7 @@ export class Disk {
       keying: this.#options.keying,
       onConnected: (connected) => {
         db = connected
+        this.#statementFaults.watch(connected)
         this.#watchLevel(connected)
         db.pragma(`wal_autocheckpoint = ${this.#options.checkpointPages}`)
       },
@@ -128,6 +134,18 @@ export class Disk {
   closeStore(): void {
     this.#store?.store.close()
     this.#store = undefined
+  }
+
+  /** One turn of the store: only here do statements fail by `turnFaults`. */
+  runStore(tasks: readonly StoreTask[], nowMs: number): StoreResult[] {
+    const faults = this.#statementFaults
+    faults.onTurn()
+    faults.at = this.turnFaults
+    try {
+      return this.store.run(tasks, nowMs)
+    } finally {
+      faults.at = undefined
+    }
   }
 
   /** The store has run: what it has synced, which is durable only once `onSynced` is told so. */

@@ -2,12 +2,14 @@
  * What goes wrong, and when: each kind by itself, at times that the seed draws, and all of it is
  * mended when there is peace. Must never do what no operator, disk, network or clock could do.
  */
-import type { SeededRandom } from '../protocol/testing/seeded-random.ts'
+import { SeededRandom } from '../protocol/testing/seeded-random.ts'
+import type { FaultAt } from '../store/testing/statement-faults.ts'
 import type { FaultPlan } from './plan.ts'
 import type { Backup, SimMachine } from './sim-machine.ts'
 import type { SimWorld } from './sim-world.ts'
 import { Strangers } from './strangers.ts'
 import { refusedToken } from './tokens.ts'
+import { turnFaults } from './turn-faults.ts'
 import type { Workload } from './workload.ts'
 
 const second = 1_000_000
@@ -22,6 +24,8 @@ export class Faults {
   readonly #world: SimWorld
   readonly #work: Workload
   readonly #random: SeededRandom
+  /** By itself, so that all else of a seed keeps its course until the first of them. */
+  readonly #statementRandom: SeededRandom
   readonly #strangers: Strangers
   /** What undoes what still lasts. */
   readonly #lasting = new Set<() => void>()
@@ -58,6 +62,7 @@ export class Faults {
     this.#world = world
     this.#work = work
     this.#random = world.random
+    this.#statementRandom = new SeededRandom(Math.imul(world.plan.seed, 0x27d4eb2f) ^ 0x9e3779b1)
     this.#strangers = new Strangers(world)
   }
 
@@ -71,6 +76,10 @@ export class Faults {
       for (let left = faults[kind]; left > this.#random.next(); left--) {
         time.at(time.nowUs + this.#random.below(durationUs), () => this.inject(kind))
       }
+    }
+    const random = this.#statementRandom
+    for (let left = this.#world.plan.statementFaults.windows; left > random.next(); left--) {
+      time.at(time.nowUs + random.below(durationUs), () => this.failStatements())
     }
   }
 
@@ -105,6 +114,46 @@ export class Faults {
     })
   }
 
+  /** Statements of a machine's store fail for a while; rows to send and to store keep it busy. */
+  failStatements(
+    machine = this.#statementRandom.one(this.#world.machines),
+    part = this.#world.plan.statementFaults.part,
+  ): void {
+    const { trace } = this.#world
+    const random = this.#statementRandom
+    trace.count('statements fail for a while')
+    machine.note('fault', 'statements fail')
+    const faultAt = turnFaults(random, part)
+    const failing: FaultAt = (sql, index) => {
+      const fault = faultAt(sql, index)
+      if (fault === undefined) return undefined
+      trace.count(`statement fails with ${fault.code}`)
+      machine.note('fault', `${fault.code} at: ${sql.replaceAll(/\s+/g, ' ')}`)
+      return fault
+    }
+    machine.disk.turnFaults = failing
+    this.#keepBusy(machine)
+    this.#last(
+      20 * second,
+      () => {
+        // A later window goes on.
+        if (machine.disk.turnFaults === failing) machine.disk.turnFaults = undefined
+      },
+      random,
+    )
+  }
+
+  /** Rows from it, rows for it, and now and then an inbox that refuses some of these. */
+  #keepBusy(machine: SimMachine): void {
+    const random = this.#statementRandom
+    if (random.chance(0.4)) this.#refuse(machine)
+    const host = this.#work.hostFor(machine)
+    if (host !== undefined) this.#work.burst(machine, host)
+    const sender = random.one(this.#world.machines)
+    const isKnown = !machine.isCopy && sender !== machine
+    if (isKnown && this.#work.hostFor(sender) !== undefined) this.#work.burst(sender, machine.name)
+  }
+
   /** Everything is mended, everybody runs, and all clocks are right. */
   makePeace(): void {
     const { machines, weather } = this.#world
@@ -123,13 +172,13 @@ export class Faults {
   }
 
   /** `undo` is called after a while that is drawn, or when there is peace. */
-  #last(usMax: number, undo: () => void): void {
+  #last(usMax: number, undo: () => void, random = this.#random): void {
     const { time } = this.#world
     const end = (): void => {
       if (this.#lasting.delete(end)) undo()
     }
     this.#lasting.add(end)
-    time.at(time.nowUs + this.#random.below(usMax), end)
+    time.at(time.nowUs + random.below(usMax), end)
   }
 
   /** Not any more when there is peace. */

@@ -50,6 +50,14 @@ export type FaultPlan = {
   readonly strangers: number
 }
 
+/** Of machines whose stores have statements that fail. */
+export type StatementFaultPlan = {
+  /** Expected number of times in one run that they begin to fail, on one machine for a while. */
+  readonly windows: number
+  /** Part of the transactions that fail meanwhile. */
+  readonly part: number
+}
+
 export type WorkPlan = {
   /** Rows of all applications together, and bytes of them. */
   readonly rows: number
@@ -74,6 +82,7 @@ export type Plan = {
   readonly pauseUs: number
   readonly link: LinkPlan
   readonly faults: FaultPlan
+  readonly statementFaults: StatementFaultPlan
   /** How often a machine falls back to a state of moments ago, with rows that wait to be sent. */
   readonly relapses: number
   readonly work: WorkPlan
@@ -152,7 +161,10 @@ export function planOf(seed: number): Plan {
   // By themselves, so that they change no other seed.
   const relapse = drawRelapse(new SeededRandom(Math.imul(seed, 0x85ebca6b) ^ 0x27d4eb2f), drawn)
   const link = { ...drawn.link, held: relapse.held, heldUsMax: relapse.heldUsMax }
-  return { ...drawn, link, relapses: relapse.relapses }
+  const statementFaults = drawStatementFaults(
+    new SeededRandom(Math.imul(seed, 0xc2b2ae35) ^ 0x165667b1),
+  )
+  return { ...drawn, link, relapses: relapse.relapses, statementFaults }
 }
 
 function drawLink(random: SeededRandom): Omit<LinkPlan, 'held' | 'heldUsMax'> {
@@ -186,6 +198,11 @@ function drawRelapse(
     heldUsMax,
     relapses: isRelapsing ? 2 + 10 * random.next() : 0,
   }
+}
+
+function drawStatementFaults(random: SeededRandom): StatementFaultPlan {
+  const windows = random.chance(0.4) ? 3 + 12 * random.next() : 0
+  return { windows, part: random.one([0.1, 0.3, 0.6]) }
 }
 
 function drawFaults(random: SeededRandom): FaultPlan {

@@ -185,6 +185,15 @@ test('the disk of the sender is full while it has rows', (t) => {
   })
 })
 
+test('statements of both stores fail in the middle of their turns', (t) => {
+  const { counts } = amid(t, ({ faults, a, b }) => {
+    for (const machine of [a, b]) faults.failStatements(machine, 0.5)
+  })
+  for (const code of ['SQLITE_FULL', 'SQLITE_NOMEM']) {
+    ok((counts.get(`statement fails with ${code}`) ?? 0) > 0, code)
+  }
+})
+
 test('a disk takes seconds for a sync', (t) => {
   amid(t, ({ b }) => {
     b.isDiskSlow = true

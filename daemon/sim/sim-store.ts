@@ -84,7 +84,7 @@ export class SimStore {
     const life = this.#life
     for (let runs = 0; runs < 1_000; runs++) {
       const tasks = this.#tasks.splice(0)
-      disk.store.run(tasks, clock.nowMs())
+      disk.runStore(tasks, clock.nowMs())
       disk.onSynced(disk.onStoreRan())
       this.#parts.onRan(tasks)
       if (life !== this.#life) return
@@ -112,7 +112,7 @@ export class SimStore {
     this.#runs++
     let results: StoreResult[]
     try {
-      results = disk.store.run(tasks, clock.nowMs())
+      results = disk.runStore(tasks, clock.nowMs())
     } catch (error) {
       this.#parts.onFailed(error)
       return
