@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { scratchPath, shell } from './testing/scratch.ts'
 import { open } from './tinymq.ts'
+import { withoutSqlite } from './testing/sqlite-program.ts'
 
 const mqout = `CREATE TABLE mqout (x INTEGER PRIMARY KEY,
   ts INTEGER NOT NULL DEFAULT CURRENT_TIMESTAMP, shost TEXT, sport INTEGER, dhost TEXT,
@@ -13,29 +14,33 @@ const mqin = `CREATE TABLE mqin (x INTEGER PRIMARY KEY AUTOINCREMENT,
 
 const noonMs = Date.UTC(2015, 2, 1, 12)
 
-test('waiting rows of the original are carried over with their ids and will be sent', (t) => {
-  const path = scratchPath(t)
-  shell(
-    path,
-    `${mqout}${mqin}
+test(
+  'waiting rows of the original are carried over with their ids and will be sent',
+  { skip: withoutSqlite },
+  (t) => {
+    const path = scratchPath(t)
+    shell(
+      path,
+      `${mqout}${mqin}
     INSERT INTO mqout (x, ts, dhost, dport, token, data, magic) VALUES
       (3, '2015-03-01 12:00:00', 'MachineB', '9000', 'token', 'first', 'a'),
       (9, '2015-03-01 12:00:00', 'MachineC', 9001, NULL, 'second', 'b'),
       (-4, '2015-03-01 12:00:00', 'MachineB', 9000, '', x'00ff', 'c'),
       (4, 1425211200, 'MachineB', 9000, '', '', 'd');`,
-  )
-  using mq = open(path)
-  const columns = 'id, host, port, token, quote(data), created_at, length(uid)'
-  assert.deepEqual(shell(path, `SELECT ${columns} FROM mqout ORDER BY id;`).output.split('\n'), [
-    `3|MachineB|9000|token|'first'|${noonMs}|16`,
-    `4|MachineB|9000||''|${noonMs}|16`,
-    `9|MachineC|9001||'second'|${noonMs}|16`,
-    `10|MachineB|9000||X'00FF'|${noonMs}|16`,
-  ])
-  assert.equal(shell(path, 'SELECT count(DISTINCT uid) FROM mqout;').output, '4')
-  assert.equal(mq.send('MachineB', 9000, '', 'next'), 11)
-  assert.equal(shell(path, ".tables '%_original'").output, '')
-})
+    )
+    using mq = open(path)
+    const columns = 'id, host, port, token, quote(data), created_at, length(uid)'
+    assert.deepEqual(shell(path, `SELECT ${columns} FROM mqout ORDER BY id;`).output.split('\n'), [
+      `3|MachineB|9000|token|'first'|${noonMs}|16`,
+      `4|MachineB|9000||''|${noonMs}|16`,
+      `9|MachineC|9001||'second'|${noonMs}|16`,
+      `10|MachineB|9000||X'00FF'|${noonMs}|16`,
+    ])
+    assert.equal(shell(path, 'SELECT count(DISTINCT uid) FROM mqout;').output, '4')
+    assert.equal(mq.send('MachineB', 9000, '', 'next'), 11)
+    assert.equal(shell(path, ".tables '%_original'").output, '')
+  },
+)
 
 test('received rows of the original stay in mqin, and their ids are not given again', (t) => {
   const path = scratchPath(t)
@@ -91,7 +96,7 @@ test('one of the two tables is enough, beside tables of an application', (t) => 
   )
 })
 
-test('nothing is adopted when the name to put aside is taken', (t) => {
+test('nothing is adopted when the name to put aside is taken', { skip: withoutSqlite }, (t) => {
   const path = scratchPath(t)
   shell(path, `${mqout} CREATE TABLE mqout_original (a);`)
   const before = shell(path, '.dump').output

@@ -8,6 +8,7 @@ import { openDatabase } from './database.ts'
 import { migrate } from './schema-migrate.ts'
 import { schemaVersion, tableNames, viewNames } from './schema.ts'
 import { drivers, scratchDatabase, scratchPath, shell } from './testing/scratch.ts'
+import { withoutSqlite } from './testing/sqlite-program.ts'
 
 const dump = (path: string): string => shell(path, '.dump').output
 
@@ -60,39 +61,43 @@ test('the database of an application keeps its user_version and its tables', (t)
   assert.equal(shell(path, 'PRAGMA user_version; SELECT a FROM orders;').output, '42\n7')
 })
 
-test('a database of version 1 goes forward and keeps its rows and its lanes', (t) => {
-  const path = scratchPath(t)
-  const version1 = readFileSync(new URL('testing/schema-1.sql', import.meta.url), 'utf8')
-  shell(
-    path,
-    `${version1}
+test(
+  'a database of version 1 goes forward and keeps its rows and its lanes',
+  { skip: withoutSqlite },
+  (t) => {
+    const path = scratchPath(t)
+    const version1 = readFileSync(new URL('testing/schema-1.sql', import.meta.url), 'utf8')
+    shell(
+      path,
+      `${version1}
     INSERT INTO mqmeta (key, value) VALUES ('schema_version', 1);
     INSERT INTO mqout (host, data) VALUES ('b', 'waits');
     INSERT INTO mqlane (host, port, numbered) VALUES ('b', 9000, 7);`,
-  )
-  const db = openDatabase(path)
-  t.after(() => db.close())
-  migrate(db)
-  const columns = (file: string): string =>
-    tableNames.map((name) => shell(file, `PRAGMA table_info(${name});`).output).join('\n')
-  const fresh = scratchDatabase(t)
-  const sorted = (text: string): string[] =>
-    text
-      .replaceAll(/^\d+\|/gm, '')
-      .split('\n')
-      .toSorted()
-  assert.deepEqual(sorted(columns(path)), sorted(columns(fresh.name)))
-  const views = "SELECT sql FROM sqlite_master WHERE type IN ('view', 'trigger') ORDER BY name;"
-  assert.equal(shell(path, views).output, shell(fresh.name, views).output)
-  assert.equal(shell(path, 'SELECT data FROM mqout;').output, 'waits')
-  const lane = shell(path, 'SELECT waiting, packets, lost FROM mqpeers;').output
-  assert.equal(lane, '1|0|0')
-  assert.equal(shell(path, 'SELECT numbered FROM mqlane;').output, '7')
-  const version = "SELECT value FROM mqmeta WHERE key = 'schema_version';"
-  assert.equal(shell(path, version).output, String(schemaVersion))
-})
+    )
+    const db = openDatabase(path)
+    t.after(() => db.close())
+    migrate(db)
+    const columns = (file: string): string =>
+      tableNames.map((name) => shell(file, `PRAGMA table_info(${name});`).output).join('\n')
+    const fresh = scratchDatabase(t)
+    const sorted = (text: string): string[] =>
+      text
+        .replaceAll(/^\d+\|/gm, '')
+        .split('\n')
+        .toSorted()
+    assert.deepEqual(sorted(columns(path)), sorted(columns(fresh.name)))
+    const views = "SELECT sql FROM sqlite_master WHERE type IN ('view', 'trigger') ORDER BY name;"
+    assert.equal(shell(path, views).output, shell(fresh.name, views).output)
+    assert.equal(shell(path, 'SELECT data FROM mqout;').output, 'waits')
+    const lane = shell(path, 'SELECT waiting, packets, lost FROM mqpeers;').output
+    assert.equal(lane, '1|0|0')
+    assert.equal(shell(path, 'SELECT numbered FROM mqlane;').output, '7')
+    const version = "SELECT value FROM mqmeta WHERE key = 'schema_version';"
+    assert.equal(shell(path, version).output, String(schemaVersion))
+  },
+)
 
-test('a newer schema is refused, and nothing is changed', (t) => {
+test('a newer schema is refused, and nothing is changed', { skip: withoutSqlite }, (t) => {
   const path = scratchPath(t)
   const db = openDatabase(path)
   t.after(() => db.close())
@@ -124,34 +129,44 @@ const foreign: readonly (readonly [string, string])[] = [
   ],
 ]
 
-test('a table of somebody else is refused by name and left untouched', (t) => {
-  for (const [name, sql] of foreign) {
-    const path = scratchPath(t)
-    shell(path, sql)
-    const before = dump(path)
-    const db = openDatabase(path)
-    t.after(() => db.close())
-    const message = new RegExp(`something called ${name} that is not tinymq's; nothing was changed`)
-    assert.throws(() => migrate(db), { code: 'TINYMQ_FOREIGN_TABLE', message }, sql)
-    assert.equal(dump(path), before)
-  }
-})
+test(
+  'a table of somebody else is refused by name and left untouched',
+  { skip: withoutSqlite },
+  (t) => {
+    for (const [name, sql] of foreign) {
+      const path = scratchPath(t)
+      shell(path, sql)
+      const before = dump(path)
+      const db = openDatabase(path)
+      t.after(() => db.close())
+      const message = new RegExp(
+        `something called ${name} that is not tinymq's; nothing was changed`,
+      )
+      assert.throws(() => migrate(db), { code: 'TINYMQ_FOREIGN_TABLE', message }, sql)
+      assert.equal(dump(path), before)
+    }
+  },
+)
 
-test('a view of somebody else with the name of a new one stops the update, and stays', (t) => {
-  for (const sql of ['CREATE VIEW mqstuck AS SELECT 1 AS mine', 'CREATE TABLE mqstuck (mine)']) {
-    const path = scratchPath(t)
-    const db = openDatabase(path)
-    t.after(() => db.close())
-    migrate(db)
-    shell(
-      path,
-      `DROP VIEW mqstuck; ${sql}; UPDATE mqmeta SET value = 2 WHERE key = 'schema_version';`,
-    )
-    const before = dump(path)
-    assert.throws(() => migrate(db), { code: 'TINYMQ_FOREIGN_TABLE', message: /called mqstuck/ })
-    assert.equal(dump(path), before)
-  }
-})
+test(
+  'a view of somebody else with the name of a new one stops the update, and stays',
+  { skip: withoutSqlite },
+  (t) => {
+    for (const sql of ['CREATE VIEW mqstuck AS SELECT 1 AS mine', 'CREATE TABLE mqstuck (mine)']) {
+      const path = scratchPath(t)
+      const db = openDatabase(path)
+      t.after(() => db.close())
+      migrate(db)
+      shell(
+        path,
+        `DROP VIEW mqstuck; ${sql}; UPDATE mqmeta SET value = 2 WHERE key = 'schema_version';`,
+      )
+      const before = dump(path)
+      assert.throws(() => migrate(db), { code: 'TINYMQ_FOREIGN_TABLE', message: /called mqstuck/ })
+      assert.equal(dump(path), before)
+    }
+  },
+)
 
 test('a database in UTF-16 is refused', (t) => {
   const path = scratchPath(t)

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { scratchDatabase, scratchPath, shell } from './testing/scratch.ts'
 import { open } from './tinymq.ts'
+import { withoutSqlite } from './testing/sqlite-program.ts'
 
 const nowMs = (): number => Date.now()
 
@@ -74,7 +75,7 @@ test('mqstatus asks for the daemon where nobody has looked after a row for long'
   assert.match(rows[3] ?? '', /^no answer \(NO_ANSWER\); nobody has tried again since/)
 })
 
-test('mqstatus finds one row by its key and reads no data', (t) => {
+test('mqstatus finds one row by its key and reads no data', { skip: withoutSqlite }, (t) => {
   const path = scratchPath(t)
   using mq = open(path)
   mq.send('b', 9000, '', 'x'.repeat(1_000_000))
@@ -159,7 +160,7 @@ test('mqpeers has a row for each lane and each sender, with the last event of th
   ])
 })
 
-test('.schema tells what every table and column is for', (t) => {
+test('.schema tells what every table and column is for', { skip: withoutSqlite }, (t) => {
   const path = scratchPath(t)
   open(path).close()
   const { output } = shell(path, '.schema mqout')

@@ -5,9 +5,11 @@ import { mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { Machine } from './harness/machine.ts'
+import { needs } from './harness/needs.ts'
 import { checkInbox, insertNumbered } from './harness/numbered.ts'
 import { Scene } from './harness/scene.ts'
 import { besideProcess } from './harness/small-disk.ts'
+import { sql } from './harness/sqlite-shell.ts'
 import { until } from './harness/until.ts'
 
 const removed = { mayEndWith: 66 }
@@ -73,14 +75,10 @@ test('P1: a database that is removed under its daemon is saved, and none is made
   const saved = created?.['saved']
   equal(created?.level, 'warn')
   equal(said.includes(String(saved)), true)
-  const rows = execFileSync('sqlite3', [
-    join(scene.directory, String(saved)),
-    'SELECT count(*) FROM mqout',
-  ])
-  equal(rows.toString().trim(), '10')
+  equal(await sql(join(scene.directory, String(saved)), 'SELECT count(*) FROM mqout;'), '10')
 })
 
-const skip = process.getuid?.() !== 0 && 'Only root can mount.'
+const skip = needs('root')
 
 test('P5: a volume that goes away and returns has all its rows', { skip }, async (t) => {
   const scene = new Scene(t)

@@ -9,6 +9,7 @@ import type { TestContext } from 'node:test'
 import { openDatabase } from '../database.ts'
 import type { SqliteHandle } from '../handle.ts'
 import { migrate } from '../schema-migrate.ts'
+import { sqliteProgram } from './sqlite-program.ts'
 
 /** The path of a database yet to be made, in a directory that goes away with the test. */
 export function scratchPath(t: TestContext): string {
@@ -42,7 +43,8 @@ export function shell(
   path: string,
   sql: string,
 ): { readonly ok: boolean; readonly output: string } {
-  const { status, stdout, stderr, error } = spawnSync('sqlite3', ['-bail', path], {
+  const [program = '', ...words] = sqliteProgram
+  const { status, stdout, stderr, error } = spawnSync(program, [...words, '-bail', path], {
     input: `.timeout 5000\n${sql}\n`,
     encoding: 'utf8',
     maxBuffer: 64 * 1_048_576,

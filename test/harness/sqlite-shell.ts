@@ -3,7 +3,7 @@
  * never block, for the other processes of a test are watched meanwhile.
  */
 import { spawn } from 'node:child_process'
-import { join } from 'node:path'
+import { sqliteProgram } from '../../sdk/testing/sqlite-program.ts'
 import { needs } from './needs.ts'
 
 export type ShellOptions = {
@@ -14,11 +14,11 @@ export type ShellOptions = {
   readonly json?: boolean
 }
 
-/** The words to run it by. Where it is not installed, a stand-in does what the tests need. */
-export const sqliteShell: readonly string[] =
-  needs('sqlite3') === false
-    ? ['sqlite3']
-    : [process.execPath, join(import.meta.dirname, 'sqlite-stand-in.ts')]
+// Where nothing may be skipped, nothing may stand in for it.
+needs('sqlite3')
+
+/** The words to run it by. */
+export const sqliteShell = sqliteProgram
 
 /** What it printed. @throws Error with what it complained about. */
 export async function sql(

@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { needs, pathOf } from './needs.ts'
-import { splitStatements } from './sqlite-stand-in.ts'
+import { splitStatements } from '../../sdk/testing/sqlite-stand-in.ts'
 
-const standIn = join(import.meta.dirname, 'sqlite-stand-in.ts')
+const standIn = join(import.meta.dirname, '..', '..', 'sdk', 'testing', 'sqlite-stand-in.ts')
 const script = `.timeout 500
 CREATE TABLE t (a, b); INSERT INTO t VALUES (1, 'x;''y'), (2.5, NULL), (-3, x'4142'), ('', 0.25);
 CREATE TRIGGER later AFTER INSERT ON t BEGIN SELECT 1; SELECT 2; END; -- the end;
