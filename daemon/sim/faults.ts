@@ -200,11 +200,10 @@ export class Faults {
   }
 
   #sleep(machine: SimMachine): void {
-    const { time } = this.#world
-    const sinceUs = time.nowUs
+    machine.clock.sleep()
     machine.host.freeze(0)
     this.#last(30 * second, () => {
-      machine.clock.onSlept(time.nowUs - sinceUs)
+      machine.clock.wake()
       machine.host.thaw()
     })
   }

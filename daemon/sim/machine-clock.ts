@@ -14,6 +14,7 @@ export class MachineClock {
   #baseUs = 0
   #baseWorldUs = 0
   #wallOffsetMs = 0
+  #isAsleep = false
 
   /** `rate` 1.0001: 100 parts in a million too fast. */
   constructor(time: VirtualTime, rate = 1) {
@@ -23,7 +24,8 @@ export class MachineClock {
 
   /** Monotonic, in whole microseconds. */
   nowUs(): number {
-    return Math.floor(this.#baseUs + (this.#time.nowUs - this.#baseWorldUs) * this.#rate)
+    const awakeUs = this.#isAsleep ? 0 : this.#time.nowUs - this.#baseWorldUs
+    return Math.floor(this.#baseUs + awakeUs * this.#rate)
   }
 
   /** The wall clock, in whole milliseconds since 1970. */
@@ -48,9 +50,16 @@ export class MachineClock {
     this.#startAt(nowUs)
   }
 
-  /** The machine slept for so long until now: its monotonic clock did not see it. */
-  onSlept(us: number): void {
-    this.#startAt(Math.max(this.#baseUs, this.nowUs() - Math.floor(us * this.#rate)))
+  /** The machine sleeps from now on: its monotonic clock stands still. */
+  sleep(): void {
+    this.#startAt(this.nowUs())
+    this.#isAsleep = true
+  }
+
+  /** It wakes, or is switched on again before it would have. */
+  wake(): void {
+    this.#startAt(this.nowUs())
+    this.#isAsleep = false
   }
 
   #startAt(us: number): void {

@@ -65,6 +65,7 @@ export class SimMachine {
   start(): void {
     if (this.host.isRunning) return
     this.hasPower = true
+    this.clock.wake()
     this.note('start')
     this.host.start()
   }
