@@ -10,9 +10,7 @@ import { createRequire } from 'node:module'
 import { dirname, resolve } from 'node:path'
 import type BetterSqlite3 from 'better-sqlite3'
 import { TinymqError, translated } from './errors.ts'
-
-/** When a commit is on the disk: `full` once it has returned, `normal` some time later. */
-export type Synchronous = 'full' | 'normal'
+import type { Synchronous } from './handle.ts'
 
 /** How long a statement waits for other writers, in milliseconds. */
 export const busyTimeoutMs = 5000

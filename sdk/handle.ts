@@ -5,6 +5,9 @@
 
 import { resolve } from 'node:path'
 
+/** When a commit is on the disk: `full` once it has returned, `normal` some time later. */
+export type Synchronous = 'full' | 'normal'
+
 /** A value that both bind. */
 export type SqliteValue = null | number | bigint | string | Uint8Array
 

@@ -13,7 +13,7 @@ import {
   HandlerConsumer,
   TransactionConsumer,
 } from './consumer.ts'
-import { openDatabase, refuseOldNode, type Synchronous } from './database.ts'
+import { openDatabase, refuseOldNode } from './database.ts'
 import { Deliveries } from './delivery.ts'
 import { TinymqError, translated } from './errors.ts'
 import {
@@ -23,6 +23,7 @@ import {
   prepare,
   type SqliteHandle,
   type SqliteStatement,
+  type Synchronous,
 } from './handle.ts'
 import { InboxIterator } from './inbox-iterator.ts'
 import type { InboxMessage } from './inbox-message.ts'

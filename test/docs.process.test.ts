@@ -60,6 +60,7 @@ function whySkipped({ language, marks, text }: Block): string | false {
   const wanted: Need[] = []
   if (/^Machine[AB]$/.test(marks[0] ?? '')) wanted.push('root')
   if (/\bsqlite3 -/.test(text)) wanted.push('sqlite3')
+  if (/\bcurl /.test(text)) wanted.push('curl')
   if (language === 'python') wanted.push('python3')
   if (language === 'php') wanted.push('php')
   return needs(...wanted)

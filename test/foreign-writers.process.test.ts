@@ -2,6 +2,7 @@
 import { ok } from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Machine } from './harness/machine.ts'
+import { needs } from './harness/needs.ts'
 import { checkInbox, insertNumbered } from './harness/numbered.ts'
 import { scaled } from './harness/scale.ts'
 import { Scene } from './harness/scene.ts'
@@ -40,32 +41,42 @@ function shown(name: string, { tried, locked, slowestMs }: Writes): string {
   return `${name}: ${tried} written, ${locked} times locked, slowest ${slowestMs.toFixed(0)} ms`
 }
 
-test('P9: with .timeout no sqlite3 ever finds the database locked by busy daemons', async (t) => {
-  const scene = new Scene(t)
-  const [a, b] = [await scene.running('a'), await scene.running('b')]
-  await a.sql(insertNumbered({ sender: 'a', to: b, first: 1, last: backlogRows }))
-  let isDraining = true
-  const goesOn = (): boolean => isDraining
-  const note = (i: number): string =>
-    `CREATE TABLE IF NOT EXISTS note (i); INSERT INTO note VALUES (${i});`
-  const writers = [
-    writeWhile(goesOn, a, 5_000, (i) => insertNumbered({ sender: 'w', to: b, first: i, last: i })),
-    writeWhile(goesOn, b, 5_000, note),
-    writeWhile(goesOn, a, 'none', (i) => insertNumbered({ sender: 'v', to: b, first: i, last: i })),
-  ]
-  await b.shows(
-    `SELECT seq >= ${backlogRows} FROM sqlite_sequence WHERE name = 'mqin';`,
-    /^1$/,
-    120_000,
-  )
-  isDraining = false
-  const [patient, consumer, hasty] = await Promise.all(writers)
-  ok(patient !== undefined && consumer !== undefined && hasty !== undefined)
-  t.diagnostic(shown('with .timeout at the sender', patient))
-  t.diagnostic(shown('with .timeout at the receiver', consumer))
-  t.diagnostic(shown('without .timeout at the sender', hasty))
-  ok(patient.locked + consumer.locked === 0, 'Nobody who waits was told that it is locked.')
-  ok(patient.tried > 20 && consumer.tried > 20, 'They wrote while the daemons worked.')
-  await a.sentAll(60_000)
-  checkInbox(b.database, { a: backlogRows, w: patient.tried, v: hasty.tried })
-})
+const skip = needs('sqlite3')
+
+test(
+  'P9: with .timeout no sqlite3 ever finds the database locked by busy daemons',
+  { skip },
+  async (t) => {
+    const scene = new Scene(t)
+    const [a, b] = [await scene.running('a'), await scene.running('b')]
+    await a.sql(insertNumbered({ sender: 'a', to: b, first: 1, last: backlogRows }))
+    let isDraining = true
+    const goesOn = (): boolean => isDraining
+    const note = (i: number): string =>
+      `CREATE TABLE IF NOT EXISTS note (i); INSERT INTO note VALUES (${i});`
+    const writers = [
+      writeWhile(goesOn, a, 5_000, (i) =>
+        insertNumbered({ sender: 'w', to: b, first: i, last: i }),
+      ),
+      writeWhile(goesOn, b, 5_000, note),
+      writeWhile(goesOn, a, 'none', (i) =>
+        insertNumbered({ sender: 'v', to: b, first: i, last: i }),
+      ),
+    ]
+    await b.shows(
+      `SELECT seq >= ${backlogRows} FROM sqlite_sequence WHERE name = 'mqin';`,
+      /^1$/,
+      120_000,
+    )
+    isDraining = false
+    const [patient, consumer, hasty] = await Promise.all(writers)
+    ok(patient !== undefined && consumer !== undefined && hasty !== undefined)
+    t.diagnostic(shown('with .timeout at the sender', patient))
+    t.diagnostic(shown('with .timeout at the receiver', consumer))
+    t.diagnostic(shown('without .timeout at the sender', hasty))
+    ok(patient.locked + consumer.locked === 0, 'Nobody who waits was told that it is locked.')
+    ok(patient.tried > 20 && consumer.tried > 20, 'They wrote while the daemons worked.')
+    await a.sentAll(60_000)
+    checkInbox(b.database, { a: backlogRows, w: patient.tried, v: hasty.tried })
+  },
+)

@@ -123,7 +123,8 @@ export class DaemonProcess {
 }
 
 /** No option of the shell that runs the tests may change what a daemon does. */
-function ownEnvironment(): NodeJS.ProcessEnv {
+/** That of this process, without what is meant for the tests. */
+export function ownEnvironment(): NodeJS.ProcessEnv {
   const entries = Object.entries(process.env)
   return Object.fromEntries(entries.filter(([name]) => !name.startsWith('TINYMQ_')))
 }

@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { ownEnvironment } from './daemon-process.ts'
 
 const run = promisify(execFile)
 const program = join(import.meta.dirname, '..', '..', 'dist', 'bin', 'tinymq.js')
@@ -33,7 +34,8 @@ export async function ends(
   ...args: readonly string[]
 ): Promise<{ readonly code: number; readonly stderr: string }> {
   try {
-    await run(process.execPath, [program, ...args], { timeout: 20_000 })
+    const env = ownEnvironment()
+    await run(process.execPath, [program, ...args], { timeout: 20_000, env })
     return { code: 0, stderr: '' }
   } catch (error) {
     const { code, stderr } = error as { code: number; stderr: string }

@@ -9,6 +9,7 @@ import { delimiter, join } from 'node:path'
 const programs = {
   cc: 'gcc libc6-dev',
   chromium: 'chromium',
+  curl: 'curl',
   git: 'git',
   php: 'php-cli php-sqlite3',
   python3: 'python3',
