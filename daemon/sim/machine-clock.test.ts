@@ -19,7 +19,7 @@ test('the monotonic clock stands still in sleep, and goes on from there', () => 
   equal(clock.nowUs(), 1_010)
 })
 
-test('a machine that is switched on while it sleeps does not go back when it would have woken', () => {
+test('a machine that is switched on while it sleeps does not go back later', () => {
   const time = new VirtualTime(1)
   const clock = new MachineClock(time)
   clock.sleep()
