@@ -8,6 +8,7 @@ import { countEffort, countKind, countWork, type Counters } from './counters.ts'
 import type { Address, Input, NodeEvent, Output } from './protocol/node-io.ts'
 import type { StoreResult } from './protocol/store-port.ts'
 import { unreachable } from './protocol/assert.ts'
+import { lookupsAtOnce } from './name-process.ts'
 import { Resolver, type Lookup, type Resolved } from './resolver.ts'
 import type { Peer, StoreTask } from './store/store.ts'
 import type { StoreEffort } from './store-host.ts'
@@ -38,8 +39,9 @@ export function monotonicUs(): number {
   return Math.floor(performance.now() * 1_000)
 }
 
-const lookupsForLanes = 2
-const lookupsForGreetings = 1
+/** Peers to be greeted have waited for hours; rows wait now. */
+const lookupsForGreetings = lookupsAtOnce / 4
+const lookupsForLanes = lookupsAtOnce - lookupsForGreetings
 
 /** Below this, timers are too coarse and the loop is turned instead. */
 const timerUsMin = 1_000

@@ -14,6 +14,7 @@ import { systemNetwork, type HostNetwork } from './host-network.ts'
 import { lockInstance, type InstanceLock } from './instance-lock.ts'
 import { keyingOf, keylessFromOf } from './key-choice.ts'
 import type { Log } from './log.ts'
+import { NameProcess } from './name-process.ts'
 import { NetworkWatch } from './network.ts'
 import type { Config } from './options.ts'
 import type { Environment } from './protocol/environment.ts'
@@ -55,6 +56,7 @@ export class Life {
   readonly #lock: InstanceLock
   readonly #socket: DatagramSocket
   readonly #driver: Driver
+  readonly #names = new NameProcess()
   readonly #network: NetworkWatch
   readonly #stopTouching: () => void
 
@@ -71,7 +73,7 @@ export class Life {
     const core = new Node(nodeOptions(options, socket), environment, monotonicUs())
     counters.core = core.counters
     const onEvent = (event: Parameters<typeof eventLine>[0]): void => log(eventLine(event))
-    const { lookup, ownAddresses } = options.network ?? systemNetwork
+    const { lookup = this.#names.lookup, ownAddresses } = options.network ?? systemNetwork
     this.#driver = new Driver({ core, socket, store, counters, onEvent, onBug: onFatal, lookup })
     this.#network = new NetworkWatch((ips) => this.#driver.onNetwork(ips), ownAddresses)
     this.#stopTouching = keepYoung(realPath(options.path))
@@ -124,6 +126,7 @@ export class Life {
     this.#network.stop()
     this.#stopTouching()
     await this.#driver.stop()
+    this.#names.stop()
     await this.#socket.close()
     this.#lock.release()
   }

@@ -9,6 +9,7 @@ class FakeNames {
   readonly asked: string[] = []
   readonly resolved: Resolved[] = []
   readonly #callbacks = new Map<string, Answer>()
+  #laterMs = 0
   readonly resolver = new Resolver(
     (resolved) => this.resolved.push(resolved),
     3,
@@ -16,11 +17,17 @@ class FakeNames {
       this.asked.push(host)
       this.#callbacks.set(host, callback)
     },
+    () => performance.now() + this.#laterMs,
   )
 
   answer(host: string, ...ips: string[]): void {
     const found = ips.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }))
     this.#callbacks.get(host)?.(null, found)
+  }
+
+  /** For what is read from the clock; timers are ticked. */
+  passMs(ms: number): void {
+    this.#laterMs += ms
   }
 
   fail(host: string, code: string): void {
@@ -83,6 +90,67 @@ test('after ten seconds there is an answer, whatever the name service does', (co
   names.answer('slow', '10.0.0.1')
   deepEqual(names.resolved[1]?.ips, ['10.0.0.1'])
   equal(names.resolved.length, 2)
+  names.resolver.stop()
+})
+
+test('names that hang leave half of the flights to the others (P6)', (context) => {
+  const names = withClock(context)
+  for (const host of ['a', 'b', 'c']) names.resolver.resolve(host)
+  context.mock.timers.tick(10_000)
+  names.passMs(10_000)
+  for (const host of ['a', 'b', 'c']) names.fail(host, 'EAI_AGAIN')
+  names.passMs(3_000)
+  for (const host of ['a', 'b', 'c', 'good']) names.resolver.resolve(host)
+  deepEqual(names.asked, ['a', 'b', 'c', 'a', 'b', 'good'])
+  names.answer('good', '10.0.0.1')
+  deepEqual(names.resolved.at(-1)?.ips, ['10.0.0.1'])
+  names.resolver.stop()
+})
+
+test('a name that waits for its turn is answered within ten seconds, too', (context) => {
+  const names = withClock(context)
+  for (const host of ['a', 'b', 'c', 'd']) names.resolver.resolve(host)
+  context.mock.timers.tick(10_000)
+  equal(names.resolved.filter(({ host }) => host === 'd').length, 1)
+  names.resolver.stop()
+})
+
+test('the last known addresses are used while the name service does not answer', (context) => {
+  const names = withClock(context)
+  names.resolver.resolve('b')
+  names.answer('b', '10.0.0.1')
+  names.passMs(3_600_000)
+  names.resolver.resolve('b')
+  context.mock.timers.tick(1_800)
+  deepEqual(names.resolved.at(-1), { host: 'b', ips: ['10.0.0.1'], reason: '' })
+  names.fail('b', 'EAI_AGAIN')
+  names.resolver.resolve('b')
+  names.fail('b', 'EAI_AGAIN')
+  deepEqual(names.resolved.at(-1)?.ips, ['10.0.0.1'])
+  deepEqual(names.asked.length, 3)
+  names.resolver.stop()
+})
+
+test('a name that is gone has lost its addresses', (context) => {
+  const names = withClock(context)
+  names.resolver.resolve('b')
+  names.answer('b', '10.0.0.1')
+  names.passMs(3_000)
+  names.resolver.resolve('b')
+  names.fail('b', 'ENOTFOUND')
+  names.passMs(3_000)
+  names.resolver.resolve('b')
+  names.fail('b', 'EAI_AGAIN')
+  deepEqual(names.resolved.at(-1)?.ips, [])
+  names.resolver.stop()
+})
+
+test('an address that comes after all have given up is told', (context) => {
+  const names = withClock(context)
+  names.resolver.resolve('b')
+  context.mock.timers.tick(10_000)
+  names.answer('b', '10.0.0.1')
+  deepEqual(names.resolved.at(-1)?.ips, ['10.0.0.1'])
   names.resolver.stop()
 })
 

@@ -1,7 +1,8 @@
 /**
- * From names to addresses, beside the path of the packets: few look-ups at a time, each name once,
- * an answer within ten seconds whatever the resolver of the system does. Must never be asked to
- * judge an address.
+ * From names to addresses, beside the path of the packets: each name once at a time, an answer
+ * within ten seconds whatever the resolver of the system does, and the last known addresses while
+ * it does not answer. A name that hangs delays no other (P6). Must never be asked to judge an
+ * address.
  */
 import { lookup, type LookupAddress } from 'node:dns'
 import { isIP } from 'node:net'
@@ -15,16 +16,24 @@ export type Resolved = {
   readonly reason: string
 }
 
-type LookupCallback = (error: NodeJS.ErrnoException | null, found: LookupAddress[]) => void
+export type LookupCallback = (error: NodeJS.ErrnoException | null, found: LookupAddress[]) => void
 /** Like `dns.lookup` with `all`. */
 export type Lookup = (host: string, callback: LookupCallback) => void
 
 /** Beyond this the name counts as unknown; the system may still be trying. */
 const answerMs = 10_000
+/** Where addresses are known from before (RFC 8767: the client response timer) … */
+const staleAnswerMs = 1_800
+/** … and not longer ago than this (RFC 8767: the maximum stale timer). */
+const staleMs = 86_400_000
 /** Many lanes may ask for one name at once; a container that has moved must be found soon. */
 const cacheMs = 2_000
-/** What a name of a stranger's choice can make this class remember. */
-const cacheMax = 1_000
+/** What names of a stranger's choice can make this class remember. */
+const namesMax = 1_000
+/** A name that takes longer is slow: slow ones leave one half of the flights to the others. */
+const slowMs = 1_800
+
+const goneCodes = new Set<string | undefined>(['ENOTFOUND', 'ENODATA'])
 
 export const systemLookup: Lookup = (host, callback) => lookup(host, { all: true }, callback)
 
@@ -32,23 +41,27 @@ export class Resolver {
   readonly #onResolved: (resolved: Resolved) => void
   readonly #flightsMax: number
   readonly #lookup: Lookup
-  readonly #cache = new Map<string, { readonly resolved: Resolved; readonly untilMs: number }>()
+  readonly #nowMs: () => number
+  readonly #cache = new Map<string, { readonly resolved: Resolved; readonly atMs: number }>()
+  /** Names that somebody waits for, with the timer that answers in the system's stead. */
+  readonly #asked = new Map<string, NodeJS.Timeout>()
+  /** Names that wait for a flight, the oldest first. */
   readonly #waiting = new Set<string>()
-  /** Names whose look-up holds a thread, with the timer that answers in its stead. */
-  readonly #flights = new Map<string, NodeJS.Timeout | undefined>()
+  /** Names that the system is busy with, and since when. */
+  readonly #flights = new Map<string, number>()
+  readonly #slow = new Set<string>()
 
-  /**
-   * @param flightsMax look-ups at a time. Each holds one of the four threads of the process for
-   * such calls: all resolvers together must leave one to the file system.
-   */
+  /** @param flightsMax look-ups at a time: `systemOrOther` may need a thread for each. */
   constructor(
     onResolved: (resolved: Resolved) => void,
     flightsMax: number,
     systemOrOther: Lookup = systemLookup,
+    nowMs = (): number => performance.now(),
   ) {
     this.#onResolved = onResolved
     this.#flightsMax = flightsMax
     this.#lookup = systemOrOther
+    this.#nowMs = nowMs
   }
 
   /**
@@ -56,56 +69,89 @@ export class Resolver {
    */
   resolve(host: string): void {
     if (isIP(host) !== 0) return this.#onResolved({ host, ips: [canonicalIp(host)], reason: '' })
-    const cached = this.#cache.get(host)
-    if (cached !== undefined && cached.untilMs > performance.now()) {
-      return this.#onResolved(cached.resolved)
-    }
-    const isAnswered = this.#flights.has(host) && this.#flights.get(host) === undefined
-    if (isAnswered) {
-      // The system is still busy with an attempt that was given up: the answer is the same as then.
-      this.#flights.set(host, this.#answerLater(host))
-    } else if (!this.#flights.has(host)) this.#waiting.add(host)
+    const cached = this.#cached(host, cacheMs)
+    if (cached !== undefined) return this.#onResolved(cached)
+    if (!this.#asked.has(host)) this.#asked.set(host, this.#answerLater(host))
+    if (!this.#flights.has(host)) this.#waiting.add(host)
     this.#takeOff()
     return undefined
   }
 
   stop(): void {
     this.#waiting.clear()
-    for (const timer of this.#flights.values()) clearTimeout(timer)
+    for (const timer of this.#asked.values()) clearTimeout(timer)
+    this.#asked.clear()
     this.#flights.clear()
   }
 
   #takeOff(): void {
+    const slowMax = Math.ceil(this.#flightsMax / 2)
+    let slow = [...this.#flights.keys()].filter((host) => this.#slow.has(host)).length
     for (const host of this.#waiting) {
       if (this.#flights.size >= this.#flightsMax) return
+      if (this.#slow.has(host) && ++slow > slowMax) continue
       this.#waiting.delete(host)
-      this.#flights.set(host, this.#answerLater(host))
+      this.#flights.set(host, this.#nowMs())
       this.#lookup(host, (error, found) => this.#land(host, error, found))
     }
   }
 
   #answerLater(host: string): NodeJS.Timeout {
-    return setTimeout(() => {
-      this.#flights.set(host, undefined)
-      this.#onResolved({ host, ips: [], reason: 'the name service did not answer within 10 s' })
-    }, answerMs)
+    const isKnown = this.#cached(host, staleMs) !== undefined
+    return setTimeout(() => this.#giveUp(host), isKnown ? staleAnswerMs : answerMs)
   }
 
-  #land(host: string, error: NodeJS.ErrnoException | null, found: LookupAddress[]): void {
-    if (!this.#flights.has(host)) return
-    const timer = this.#flights.get(host)
-    clearTimeout(timer)
-    this.#flights.delete(host)
-    const resolved = error === null ? success(host, found) : failure(host, error)
-    this.#remember(resolved)
-    if (timer !== undefined) this.#onResolved(resolved)
+  #giveUp(host: string): void {
+    this.#asked.delete(host)
+    if (this.#flights.has(host)) this.#setSlow(host)
+    const reason = 'the name service did not answer within 10 s'
+    this.#onResolved(this.#cached(host, staleMs) ?? { host, ips: [], reason })
     this.#takeOff()
   }
 
-  #remember(resolved: Resolved): void {
-    if (this.#cache.size >= cacheMax) this.#cache.clear()
-    this.#cache.set(resolved.host, { resolved, untilMs: performance.now() + cacheMs })
+  #land(host: string, error: NodeJS.ErrnoException | null, found: LookupAddress[]): void {
+    const sinceMs = this.#flights.get(host)
+    if (sinceMs === undefined) return
+    this.#flights.delete(host)
+    if (this.#nowMs() - sinceMs > slowMs) this.#setSlow(host)
+    else this.#slow.delete(host)
+    const resolved = this.#outcome(host, error, found)
+    const timer = this.#asked.get(host)
+    clearTimeout(timer)
+    this.#asked.delete(host)
+    // What comes too late to be waited for is news all the same.
+    if (timer !== undefined || resolved.ips.length > 0) this.#onResolved(resolved)
+    this.#takeOff()
   }
+
+  #outcome(host: string, error: NodeJS.ErrnoException | null, found: LookupAddress[]): Resolved {
+    // A name that does not exist has lost its addresses; one that cannot be asked for has not.
+    const isGone = error === null || goneCodes.has(error.code)
+    const known = isGone ? undefined : this.#cached(host, staleMs)
+    if (known !== undefined) return known
+    const resolved = error === null ? success(host, found) : failure(host, error)
+    this.#cache.delete(host)
+    this.#cache.set(host, { resolved, atMs: this.#nowMs() })
+    dropOldest(this.#cache)
+    return resolved
+  }
+
+  /** Failures count for as long as they keep many lanes from asking the same, and no longer. */
+  #cached(host: string, ageMs: number): Resolved | undefined {
+    const cached = this.#cache.get(host)
+    if (cached === undefined || this.#nowMs() - cached.atMs > ageMs) return undefined
+    return ageMs > cacheMs && cached.resolved.ips.length === 0 ? undefined : cached.resolved
+  }
+
+  #setSlow(host: string): void {
+    this.#slow.add(host)
+    dropOldest(this.#slow)
+  }
+}
+
+function dropOldest(names: Map<string, unknown> | Set<string>): void {
+  const [oldest] = names.keys()
+  if (names.size > namesMax && oldest !== undefined) names.delete(oldest)
 }
 
 function success(host: string, found: readonly LookupAddress[]): Resolved {
@@ -117,6 +163,7 @@ const reasons: { readonly [code: string]: string } = {
   ENOTFOUND: 'name not known',
   ENODATA: 'the name has no address',
   EAI_AGAIN: 'the name service does not answer',
+  ETIMEDOUT: 'the name service does not answer',
 }
 
 function failure(host: string, { code = 'unknown' }: NodeJS.ErrnoException): Resolved {

@@ -105,6 +105,8 @@ const processPlaces = [
   'bin/',
   'daemon/main',
   'daemon/config',
+  // A process of its own gets the environment that this one has.
+  'daemon/name-process',
   'daemon/sim/main',
   'sdk/cli/',
   'demo/',

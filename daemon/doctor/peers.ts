@@ -7,12 +7,12 @@ import { adviceOf } from '../../sdk/schema-stuck.ts'
 import { signOfLife } from '../probe.ts'
 import { isLoopback } from '../protocol/address.ts'
 import { ownAddresses } from '../network.ts'
-import { Resolver, systemLookup, type Lookup, type Resolved } from '../resolver.ts'
+import { lookupsAtOnce, NameProcess } from '../name-process.ts'
+import { Resolver, type Lookup, type Resolved } from '../resolver.ts'
 import { bad, ok, sqlText, warning, type Finding } from './finding.ts'
 import { rowsText, type Destination } from './tables.ts'
 
 const answerMs = 2_000
-const lookupsMax = 2
 /** At a time: sockets and patience are few. */
 const askedMax = 16
 
@@ -25,7 +25,7 @@ export type Machine = {
 
 export async function peerFindings(
   destinations: readonly Destination[],
-  { ownPort, ownIps = ownAddresses(), names = systemLookup }: Machine,
+  { ownPort, ownIps = ownAddresses(), names }: Machine,
 ): Promise<Finding[]> {
   const isOwn = (ip: string, port: number): boolean =>
     port === ownPort && (isLoopback(ip) || ownIps.includes(ip))
@@ -41,7 +41,11 @@ export async function peerFindings(
   return findings
 }
 
-async function lookUp(hosts: readonly string[], names: Lookup): Promise<Map<string, Resolved>> {
+async function lookUp(
+  hosts: readonly string[],
+  names: Lookup | undefined,
+): Promise<Map<string, Resolved>> {
+  const process = new NameProcess()
   const wanted = new Set(hosts)
   const found = new Map<string, Resolved>()
   const { promise, resolve } = Promise.withResolvers<undefined>()
@@ -50,12 +54,13 @@ async function lookUp(hosts: readonly string[], names: Lookup): Promise<Map<stri
       found.set(resolved.host, resolved)
       if (found.size === wanted.size) resolve(undefined)
     },
-    lookupsMax,
-    names,
+    lookupsAtOnce,
+    names ?? process.lookup,
   )
   for (const host of wanted) resolver.resolve(host)
   if (wanted.size > 0) await promise
   resolver.stop()
+  process.stop()
   return found
 }
 

@@ -1,0 +1,125 @@
+/**
+ * The system's look-ups in a process of their own. A look-up that hangs holds a thread until the
+ * system gives up, half a minute later: here it would delay the look-ups of other names and the end
+ * of the process. Must never judge a name.
+ */
+import { fork, type ChildProcess } from 'node:child_process'
+import { getDefaultResultOrder, type LookupAddress } from 'node:dns'
+import { extname } from 'node:path'
+import { systemLookup, type Lookup, type LookupCallback } from './resolver.ts'
+
+export type NameQuestion = { readonly id: number; readonly host: string }
+export type NameAnswer = {
+  readonly id: number
+  /** The system's; undefined: the name was found. */
+  readonly code: string | undefined
+  readonly found: readonly LookupAddress[]
+}
+
+type Asked = {
+  readonly host: string
+  readonly callback: LookupCallback
+  readonly atMs: number
+  readonly timer: NodeJS.Timeout
+}
+
+/** Look-ups that run at the same time: each takes a thread, and some ten kilobytes. */
+export const lookupsAtOnce = 128
+/** libuv lets look-ups have one half of its threads. */
+const threads = 2 * lookupsAtOnce
+/** A look-up that has taken so long is unlikely to find anything … */
+const overdueMs = 10_000
+/** … and this many of them are not left to hold the threads: nothing but the end frees those. */
+const overdueMax = lookupsAtOnce / 2
+/** The process takes ten megabytes: it ends when nobody has asked for so long. */
+const restMs = 60_000
+
+export class NameProcess {
+  readonly #program: URL
+  #child: ChildProcess | undefined
+  /** It could not run, or it ended: this process asks the system itself from then on. */
+  #hasFailed = false
+  #lastId = 0
+  readonly #asked = new Map<number, Asked>()
+  #restTimer: NodeJS.Timeout | undefined
+
+  /** `program`: for tests; the one beside this file if left out. */
+  constructor(program = programUrl()) {
+    this.#program = program
+  }
+
+  readonly lookup: Lookup = (host, callback) => {
+    if (this.#hasFailed) return systemLookup(host, callback)
+    clearTimeout(this.#restTimer)
+    const id = ++this.#lastId
+    const timer = setTimeout(() => this.#endOverdue(), overdueMs).unref()
+    this.#asked.set(id, { host, callback, atMs: performance.now(), timer })
+    this.#child ??= this.#start()
+    this.#child.send({ id, host } satisfies NameQuestion)
+    return undefined
+  }
+
+  /** What was asked is not answered any more. */
+  stop(): void {
+    clearTimeout(this.#restTimer)
+    for (const { timer } of this.#asked.values()) clearTimeout(timer)
+    this.#asked.clear()
+    const child = this.#child
+    this.#child = undefined
+    // Nothing less ends a process whose threads wait for a name server.
+    child?.kill('SIGKILL')
+  }
+
+  /** Another process goes on with those that are not. */
+  #endOverdue(): void {
+    const asked = [...this.#asked.values()]
+    const sinceMs = performance.now() - overdueMs + 1
+    const overdue = asked.filter(({ atMs }) => atMs <= sinceMs)
+    if (overdue.length < overdueMax) return
+    this.stop()
+    const others = asked.filter((one) => !overdue.includes(one))
+    for (const { host, callback } of others) this.lookup(host, callback)
+    for (const { callback } of overdue) callback(codeError('ETIMEDOUT'), [])
+  }
+
+  #start(): ChildProcess {
+    const child = fork(this.#program, [getDefaultResultOrder()], {
+      env: { ...process.env, UV_THREADPOOL_SIZE: String(threads), NODE_OPTIONS: '' },
+      execArgv: [],
+      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+      serialization: 'json',
+    })
+    child.on('message', (answer: NameAnswer) => this.#onAnswer(answer))
+    // It could not be made, a question could not be sent, or it has ended.
+    for (const end of ['error', 'exit']) child.on(end, () => this.#onEnded(child))
+    // It is no reason for this process to live on.
+    child.unref()
+    child.channel?.unref()
+    return child
+  }
+
+  #onAnswer({ id, code, found }: NameAnswer): void {
+    const asked = this.#asked.get(id)
+    this.#asked.delete(id)
+    clearTimeout(asked?.timer)
+    if (this.#asked.size === 0) this.#restTimer = setTimeout(() => this.stop(), restMs).unref()
+    asked?.callback(code === undefined ? null : codeError(code), [...found])
+  }
+
+  #onEnded(child: ChildProcess): void {
+    if (child !== this.#child) return
+    this.#hasFailed = true
+    const asked = [...this.#asked.values()]
+    this.stop()
+    for (const { host, callback } of asked) systemLookup(host, callback)
+  }
+}
+
+function codeError(code: string): NodeJS.ErrnoException {
+  return Object.assign(new Error(code), { code })
+}
+
+/** The compiler rewrites the endings of imports, not of paths. */
+function programUrl(): URL {
+  return new URL(`./name-process-main${extname(import.meta.filename)}`, import.meta.url)
+}
