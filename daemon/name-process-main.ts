@@ -1,9 +1,16 @@
 /**
  * The entry of the process that looks names up: questions in, answers out, each when the system has
- * it. Must never be imported, and must never outlive the process that asks.
+ * it. Must never be imported but for its types, and must never outlive the process that asks.
  */
-import { lookup } from 'node:dns'
-import type { NameAnswer, NameQuestion } from './name-process.ts'
+import { lookup, type LookupAddress } from 'node:dns'
+
+export type NameQuestion = { readonly id: number; readonly host: string }
+export type NameAnswer = {
+  readonly id: number
+  /** The system's; undefined: the name was found. */
+  readonly code: string | undefined
+  readonly found: readonly LookupAddress[]
+}
 
 type Order = 'ipv4first' | 'ipv6first' | 'verbatim'
 

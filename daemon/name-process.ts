@@ -4,17 +4,10 @@
  * of the process. Must never judge a name.
  */
 import { fork, type ChildProcess } from 'node:child_process'
-import { getDefaultResultOrder, type LookupAddress } from 'node:dns'
+import { getDefaultResultOrder } from 'node:dns'
 import { extname } from 'node:path'
+import type { NameAnswer, NameQuestion } from './name-process-main.ts'
 import { systemLookup, type Lookup, type LookupCallback } from './resolver.ts'
-
-export type NameQuestion = { readonly id: number; readonly host: string }
-export type NameAnswer = {
-  readonly id: number
-  /** The system's; undefined: the name was found. */
-  readonly code: string | undefined
-  readonly found: readonly LookupAddress[]
-}
 
 type Asked = {
   readonly host: string
