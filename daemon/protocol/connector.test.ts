@@ -7,6 +7,8 @@ import {
   ephemeralUs,
   helloGridUs,
   helloPauseMaxUs,
+  helloQuietEveryUs,
+  helloQuietUs,
   hintPauseUs,
   resolveTimeoutUs,
 } from './limits.ts'
@@ -64,18 +66,24 @@ test('P12: greetings share a grid, and none comes later than the longest pause',
   const environment = { ...seededEnvironment(2), randomBytes: (n: number) => new Uint8Array(n) }
   const connector = connectorAt(0, { environment })
   let [dueUs, lastUs, hellos] = [0, 0, 0]
+  const quiet: number[] = []
   while (dueUs < 100 * helloPauseMaxUs) {
     const nowUs = dueUs + 1_234
     if (connector.takeLookUp(nowUs)) connector.onResolved(['10.0.0.1'], '', nowUs)
     if (connector.takeHellos(nowUs).length > 0) {
       deepStrictEqual(dueUs % helloGridUs, 0)
-      ok(dueUs - lastUs <= helloPauseMaxUs, `a pause of ${dueUs - lastUs} µs`)
+      const pauseUs = dueUs - lastUs
+      // Once in ten minutes a stale flow is left alone until it is forgotten.
+      if (pauseUs > helloPauseMaxUs) quiet.push(lastUs)
+      ok(pauseUs <= helloQuietUs + 2_000_000, `a pause of ${pauseUs} µs`)
       lastUs = nowUs
       hellos++
     }
     dueUs = connector.deadlineUs()
   }
   ok(hellos > 100)
+  const rounds = quiet.map((atUs) => Math.round(atUs / helloQuietEveryUs))
+  deepStrictEqual(rounds, [3, 4])
 })
 
 /** The answer to one of these HELLO1s. */

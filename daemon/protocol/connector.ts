@@ -8,7 +8,7 @@ import { unreachable } from './assert.ts'
 import type { Environment } from './environment.ts'
 import { InitiatorHandshake } from './handshake.ts'
 import type { Key } from './handshake.ts'
-import { helloPauseUs } from './hello-pause.ts'
+import { besideQuietUs, helloPauseUs, isHelloQuiet } from './hello-pause.ts'
 import {
   ephemeralUs,
   greetingsMax,
@@ -48,9 +48,8 @@ export type Greeted = {
   readonly handshakeUs: number | undefined
 }
 
-type LookUp =
-  | { readonly type: 'due'; readonly atUs: number }
-  | { readonly type: 'under-way'; readonly untilUs: number }
+/** `atUs`: when it is due, or due again if it does not end. */
+type LookUp = { readonly type: 'due' | 'under-way'; readonly atUs: number }
 
 /** The handshake with one address: which of them was answered tells where the peer can be heard. */
 type Greeting = {
@@ -125,8 +124,8 @@ export class Connector {
   }
 
   deadlineUs(): number {
-    const lookUpUs = this.#lookUp.type === 'due' ? this.#lookUp.atUs : this.#lookUp.untilUs
-    return this.#mayGreet ? Math.min(lookUpUs, this.#helloAtUs) : lookUpUs
+    const { atUs } = this.#lookUp
+    return this.#mayGreet ? Math.min(atUs, this.#helloAtUs) : atUs
   }
 
   // ---- facts
@@ -208,6 +207,11 @@ export class Connector {
     if (this.#lookUp.type === 'due') this.#lookUp = { type: 'due', atUs: nowUs }
   }
 
+  /** New rows are no reason to greet now. */
+  isQuiet(atUs: number): boolean {
+    return isHelloQuiet(atUs, atUs - this.#options.outageSinceUs)
+  }
+
   greets(address: Address): boolean {
     return address.port === this.#options.port && this.#options.addresses.has(address.ip)
   }
@@ -216,9 +220,8 @@ export class Connector {
 
   /** Whether the name must be looked up now; the answer comes as `onResolved`. */
   takeLookUp(nowUs: number): boolean {
-    const { atUs } = this.#lookUp.type === 'due' ? this.#lookUp : { atUs: this.#lookUp.untilUs }
-    if (atUs > nowUs) return false
-    this.#lookUp = { type: 'under-way', untilUs: nowUs + resolveTimeoutUs }
+    if (this.#lookUp.atUs > nowUs) return false
+    this.#lookUp = { type: 'under-way', atUs: nowUs + resolveTimeoutUs }
     return true
   }
 
@@ -226,7 +229,8 @@ export class Connector {
   takeHellos(nowUs: number): Output[] {
     if (!this.#mayGreet || this.#helloAtUs > nowUs) return []
     if (this.#echoedAttempt < this.#attempt) this.#echoes = 0
-    const dueUs = nowUs + this.#pauseUs(nowUs)
+    const atUs = nowUs + this.#pauseUs(nowUs)
+    const dueUs = this.isQuiet(atUs) ? besideQuietUs(atUs, nowUs) : atUs
     // Never later than the pause allows (P12).
     this.#helloAtUs = dueUs - (dueUs % helloGridUs)
     this.#attempt++

@@ -10,6 +10,7 @@ import type { KeyRing } from './key-ring.ts'
 import type { Address } from './node-io.ts'
 import type { OutboundSession } from './outbound-session.ts'
 import type { ConnectionId, KeyHint } from './packet.ts'
+import { datagramBytesMin } from './recovery-limits.ts'
 import { Rtt } from './rtt.ts'
 import type { LaneAddress, SessionId } from './store-port.ts'
 
@@ -52,15 +53,16 @@ export type LaneState =
   | { readonly type: 'ended' }
 
 /** Where a session runs, and what has been learnt of the way. */
-export type Path = { readonly ip: string; readonly rtt: Rtt }
+export type Path = { readonly ip: string; readonly rtt: Rtt; readonly firstBytes: number }
 
 /**
  * The path of a new session. One that begins beside a silent session, or after it, keeps the round
  * trip that is known: from the handshake alone it would take three round trips for a loss.
  */
 export function pathOf({ peer, handshakeUs }: Greeted, last: Path | undefined): Path {
-  if (last?.ip === peer.ip && last.rtt.hasSample) return last
-  return { ip: peer.ip, rtt: new Rtt(handshakeUs) }
+  const same = last?.ip === peer.ip ? last : undefined
+  if (same?.rtt.hasSample === true) return same
+  return { firstBytes: datagramBytesMin, ...same, ip: peer.ip, rtt: new Rtt(handshakeUs) }
 }
 
 /** Who greets the peer now. */

@@ -110,7 +110,8 @@ export class Lane {
 
   /** Who greets tries now (P12); a pause stays a pause. */
   onNewRows(nowUs: number, out: Output[]): void {
-    if (this.#state.type === 'connecting') this.onRetryNow(nowUs, out)
+    if (this.#state.type !== 'connecting' || this.#state.connector.isQuiet(nowUs)) return
+    this.onRetryNow(nowUs, out)
   }
 
   /** The own network has changed. A peer that asked for a pause still gets it. */
@@ -264,8 +265,9 @@ export class Lane {
       this.#dropSession(nowUs, out)
     }
     const id = this.#options.takeSessionId()
-    const { rtt } = this.route.pathTo(greeted)
-    const session = new OutboundSession({ ...this.#options, ...greeted, rtt, id }, nowUs)
+    const { rtt, firstBytes } = this.route.pathTo(greeted)
+    const options = { ...this.#options, ...greeted, rtt, firstBytes, id }
+    const session = new OutboundSession(options, nowUs)
     const { localCid } = greeted
     this.#state = { type: 'up', session, localCid, hint: this.#key.hint, successor: undefined }
     this.#ask({ type: 'open-lane', lane: this.address.lane, session: id }, out)

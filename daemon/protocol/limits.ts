@@ -71,6 +71,14 @@ export const helloPauseYoungUs = 1_500_000
 export const helloPauseOutageShare = 50
 /** … and never more than this (P12). */
 export const helloPauseMaxUs = 30_000_000
+/**
+ * Once in ten minutes nobody is greeted for so long: a firewall or NAT forgets a flow after 30 s
+ * without a packet, and one that began before the peer was there may lead nowhere until then. Only
+ * in outages of which this is no more than the share above.
+ */
+export const helloQuietUs = 31_000_000
+export const helloQuietEveryUs = 600_000_000
+export const helloQuietAfterUs = 1_650_000_000
 /** Pauses are shortened by up to a fifth, so that many peers do not return in step. */
 export const helloPauseJitter = 0.2
 /**

@@ -65,7 +65,7 @@ test('after a session that got no OPENED the other address has its turn', () => 
 
 for (const [what, part] of [
   ['nothing but handshakes passes', noData],
-  ['no packet of full size passes', mtu(() => 1_000)],
+  ['no packet of 508 bytes passes', mtu(() => 400)],
 ] as const) {
   test(`while ${what}, handshakes come ever more rarely, and people can read why`, () => {
     const { scenario, a, b } = two()
@@ -85,6 +85,41 @@ for (const [what, part] of [
     deepStrictEqual(scenario.trouble(a, 'b'), 'open')
   })
 }
+
+for (const bytesMax of [508, 1_000, 1_172, 1_199]) {
+  test(`a path that carries ${bytesMax} bytes and no more brings rows, and is remembered`, () => {
+    const { scenario, a, b } = two()
+    const { network } = scenario
+    network.setUsual([delay(10_000), mtu(() => bytesMax)])
+    scenario.send(a, b, 1, 100)
+    scenario.expectAll(second)
+    scenario.send(a, b, 20, 5_000)
+    scenario.expectAll(6 * second)
+    const before = network.checker.counts.hello1
+    scenario.send(a, b, 20, 5_000)
+    ok(scenario.expectAll(second) < second)
+    deepStrictEqual(network.checker.counts.hello1, before)
+    // It has become wide again.
+    network.setUsual([delay(10_000)])
+    scenario.run(70 * second)
+    let longest = 0
+    network.onSend = (bytes) => {
+      longest = Math.max(longest, bytes.length)
+    }
+    scenario.send(a, b, 50, 5_000)
+    scenario.expectAll(2 * second)
+    ok(longest > 1_200, `${longest}`)
+    scenario.expectRest()
+  })
+}
+
+test('a path that becomes narrower than 1,200 bytes in mid-stream brings the rest', () => {
+  const { scenario, a, b } = two()
+  scenario.send(a, b, 2_000, 5_000)
+  scenario.expectArrival(b, 200)
+  scenario.network.setUsual([delay(10_000), mtu(() => 1_172)])
+  scenario.expectAll(60 * second)
+})
 
 // ---- an address is not an identity
 

@@ -33,6 +33,24 @@ test('what a new session loses at first is sent again soon, not after a second',
   ok(dropped > 1)
 })
 
+test('a stale flow in a firewall is left alone for so long that it is forgotten', () => {
+  const { scenario, a, b } = two()
+  // The mapping was made before there was a peer: what follows it goes nowhere until it rests.
+  let lastUs = 0
+  let isStale = true
+  const stale: WirePart = filter(() => {
+    if (scenario.nowUs - lastUs > 30 * second) isStale = false
+    lastUs = scenario.nowUs
+    return !isStale
+  })
+  scenario.network.setUsual([delay(10_000), stale])
+  for (let minute = 0; minute < 45; minute++) {
+    scenario.send(a, b)
+    scenario.run(60 * second)
+  }
+  scenario.expectAll(30 * second)
+})
+
 test('a responder that has restarted says UNKNOWN, and rows flow in a new session at once', () => {
   const { scenario, a, b } = connected()
   b.host.crash()

@@ -56,7 +56,8 @@ export class OutboundSession {
     this.id = options.id
     this.peer = options.peer
     this.keys = options.keys
-    this.#transmission = new Transmission(options.bytesPerSecondMax, options.rtt)
+    const { bytesPerSecondMax, rtt, firstBytes } = options
+    this.#transmission = new Transmission(bytesPerSecondMax, rtt, firstBytes)
     this.#startedAtUs = nowUs
     this.#renewAfterPackets = options.renewAfterPackets
     this.#silentSinceUs = nowUs
@@ -65,6 +66,11 @@ export class OutboundSession {
 
   get silentPtos(): number {
     return this.#transmission.silentPtos
+  }
+
+  /** Size of a full packet. */
+  get datagramBytes(): number {
+    return this.#transmission.datagramBytes
   }
 
   get traffic(): Traffic {

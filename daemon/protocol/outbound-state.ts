@@ -34,6 +34,8 @@ export type OutboundOptions = {
   readonly peer: Address
   /** Of the path to `peer`, as far as it is known. */
   readonly rtt: Rtt
+  /** Size of a full packet at first. */
+  readonly firstBytes?: number
   /** 0: none. */
   readonly bytesPerSecondMax: number
   readonly renewAfterPackets: number

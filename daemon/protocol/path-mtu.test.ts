@@ -6,6 +6,7 @@ import {
   blackHoleCooldownUs,
   blackHoleLosses,
   datagramBytesMin,
+  datagramBytesNarrow,
   datagramSizes,
   mtuProbeTries,
   mtuReprobeUs,
@@ -35,7 +36,8 @@ test('it begins with 1,200 bytes', () => {
 
 test('on loopback it climbs to the largest size, one after the other', () => {
   const mtu = new PathMtu(65_507)
-  deepStrictEqual(search(mtu, Infinity), [...datagramSizes])
+  const larger = datagramSizes.filter((bytes) => bytes > datagramBytesMin)
+  deepStrictEqual(search(mtu, Infinity), larger)
   deepStrictEqual(mtu.datagramBytes, 61_440)
 })
 
@@ -45,6 +47,24 @@ test('a size that fails three times ends the search until 600 s have passed', ()
   deepStrictEqual(mtu.datagramBytes, 1_452)
   deepStrictEqual(mtu.nextProbe(mtuReprobeUs - 1), undefined)
   deepStrictEqual(search(mtu, 9_000, mtuReprobeUs), [4_096, 8_952, 16_384, 16_384, 16_384])
+})
+
+test('after a session that nothing passed it begins with 508 bytes, and climbs', () => {
+  const mtu = new PathMtu(0, datagramBytesNarrow)
+  deepStrictEqual(search(mtu, 1_172), [1_024, 1_200, 1_200, 1_200])
+  deepStrictEqual(mtu.datagramBytes, 1_024)
+  const wide = new PathMtu(0, datagramBytesNarrow)
+  deepStrictEqual(search(wide, 1_472), [1_024, 1_200])
+  wide.onPeerBytesMax(65_507)
+  deepStrictEqual(search(wide, 1_472), [1_452, 4_096, 4_096, 4_096])
+})
+
+test('what the system refuses to send lowers the size, to 508 bytes and no further', () => {
+  const mtu = new PathMtu(65_507)
+  mtu.onMessageTooLong(1_200, 0)
+  deepStrictEqual(mtu.datagramBytes, 1_024)
+  mtu.onMessageTooLong(400, 0)
+  deepStrictEqual(mtu.datagramBytes, datagramBytesNarrow)
 })
 
 test('one probe is under way at a time', () => {

@@ -9,6 +9,7 @@ import {
   blackHoleLosses,
   blackHoleSilentPtos,
   datagramBytesMin,
+  datagramBytesNarrow,
   datagramSizes,
   mtuProbeTries,
   mtuReprobeUs,
@@ -21,7 +22,7 @@ type Search =
   | { readonly type: 'resting'; readonly untilUs: number }
 
 export class PathMtu {
-  #datagramBytes = datagramBytesMin
+  #datagramBytes: number
   #peerBytesMax: number
   // One less than the shortest that the system refused since the search last rested.
   #systemBytesMax = Infinity
@@ -30,8 +31,9 @@ export class PathMtu {
   #smallAckedSince = false
 
   /** `peerBytesMax`: the largest datagram that the peer takes. */
-  constructor(peerBytesMax: number) {
+  constructor(peerBytesMax: number, firstBytes = datagramBytesMin) {
     this.#peerBytesMax = peerBytesMax
+    this.#datagramBytes = firstBytes
   }
 
   /** The size of a full packet now. */
@@ -113,7 +115,8 @@ export class PathMtu {
   }
 
   #bytesMax(): number {
-    return Math.max(datagramBytesMin, Math.min(this.#peerBytesMax, this.#systemBytesMax))
+    const peerBytesMax = Math.max(datagramBytesMin, this.#peerBytesMax)
+    return Math.max(datagramBytesNarrow, Math.min(peerBytesMax, this.#systemBytesMax))
   }
 
   #raiseTo(bytes: number): boolean {
@@ -131,7 +134,7 @@ export class PathMtu {
   }
 
   #stepDown(nowUs: number): boolean {
-    if (this.#datagramBytes === datagramBytesMin) return false
+    if (this.#datagramBytes <= datagramBytesMin) return false
     this.#datagramBytes = datagramBytesMin
     this.#search = { type: 'resting', untilUs: nowUs + blackHoleCooldownUs }
     this.#largeLostInARow = 0
@@ -141,5 +144,5 @@ export class PathMtu {
 
 /** The largest of the sizes that are tried which is no longer than this. */
 function largestSize(bytes: number): number {
-  return datagramSizes.findLast((size) => size <= bytes) ?? datagramBytesMin
+  return datagramSizes.findLast((size) => size <= bytes) ?? datagramBytesNarrow
 }

@@ -10,6 +10,7 @@ import { pathOf, type LaneOptions, type Path } from './lane-state.ts'
 import { streamRestartsMax, troubleSessions } from './limits.ts'
 import type { OutboundSession } from './outbound-session.ts'
 import { PeerAddresses } from './peer-addresses.ts'
+import { datagramBytesMin, datagramBytesNarrow } from './recovery-limits.ts'
 import type { OpenedFacts } from './store-port.ts'
 import { equalBytes } from './wire.ts'
 
@@ -93,10 +94,15 @@ export class Route {
     this.#fruitless = 0
   }
 
-  onSessionEnd({ hasProgressed, isUnopened, peer }: OutboundSession, nowUs: number): void {
+  onSessionEnd(session: OutboundSession, nowUs: number): void {
+    const { hasProgressed, isUnopened, peer, datagramBytes } = session
     if (hasProgressed) this.onProgress(nowUs)
     else this.#fruitless++
     if (isUnopened) this.addresses.onUnopened(peer.ip, nowUs)
+    // Small packets passed, and nothing else did: the path may carry no larger ones.
+    const bytes = hasProgressed || isUnopened ? datagramBytes : datagramBytesNarrow
+    if (this.#path?.ip !== peer.ip) return
+    this.#path = { ...this.#path, firstBytes: Math.min(bytes, datagramBytesMin) }
   }
 
   /** After the first session without progress none, then a longer one each time. */

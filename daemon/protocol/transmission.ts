@@ -32,7 +32,7 @@ export class Transmission<Content> {
   readonly #rtt: Rtt
   readonly #ledger: LossDetection<Content>
   // Until OPENED has said what the peer takes, nothing larger than the base is tried.
-  readonly #mtu = new PathMtu(0)
+  readonly #mtu: PathMtu
   readonly #congestion: Congestion
   readonly #pacer: Pacer
   #packets = 0
@@ -40,8 +40,9 @@ export class Transmission<Content> {
   #lastSentAtUs: number | undefined
 
   /** `bytesPerSecondMax` 0: no limit. `rtt` is fed here, and may know the path already. */
-  constructor(bytesPerSecondMax: number, rtt: Rtt = new Rtt()) {
+  constructor(bytesPerSecondMax: number, rtt: Rtt = new Rtt(), firstBytes?: number) {
     this.#rtt = rtt
+    this.#mtu = new PathMtu(0, firstBytes)
     this.#ledger = new LossDetection<Content>(this.#rtt)
     this.#congestion = new Congestion(
       this.#mtu.datagramBytes,

@@ -309,10 +309,10 @@ export class Faults {
     })
   }
 
-  /** Datagrams longer than what every path takes begin to vanish. */
+  /** Datagrams longer than this begin to vanish. */
   #narrow(machine: SimMachine): void {
     const { machines, weather } = this.#world
-    const bytesMax = this.#random.one([1_200, 1_300, 1_452, 9_000])
+    const bytesMax = this.#random.one([508, 1_172, 1_200, 1_452, 9_000])
     for (const { name } of machines) {
       weather.narrow(machine.name, name, bytesMax)
       weather.narrow(name, machine.name, bytesMax)
