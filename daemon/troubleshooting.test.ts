@@ -48,13 +48,12 @@ test('every message that is told is one of the sources', () => {
   deepEqual(unknown, [])
 })
 
+/** Of the events that are the operator's. */
+const kinds = '(?:PEER|SELF|INBOX|OUTBOX|SCHEMA|KEYS|DATABASE)_[A-Z_]+|AMBIGUOUS'
+const eventCode = new RegExp(`(?:code: |note\\(|Event\\(db, )'(${kinds})'`, 'g')
+
 test('every event that the operator is told of is listed', () => {
-  const events = new Set(
-    Array.from(
-      sources.matchAll(/(?:code: |note\()'((?:PEER|SELF|INBOX|KEYS|DATABASE)_[A-Z_]+|AMBIGUOUS)'/g),
-      ([, code = '']) => code,
-    ),
-  )
+  const events = new Set(Array.from(sources.matchAll(eventCode), ([, code = '']) => code))
   ok(events.size > 6)
   deepEqual(
     Array.from(events).filter((code) => !page.includes(`\`${code}\``)),

@@ -142,7 +142,7 @@ export class Claims {
     const { nowMs: clock, leaseMs, attempts: attemptsMax } = this.#options
     const nowMs = clock()
     const { take, read, clear } = this.#statements
-    const values = [this.owner, nowMs + leaseMs, id, nowMs, nowMs + waitMsMax] as const
+    const values = [this.owner, nowMs + leaseMs, nowMs, id, nowMs, nowMs + waitMsMax] as const
     const leased = take.get(...values) as Leased | undefined
     if (leased === undefined) {
       clear.run(id)
@@ -181,9 +181,10 @@ function prepareAll(db: SqliteHandle): Readonly<Record<StatementName, SqliteStat
   return {
     take: prepare(
       db,
-      `INSERT INTO mqlease (owner, until, id, attempts) SELECT ?, ?, id, 1 FROM mqin WHERE id = ?
-      ON CONFLICT (id) DO UPDATE
-        SET owner = excluded.owner, until = excluded.until, attempts = attempts + 1
+      `INSERT INTO mqlease (owner, until, since, id, attempts)
+        SELECT ?, ?, ?, id, 1 FROM mqin WHERE id = ?
+      ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, until = excluded.until,
+        since = excluded.since, attempts = attempts + 1
         WHERE mqlease.until <= ? OR mqlease.until > ?
       RETURNING attempts, error`,
     ),

@@ -109,7 +109,10 @@ const kinds = {
     hint: 'Check the path and the permissions of its directory.',
   },
   TINYMQ_LAB: { retryable: false, hint: 'See docs/testing.md.' },
-  TINYMQ_SQLITE: { retryable: false, hint: 'See the cause.' },
+  TINYMQ_SQLITE: {
+    retryable: false,
+    hint: 'Correct or drop what SQLite names: a trigger, an index or a view on these tables.',
+  },
 } as const satisfies Record<string, Kind>
 
 /** Every code that a `TinymqError` can have. */

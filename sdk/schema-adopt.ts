@@ -92,6 +92,7 @@ function carryInbox(db: SqliteHandle): void {
   noteEvent(db, 'ADOPTED', `${kept.changes} received rows of the original tinymq are kept`)
 }
 
-function noteEvent(db: SqliteHandle, code: string, detail: string): void {
+/** For `mqevent`, in the transaction that is open. */
+export function noteEvent(db: SqliteHandle, code: string, detail: string): void {
   prepare(db, `INSERT INTO mqevent (at, code, detail) VALUES (${nowMsSql}, ?, ?)`).run(code, detail)
 }

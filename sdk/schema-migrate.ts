@@ -6,10 +6,10 @@
 
 import { TinymqError, translated } from './errors.ts'
 import { atomically, prepare, type SqliteHandle } from './handle.ts'
-import { carryOver, isOriginal, putAside } from './schema-adopt.ts'
-import { outboxTriggerNames } from './schema-outbox.ts'
+import { carryOver, isOriginal, noteEvent, putAside } from './schema-adopt.ts'
+import { outboxCheckNames, outboxTriggerNames, parkInvalidSql } from './schema-outbox.ts'
 import { stuckMark } from './schema-stuck.ts'
-import { schemaSql, schemaVersion, tableNames, viewNames } from './schema.ts'
+import { nowMsSql, objectNames, schemaSql, schemaVersion, tableNames, viewNames } from './schema.ts'
 
 /**
  * `steps[n]` turns version n into n + 1, but the first makes the newest at once: version 0 is a
@@ -21,6 +21,7 @@ const steps: readonly ((db: SqliteHandle) => void)[] = [
   renew,
   renew,
   addParkedAt,
+  addSince,
 ]
 
 /**
@@ -33,10 +34,41 @@ const steps: readonly ((db: SqliteHandle) => void)[] = [
 export function migrate(db: SqliteHandle): void {
   translated(() => {
     while (readVersion(db) < schemaVersion) atomically(db, () => stepForward(db))
-    // Somebody may have dropped a table, to empty it, say. It is made anew, as in a new file.
-    const present = namesIn(db)
-    if (tableNames.some((name) => !present.has(name))) atomically(db, () => db.exec(schemaSql))
+    // Somebody may have dropped a table, to empty it, say, or rebuilt one, which takes its triggers
+    // and indexes along. It is made again, as in a new file.
+    if (missingIn(db).length > 0) atomically(db, () => makeMissing(db))
   })
+}
+
+/**
+ * The same for a program that has the tables in use: triggers, indexes and views that are gone are
+ * made again, while all tables are there.
+ * @throws what SQLite throws.
+ */
+export function repair(db: SqliteHandle): void {
+  const missing = missingIn(db)
+  if (missing.length === 0 || missing.some((name) => tableNames.includes(name))) return
+  atomically(db, () => makeMissing(db))
+}
+
+/** What a database of this version should have, and has not. */
+export function missingIn(db: SqliteHandle): readonly string[] {
+  const present = namesIn(db)
+  return objectNames().filter((name) => !present.has(name))
+}
+
+function makeMissing(db: SqliteHandle): void {
+  // Looked at again, now that nobody else can write.
+  const missing = missingIn(db)
+  if (missing.length === 0) return
+  db.exec(schemaSql)
+  if (missing.some((name) => outboxCheckNames.includes(name))) {
+    db.exec(parkInvalidSql('all', nowMsSql))
+  }
+  const detail =
+    `${missing.join(', ')} had been dropped, and tinymq has made them again. Rows that came ` +
+    'meanwhile and can never be sent are parked.'
+  noteEvent(db, 'SCHEMA_REPAIRED', detail)
 }
 
 /** What tells a view of ours from somebody else's of the same name. */
@@ -99,6 +131,14 @@ function addTraffic(db: SqliteHandle): void {
 function addParkedAt(db: SqliteHandle): void {
   if (!columnsOf(db, 'mqparked').includes('parked_at')) {
     db.exec('ALTER TABLE mqparked ADD COLUMN parked_at INTEGER')
+  }
+  renew(db)
+}
+
+/** Version 6: since when a consumer has a message; rows that the peer has and that stay here. */
+function addSince(db: SqliteHandle): void {
+  if (!columnsOf(db, 'mqlease').includes('since')) {
+    db.exec('ALTER TABLE mqlease ADD COLUMN since INTEGER')
   }
   renew(db)
 }

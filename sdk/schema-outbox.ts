@@ -103,12 +103,49 @@ export const inFlightSql = (row: string): string =>
   'EXISTS (SELECT 1 FROM mqrun WHERE done_at IS NULL' +
   ` AND id_last >= ${row}.id AND id_first <= ${row}.id AND instr(uids, ${row}.uid))`
 
+/**
+ * An SQL condition for a row that is numbered: the peer has confirmed it, and SQLite did not let
+ * the daemon delete it, for a foreign key or a trigger.
+ */
+export const keptSql = (row: string): string =>
+  'EXISTS (SELECT 1 FROM mqrun AS r CROSS JOIN mqlane AS k ON k.id = r.lane' +
+  ` WHERE r.done_at IS NULL AND r.id_last >= ${row}.id AND r.id_first <= ${row}.id` +
+  ` AND r.first + r.count - 1 <= k.confirmed AND instr(r.uids, ${row}.uid))`
+
+/** What such a row is told under. */
+export const keptCode = 'OUTBOX_FAILED'
+export const keptReason =
+  'the peer has it, and a foreign key or a trigger on mqout does not let the daemon delete it'
+
 const inFlight: Check = {
   code: 'TINYMQ_IN_FLIGHT',
   sentence:
     'this row is in flight and may already be at the peer, so it cannot be changed;' +
     ' if a double is acceptable, delete it and insert it anew',
   bad: inFlightSql('OLD'),
+}
+
+/** Rows that came while the triggers were gone, and that can never be sent, are tried so late. */
+const invalidRetryMs = 3_600_000
+
+/**
+ * A statement that parks the rows of `mqout` that the triggers would have rejected; the one with
+ * the id that is bound, or all of them.
+ */
+export function parkInvalidSql(which: 'one' | 'all', nowMs: string): string {
+  const checks = outboxChecks('o')
+  const choose = (text: (check: Check) => string): string =>
+    `CASE ${checks.map((check) => `WHEN ${check.bad} THEN '${text(check)}'`).join('\n    ')} END`
+  return `
+  INSERT INTO mqparked (id, uid, lane, code, reason, attempts, retry_at, parked_at)
+  SELECT o.id, o.uid, NULL, ${choose(({ code }) => code)},
+    ${choose(({ sentence }) => sentence)},
+    1, ${nowMs} + ${invalidRetryMs}, ${nowMs}
+  FROM mqout AS o
+  WHERE ${which === 'one' ? 'o.id = ?' : 'NOT EXISTS (SELECT 1 FROM mqparked WHERE id = o.id)'}
+    AND (${checks.map(({ bad }) => bad).join('\n    OR ')})
+  ON CONFLICT (id) DO UPDATE SET uid = excluded.uid, lane = NULL, code = excluded.code,
+    reason = excluded.reason, retry_at = excluded.retry_at, parked_at = excluded.parked_at`
 }
 
 const refuse = (checks: readonly Check[]): string =>
@@ -130,6 +167,9 @@ const behindNumbering =
 // Not INSERT OR IGNORE: the conflict clause of the statement that fires a trigger takes the place
 // of those inside it, and an UPSERT means OR ABORT.
 const isNotLate = (id: string): string => `NOT EXISTS (SELECT 1 FROM mqlate WHERE id = ${id})`
+
+/** Those that check rows: without one, `mqout` may have rows that can never be sent. */
+export const outboxCheckNames: readonly string[] = ['mqout_check', 'mqout_change']
 
 /** Their names: a newer version of the tables makes them anew. */
 export const outboxTriggerNames: readonly string[] = [

@@ -55,7 +55,7 @@ test('mqstuck names what does not move, why, and what to do; and nothing that mo
         'nothing of its lane was completed for a minute, and no fault is told',
       ],
       ['outbox', 14, 'waits for the peer', 'silence'],
-      ['inbox', 1, 'old', 'it is the oldest of the inbox, and no consumer has taken it'],
+      ['inbox', 1, 'old', 'it is the oldest of the inbox that no consumer has taken'],
       ['inbox', 2, 'failed', 'attempt 3 failed: boom'],
       ['inbox', 3, 'held', 'the consumer app has let its lease run out'],
       ['dead', 1, 'dead', 'no such sku'],

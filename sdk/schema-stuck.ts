@@ -5,6 +5,7 @@
  * given.
  */
 
+import { keptCode, keptReason } from './schema-outbox.ts'
 import { agoS, inS, isLate, isQuiet, untouchedS } from './schema-times.ts'
 
 /** Stands in the view, and tells it from a view of somebody else with its name. */
@@ -31,6 +32,9 @@ SELECT '${box}', ${row}.id, ${row}.host, ${row}.port, ${row}.token, ${agoS(at)},
   ${advice},
   ${retryAt === 'NULL' ? 'NULL' : inS(retryAt)}
 FROM ${from}`
+
+const keptAdvice =
+  'give the key ON DELETE CASCADE or SET NULL, or fix the trigger: SELECT detail FROM mqevent'
 
 /** What to do, by the code of a lane or of a parked row. */
 const adviceByCode: readonly (readonly [string, string])[] = [
@@ -59,6 +63,7 @@ const adviceByCode: readonly (readonly [string, string])[] = [
   ['TINYMQ_VERSION', 'update tinymq at the older end'],
   ['TINYMQ_PEER_LIMIT', 'raise message_bytes_max in mqmeta at the peer, or send it in pieces'],
   ['TINYMQ_TOO_LARGE', 'send it in pieces'],
+  [keptCode, keptAdvice],
   ['TINYMQ_REFUSED', 'mend what the peer says, or DELETE the row'],
 ]
 
@@ -92,6 +97,21 @@ const parked = arm({
   advice: adviceFor('p.code', 'mend the cause, then tinymq retry ID'),
   retryAt: 'p.retry_at',
   from: 'mqparked AS p CROSS JOIN mqout AS o ON o.id = p.id AND o.uid = p.uid',
+})
+
+const kept = arm({
+  box: 'outbox',
+  row: 'o',
+  at: 'o.created_at',
+  why: "'delivered'",
+  code: `'${keptCode}'`,
+  reason: `'${keptReason}'`,
+  advice: `'${keptAdvice}'`,
+  retryAt: 'NULL',
+  // From the few runs that are open to their rows.
+  from: `mqrun AS r CROSS JOIN mqlane AS k ON k.id = r.lane
+CROSS JOIN mqout AS o ON o.id BETWEEN r.id_first AND r.id_last AND instr(r.uids, o.uid)
+WHERE r.done_at IS NULL AND r.first + r.count - 1 <= k.confirmed`,
 })
 
 const waitsFor = (match: string, silence = ''): string =>
@@ -182,6 +202,8 @@ WHERE l.error_code IS NULL AND l.state IS NOT 'unused'
     AND k.error_code IS NOT NULL)`,
 })
 
+const hasRunOut = `${agoS('s.until')} > ${untouchedS}`
+
 const failing = arm({
   box: 'inbox',
   row: 'i',
@@ -190,12 +212,16 @@ const failing = arm({
   code: 'NULL',
   reason: `CASE WHEN s.owner IS NULL
     THEN 'attempt ' || s.attempts || ' failed: ' || coalesce(s.error, 'no reason given')
-    ELSE 'the consumer ' || s.owner || ' has let its lease run out' END`,
-  advice: "'look at the log of the consumer; the row is tried again by itself'",
-  retryAt: 's.until',
+    WHEN ${hasRunOut} THEN 'the consumer ' || s.owner || ' has let its lease run out'
+    ELSE 'the consumer ' || s.owner || ' renews its lease, and its handler has not returned for '
+      || CAST(${agoS('s.since')} AS INTEGER) || ' s' END`,
+  advice: `CASE WHEN s.owner IS NULL OR ${hasRunOut}
+    THEN 'look at the log of the consumer; the row is tried again by itself'
+    ELSE 'if the handler hangs, end that process: another consumer then takes the row' END`,
+  retryAt: `CASE WHEN s.owner IS NULL OR ${hasRunOut} THEN s.until END`,
   from: `mqlease AS s CROSS JOIN mqin AS i ON i.id = s.id
 WHERE (s.owner IS NULL AND s.error IS NOT NULL)
-  OR (s.owner IS NOT NULL AND ${agoS('s.until')} > ${untouchedS})`,
+  OR (s.owner IS NOT NULL AND (${hasRunOut} OR ${agoS('s.since')} > ${oldS}))`,
 })
 
 const unread = arm({
@@ -204,12 +230,14 @@ const unread = arm({
   at: 'i.arrived_at',
   why: "'old'",
   code: 'NULL',
-  reason: "'it is the oldest of the inbox, and no consumer has taken it'",
+  reason: "'it is the oldest of the inbox that no consumer has taken'",
   advice: "'start a consumer; or DELETE FROM mqin what is done with'",
   retryAt: 'NULL',
   from: `mqin AS i
-WHERE i.id = (SELECT id FROM mqin ORDER BY id LIMIT 1) AND ${agoS('i.arrived_at')} > ${oldS}
-  AND NOT EXISTS (SELECT 1 FROM mqlease AS s WHERE s.id = i.id)`,
+-- The first without a lease: a few that are held, or fail, must not hide the others.
+WHERE i.id = (SELECT q.id FROM mqin AS q
+    WHERE NOT EXISTS (SELECT 1 FROM mqlease AS s WHERE s.id = q.id) ORDER BY q.id LIMIT 1)
+  AND ${agoS('i.arrived_at')} > ${oldS}`,
 })
 
 const dead = arm({
@@ -229,7 +257,7 @@ CREATE VIEW IF NOT EXISTS mqstuck (
   box, id, host, port, token, age_s, why, code, reason, advice, retry_in_s
 ) AS
 ${stuckMark}, why, and what to do: box is outbox (id of mqout), inbox (of mqin) or dead (of mqdead).
-${[parked, waitsUnderKey, waitsWithoutKey, untouched, old, failing, unread, dead]
+${[parked, kept, waitsUnderKey, waitsWithoutKey, untouched, old, failing, unread, dead]
   .map((sql) => sql.trim())
   .join('\nUNION ALL\n')};
 `

@@ -4,7 +4,7 @@
  * is a look-up by key, so that a single row is found at once among millions, and none reads `data`.
  */
 
-import { inFlightSql } from './schema-outbox.ts'
+import { inFlightSql, keptCode, keptReason, keptSql } from './schema-outbox.ts'
 import { stuck } from './schema-stuck.ts'
 import { agoS, inS, isLate, isQuiet, untouchedS } from './schema-times.ts'
 
@@ -21,12 +21,13 @@ SELECT
   ${agoS('o.created_at')} AS age_s,
   CASE
     WHEN p.id IS NOT NULL THEN 'parked'
-    WHEN ${inFlightSql('o')} THEN 'in flight'
+    WHEN ${inFlightSql('o')} THEN CASE WHEN ${keptSql('o')} THEN 'delivered' ELSE 'in flight' END
     WHEN l.error_code = 'TINYMQ_NO_KEY' THEN 'parked' -- all of its lane: there is no such key
     ELSE 'waiting'
   END AS state,
   CASE
     WHEN p.id IS NOT NULL THEN ${withCode('p.reason', 'p.code')}
+    WHEN ${inFlightSql('o')} AND ${keptSql('o')} THEN '${keptReason} (${keptCode})'
     WHEN l.id IS NULL THEN 'no daemon has looked at it yet; is one running on this database?'
     WHEN coalesce(l.error, l.error_code) IS NOT NULL
       THEN ${withCode('l.error', 'l.error_code')} || CASE

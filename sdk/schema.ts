@@ -1,5 +1,5 @@
 /**
- * The tables of tinymq, version 5: the only place that says what they look like. The daemon's store
+ * The tables of tinymq, version 6: the only place that says what they look like. The daemon's store
  * and the SDK both create them through `migrate` (schema-migrate.ts). The comments inside are SQL,
  * so that `.schema` in any SQLite shell is the documentation.
  *
@@ -15,7 +15,7 @@ import { outboxTriggers } from './schema-outbox.ts'
 import { views } from './schema-views.ts'
 
 /** The version that this code reads and writes; it is stored in `mqmeta`. */
-export const schemaVersion = 5
+export const schemaVersion = 6
 
 /** What `mqmeta.message_bytes_max` is at first: 64 MiB. */
 export const messageBytesMaxDefault = 67_108_864
@@ -153,7 +153,8 @@ CREATE TABLE IF NOT EXISTS mqlease (
   owner TEXT,                 -- who holds it; NULL when nobody does
   until INTEGER,              -- ms since 1970: the end of the lease, or of the wait
   attempts INTEGER DEFAULT 0,
-  error TEXT                  -- why the last attempt failed
+  error TEXT,                 -- why the last attempt failed
+  since INTEGER               -- ms since 1970: when the owner took it
 );
 CREATE TABLE IF NOT EXISTS mqdead (
   -- Rows of mqin that no consumer could process.
@@ -238,6 +239,10 @@ export const tableNames: readonly string[] = [
 
 /** All views. */
 export const viewNames: readonly string[] = ['mqstatus', 'mqpeers', 'mqstuck']
+
+/** Everything that `schemaSql` makes: tables, indexes, triggers and views. */
+export const objectNames = (): readonly string[] =>
+  Array.from(schemaSql.matchAll(/^CREATE [A-Z ]+ IF NOT EXISTS (\w+)/gm), ([, name = '']) => name)
 
 /** Creates what is missing of this version and leaves alone what is there. */
 export const schemaSql: string = meta + outbox + lanes + inbox + senders + outboxTriggers + views

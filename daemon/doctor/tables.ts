@@ -7,7 +7,7 @@ import type Database from 'better-sqlite3'
 import { isThere, openToRead } from '../../sdk/database.ts'
 import { fromSqlite, TinymqError } from '../../sdk/errors.ts'
 import { timeText } from '../../sdk/times.ts'
-import { tablesVersion } from '../../sdk/schema-migrate.ts'
+import { missingIn, tablesVersion } from '../../sdk/schema-migrate.ts'
 import { bad, ok, warning, type Finding } from './finding.ts'
 
 export type Destination = {
@@ -69,6 +69,7 @@ function reportOf(
     return { findings: [bad(about, 'It has no tables of tinymq.', fix)], destinations: [] }
   }
   const findings = [
+    ...missing(db),
     ...integrity(db, path, isThorough),
     ...log(path),
     durability(db),
@@ -77,6 +78,14 @@ function reportOf(
     ...events(db, nowMs),
   ]
   return { findings, destinations: destinations(db) }
+}
+
+/** A table that is rebuilt loses its triggers and indexes. */
+function missing(db: Database.Database): Finding[] {
+  const names = missingIn(db)
+  if (names.length === 0) return []
+  const fix = 'Restart the daemon, which makes them again.'
+  return [bad(about, `These objects of ours are missing: ${names.join(', ')}.`, fix)]
 }
 
 function integrity(db: Database.Database, path: string, isThorough: boolean): Finding[] {

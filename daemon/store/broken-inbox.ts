@@ -4,9 +4,14 @@
  * try of each sender.
  */
 import type { Events } from './events.ts'
+import type { Sender } from './senders.ts'
+import type { Refused } from './storing.ts'
 
 /** Senders try every ten seconds; whoever looks for a reason looks at the newest events. */
 const sayAgainMs = 600_000
+
+/** Of whom a message, or all of them, was rejected. */
+type Rejected = { readonly host: string; readonly port: number; readonly sender: Sender }
 
 export class BrokenInbox {
   readonly #events: Events
@@ -26,5 +31,16 @@ export class BrokenInbox {
       `mqin takes no row: ${reason}. A trigger or an index on it does not work: mend or drop it. ` +
       'The senders keep their rows and try again every ten seconds.'
     this.#events.add({ code: 'INBOX_BROKEN', detail }, nowMs)
+  }
+
+  /** Under the code that the sender has for it: who can fix it may be at this end. */
+  tellRejected(from: Rejected, { type, reason }: Refused, nowMs: number): void {
+    const { host, port, sender } = from
+    const [code, what] =
+      type === 'refused'
+        ? ['TINYMQ_REFUSED', `message ${sender.watermark + 1} of this sender was rejected`]
+        : ['TINYMQ_INBOX_CLOSED', 'this sender was turned away']
+    const detail = `${what}: ${reason}. The sender keeps the row, and tries again.`
+    this.#events.addHourly({ code, host, port, detail }, nowMs)
   }
 }

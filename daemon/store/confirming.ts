@@ -8,7 +8,7 @@ import type { Connection } from './connection.ts'
 import { DatabaseChanged } from './faults.ts'
 import type { Keying } from './keying.ts'
 import type { Lane, Lanes } from './lanes.ts'
-import { placeSql } from './outbox-rows.ts'
+import { rangeSql, type RowDeletion } from './row-deletion.ts'
 import type { Run } from './run.ts'
 import type { Runs } from './runs.ts'
 
@@ -20,20 +20,24 @@ export class Confirming {
   readonly #lanes: Lanes
   readonly #runs: Runs
   readonly #keying: Keying
+  readonly #deletion: RowDeletion
   readonly #count: BetterSqlite3.Statement<Range, number>
   readonly #isAnyOther: BetterSqlite3.Statement<[number, number, number, number], number>
-  readonly #deleteRange: BetterSqlite3.Statement<Range>
-  readonly #deleteOne: BetterSqlite3.Statement<[number, Uint8Array]>
 
-  constructor(connection: Connection, lanes: Lanes, runs: Runs, keying: Keying) {
+  constructor(
+    connection: Connection,
+    lanes: Lanes,
+    runs: Runs,
+    keying: Keying,
+    deletion: RowDeletion,
+  ) {
     this.#connection = connection
     this.#lanes = lanes
     this.#runs = runs
     this.#keying = keying
+    this.#deletion = deletion
     this.#count = connection.prepareValue(countSql(keying.isByToken))
     this.#isAnyOther = connection.prepareValue(isAnyOtherSql)
-    this.#deleteRange = connection.prepareChange(deleteRangeSql(keying.isByToken))
-    this.#deleteOne = connection.prepareChange(deleteOneSql)
   }
 
   /**
@@ -44,32 +48,40 @@ export class Confirming {
   advance(lane: Lane, sequence: number, nowMs: number): boolean {
     if (sequence <= lane.confirmed) return true
     this.#connection.begin()
+    this.#deletion.begin()
     while (lane.confirmed < sequence) {
       if (this.#connection.isSpent) return false
       const run = this.#runs.at(lane, lane.confirmed + 1)
       if (run === undefined) throw new DatabaseChanged('mqrun')
       const to = Math.min(sequence, run.last, lane.confirmed + this.#connection.rowsLeft)
-      this.#free(lane, run, lane.confirmed + 1, to)
+      this.#free(lane, run, lane.confirmed + 1, to, nowMs)
       lane.chain.appendMany(run.uidsOf(lane.confirmed + 1, to))
       lane.confirmed = to
       this.#lanes.onChanged(lane)
-      if (to === run.last) this.#runs.finish(lane, nowMs)
+      if (to === run.last) this.#finish(lane, run, nowMs)
     }
     return true
   }
 
-  #free(lane: Lane, run: Run, from: number, to: number): void {
+  /** A run with rows that could not be deleted stays open: they are in it, and not sent again. */
+  #finish(lane: Lane, run: Run, nowMs: number): void {
+    if (this.#deletion.hasKept(run)) this.#runs.keep(lane)
+    else this.#runs.finish(lane, nowMs)
+  }
+
+  #free(lane: Lane, run: Run, from: number, to: number, nowMs: number): void {
     this.#connection.spend(to - from + 1, 0)
     const { tally } = this.#connection
-    if (run.isGapless && this.#freeRange(lane, run.idAt(from), run.idAt(to))) {
+    if (run.isGapless && this.#freeRange(lane, run.idAt(from), run.idAt(to), nowMs)) {
       return tally.onDelivered(to - from + 1)
     }
     for (let sequence = from; sequence <= to; sequence++) {
       const id = run.idAt(sequence)
       if (id === 0) continue
-      const { changes } = this.#deleteOne.run(id, run.uidAt(sequence))
-      if (changes === 0) run.strike(sequence)
-      else tally.onDelivered(1)
+      const result = this.#deletion.deleteOne(lane.address, id, run.uidAt(sequence), nowMs)
+      if (result === 'deleted') tally.onDelivered(1)
+      else if (result === 'gone') run.strike(sequence)
+      else run.mayHaveKept = true
     }
   }
 
@@ -78,24 +90,18 @@ export class Confirming {
    * and none that has come back under an id of old is late or parked. (One that came back and was
    * numbered again has been struck out, and the run has a gap.)
    */
-  #freeRange(lane: Lane, idFirst: number, idLast: number): boolean {
+  #freeRange(lane: Lane, idFirst: number, idLast: number, nowMs: number): boolean {
     // Of this lane alone: the id of a row that has gone may be that of a row under another token.
     const places = this.#keying.placesOf(lane.address)
     const counts = places.map((place) => this.#count.get(...place, idFirst, idLast) ?? 0)
     const count = counts.reduce((sum, some) => sum + some, 0)
     if (count !== idLast - idFirst + 1) return false
     if (this.#isAnyOther.get(idFirst, idLast, idFirst, idLast) !== undefined) return false
-    for (const place of places) this.#deleteRange.run(...place, idFirst, idLast)
-    return true
+    return this.#deletion.deleteRange(lane.address, idFirst, idLast, count, nowMs)
   }
 }
-
-const rangeSql = (isByToken: boolean): string => `${placeSql(isByToken)} AND id BETWEEN ? AND ?`
 
 export const countSql = (isByToken: boolean): string =>
   `SELECT count(*) FROM mqout WHERE ${rangeSql(isByToken)}`
 export const isAnyOtherSql = `SELECT 1 FROM mqlate WHERE id BETWEEN ? AND ?
   UNION ALL SELECT 1 FROM mqparked WHERE id BETWEEN ? AND ? LIMIT 1`
-export const deleteRangeSql = (isByToken: boolean): string =>
-  `DELETE FROM mqout WHERE ${rangeSql(isByToken)}`
-export const deleteOneSql = 'DELETE FROM mqout WHERE id = ? AND uid = ?'

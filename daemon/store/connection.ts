@@ -4,7 +4,7 @@
  */
 import type BetterSqlite3 from 'better-sqlite3'
 import { openDatabase } from '../../sdk/database.ts'
-import { migrate } from '../../sdk/schema-migrate.ts'
+import { migrate, repair } from '../../sdk/schema-migrate.ts'
 import { assert } from '../protocol/assert.ts'
 import { Tally } from './tally.ts'
 
@@ -40,6 +40,8 @@ export class Connection {
   readonly #savepoint: BetterSqlite3.Statement<[]>
   readonly #release: BetterSqlite3.Statement<[]>
   readonly #dataVersion: BetterSqlite3.Statement<[], number>
+  readonly #schemaVersion: BetterSqlite3.Statement<[], number>
+  #repairedVersion: number
   readonly #checkpoint: BetterSqlite3.Statement<[]>
   /** By mode and text: what is compiled once stays, so that parts can be made again for nothing. */
   readonly #statements = new Map<string, BetterSqlite3.Statement>()
@@ -73,6 +75,8 @@ export class Connection {
     this.#savepoint = this.#db.prepare('SAVEPOINT nested')
     this.#release = this.#db.prepare('RELEASE nested')
     this.#dataVersion = this.#db.prepare<[], number>('PRAGMA data_version').pluck()
+    this.#schemaVersion = this.#db.prepare<[], number>('PRAGMA schema_version').pluck()
+    this.#repairedVersion = this.#schemaVersion.get() ?? 0
     this.#checkpoint = this.#db.prepare('PRAGMA wal_checkpoint(PASSIVE)')
   }
 
@@ -111,25 +115,41 @@ export class Connection {
   }
 
   /**
+   * Makes triggers, indexes and views of ours again that another program has dropped since the last
+   * call. Cheap when nobody has touched the schema.
+   * @throws DatabaseBusy
+   */
+  repairSchema(): void {
+    const version = this.#schemaVersion.get() ?? 0
+    if (version === this.#repairedVersion) return
+    this.#orBusy(() => repair(this.#db))
+    this.#repairedVersion = this.#schemaVersion.get() ?? 0
+  }
+
+  /**
    * Begins the write transaction, unless it has begun. It must be called before the first change,
    * in memory as in the database, so that a busy database leaves nothing half done.
    * @throws DatabaseBusy
    */
   begin(): void {
     if (this.#hasBegun) return this.#expectTransaction()
+    this.#orBusy(() => this.#begin.run())
+    this.#hasBegun = true
+    this.tally.onBegin()
+    this.#beginUs = this.#nowUs()
+    this.#rowsSpent = 0
+    this.#bytesSpent = 0
+  }
+
+  #orBusy(work: () => void): void {
     try {
-      this.#begin.run()
+      work()
     } catch (error) {
       if (sqliteCode(error)?.startsWith('SQLITE_BUSY') !== true) throw error
       throw new DatabaseBusy('Another program has held the write lock for too long.', {
         cause: error,
       })
     }
-    this.#hasBegun = true
-    this.tally.onBegin()
-    this.#beginUs = this.#nowUs()
-    this.#rowsSpent = 0
-    this.#bytesSpent = 0
   }
 
   /** Counts work against what a transaction may hold. */
@@ -192,6 +212,16 @@ export class Connection {
     assert(this.#db.inTransaction, 'An error that ends the transaction ends the turn.')
   }
 
+  /** Whether SQLite compiles a statement at this moment, with all triggers that it fires. */
+  compiles(sql: string): boolean {
+    try {
+      this.#db.prepare(sql)
+      return true
+    } catch {
+      return false
+    }
+  }
+
   #compiled(
     mode: string,
     sql: string,
@@ -200,15 +230,33 @@ export class Connection {
     const name = `${mode} ${sql}`
     const known = this.#statements.get(name)
     if (known !== undefined) return known
-    const statement = configure(this.#db.prepare(sql))
-    this.#statements.set(name, statement)
-    return statement
+    try {
+      const statement = configure(this.#db.prepare(sql))
+      this.#statements.set(name, statement)
+      return statement
+    } catch (error) {
+      if (!isSchemaError(error)) throw error
+      // A trigger of the owner's does not compile, say: only the work that needs it fails.
+      return lateStatement(() => configure(this.#db.prepare(sql)))
+    }
   }
 
   close(): void {
     this.rollback()
     this.#db.close()
   }
+}
+
+/** Compiled at each use, until it can be. */
+function lateStatement(compile: () => BetterSqlite3.Statement): BetterSqlite3.Statement {
+  let compiled: BetterSqlite3.Statement | undefined
+  const late = Object.fromEntries(
+    (['run', 'get', 'all'] as const).map((name) => [
+      name,
+      (...values: unknown[]): unknown => (compiled ??= compile())[name](...values),
+    ]),
+  )
+  return late as never
 }
 
 const pragmas: readonly string[] = [
@@ -221,6 +269,9 @@ const pragmas: readonly string[] = [
   'fullfsync = ON',
   'checkpoint_fullfsync = ON',
 ]
+
+/** What a statement says that does not compile. */
+const isSchemaError = (error: unknown): boolean => sqliteCode(error) === 'SQLITE_ERROR'
 
 /** The name of SQLite's extended result code, if the error is one of SQLite's. */
 export function sqliteCode(error: unknown): string | undefined {

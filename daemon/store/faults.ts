@@ -45,21 +45,35 @@ export function faultOf(error: unknown): Fault {
   if (code === undefined) return { type: 'bug' }
   const translated = fromSqlite(error)
   if (!(translated instanceof TinymqError)) return { type: 'bug' }
-  if (fatal.includes(primary(code))) return { type: 'fatal', error: translated }
+  if (fatal.includes(primary(code)) && code !== corruptVirtualTable)
+    return { type: 'fatal', error: translated }
   return { type: 'wait', reason: translated.message }
 }
 
-/** The inbox refuses the row, and would refuse it again: a constraint or a trigger says so. */
+/** A constraint or a trigger rejects the row, and would reject it again. */
 export function isRefusal(error: unknown): boolean {
   const code = sqliteCode(error)
   return code !== undefined && ['CONSTRAINT', 'TOOBIG', 'MISMATCH'].includes(primary(code))
 }
 
-/** The inbox takes nothing: a trigger or an index on it does not work. */
+/**
+ * A trigger, an index or a virtual table of the owner's does not work: with this row (JSON that is
+ * none, a sum that is too large), or with any.
+ */
 export function isBroken(error: unknown): boolean {
   const code = sqliteCode(error)
-  return code !== undefined && ['ERROR', 'AUTH', 'LOCKED'].includes(primary(code))
+  if (code === undefined) return false
+  return code === corruptVirtualTable || ['ERROR', 'AUTH', 'LOCKED'].includes(primary(code))
 }
+
+/** An object of the owner's keeps the statement from succeeding; the file is sound. */
+export const isOwners = (error: unknown): error is Error => isRefusal(error) || isBroken(error)
+
+/** A statement that compiles says this of what it meets in its row. */
+export const isOfRow = (error: unknown): boolean => sqliteCode(error) === 'SQLITE_ERROR'
+
+/** FTS5, say, finds its own tables damaged: that is no damage of the file. */
+const corruptVirtualTable = 'SQLITE_CORRUPT_VTAB'
 
 function primary(code: string): string {
   return code.split('_')[1] ?? ''

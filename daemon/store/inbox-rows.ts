@@ -6,14 +6,14 @@ import type BetterSqlite3 from 'better-sqlite3'
 import type { Message } from '../protocol/record.ts'
 import { alikeFrom, alikeMin, AlikeRows, type Arrival } from './alike-rows.ts'
 import type { Connection } from './connection.ts'
-import { isBroken, isRefusal } from './faults.ts'
+import { isOfRow, isOwners, isRefusal } from './faults.ts'
 
 /** Rows of one statement that are unlike each other: half of the time is the calls. */
 const rowsAtOnce = 8
 
 type Value = string | number | null | Uint8Array
 
-/** `refused`: this row will never be taken; `broken`: no row is taken at present. */
+/** `refused`: this row is not taken; `broken`: no row is, at present. */
 export type Insertion = {
   readonly inserted: number
   readonly problem: { readonly type: 'refused' | 'broken'; readonly reason: string } | undefined
@@ -42,7 +42,7 @@ export class InboxRows {
       return { inserted: messages.length, problem: undefined }
     } catch (error) {
       // One after the other: which one is it?
-      if (!this.#connection.isWriting || problemOf(error) === undefined) throw error
+      if (!this.#connection.isWriting || !isOwners(error)) throw error
       return this.#insertSome(messages, arrival, nowMs)
     }
   }
@@ -77,12 +77,23 @@ export class InboxRows {
         // Nested: RAISE(FAIL) leaves the row that it refuses where it is.
         this.#connection.nested(() => this.#run(this.#insertOne, [message], arrival, nowMs))
       } catch (error) {
-        const problem = problemOf(error)
+        const problem = this.#problemOf(error)
         if (!this.#connection.isWriting || problem === undefined) throw error
         return { inserted: index, problem }
       }
     }
     return { inserted: messages.length, problem: undefined }
+  }
+
+  /**
+   * What does not even compile takes no row. Else it is this row that a trigger cannot deal with:
+   * others may go, so it must not stand before them.
+   */
+  #problemOf(error: unknown): Insertion['problem'] {
+    if (!isOwners(error)) return undefined
+    const mayBeAlone = isOfRow(error) && this.#connection.compiles(insertSql(1))
+    const isAlone = isRefusal(error) || mayBeAlone
+    return { type: isAlone ? 'refused' : 'broken', reason: error.message }
   }
 
   #run(
@@ -105,9 +116,3 @@ const insertSql = (rows: number): string => `
   SELECT ?, ?, column1, column2, ?, ?, column3, column4,
     iif(column5, CAST(column6 AS TEXT), column6)
   FROM (VALUES ${Array(rows).fill('(?, ?, ?, ?, ?, ?)').join(', ')})`
-
-function problemOf(error: unknown): Insertion['problem'] {
-  if (!(error instanceof Error)) return undefined
-  if (isRefusal(error)) return { type: 'refused', reason: error.message }
-  return isBroken(error) ? { type: 'broken', reason: error.message } : undefined
-}

@@ -295,6 +295,7 @@ export class Inbox {
       this.#dropParts(session)
       if (problem !== undefined) {
         if (problem.type === 'broken') this.#broken.tell(problem.reason, turn.nowMs)
+        else this.#broken.tellRejected(session, problem, turn.nowMs)
         const isRefused = problem.type === 'refused'
         const code = isRefused ? closeCode.refused : closeCode.closed
         const pauseMs = isRefused ? refusedPauseMs : brokenPauseMs

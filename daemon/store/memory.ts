@@ -22,6 +22,7 @@ import { Outbox } from './outbox.ts'
 import { LateRows, ParkedRows } from './parked.ts'
 import { Parts } from './parts.ts'
 import { Rekeying } from './rekeying.ts'
+import { RowDeletion, type Suspended } from './row-deletion.ts'
 import { Runs } from './runs.ts'
 import { Scanner } from './scanner.ts'
 import { Seen } from './seen.ts'
@@ -38,6 +39,7 @@ export type Outside = {
   readonly keyingChoice: KeyingChoice
   readonly core: CoreView
   readonly suspects: Suspects
+  readonly suspended: Map<LaneId, Suspended>
 }
 
 export type Memory = {
@@ -51,6 +53,7 @@ export type Memory = {
   readonly senders: Senders
   readonly outbox: Outbox
   readonly inbox: Inbox
+  readonly deletion: RowDeletion
   /** Lanes whose read could not be answered in the last transaction. */
   readonly unread: Set<LaneId>
 }
@@ -67,7 +70,8 @@ export function memoryOf(outside: Outside): Memory {
   const parked = new ParkedRows(connection)
   const late = new LateRows(connection, keying)
   const events = new Events(connection)
-  const confirming = new Confirming(connection, lanes, runs, keying)
+  const deletion = new RowDeletion(connection, keying, events, outside.suspended)
+  const confirming = new Confirming(connection, lanes, runs, keying, deletion)
   const numbering = new Numbering(connection, lanes, runs, rows, parked, late)
   const shared = { connection, lanes, runs, confirming, events, randomBytes, sha256, origin }
   const judging = new Judging(shared)
@@ -86,7 +90,19 @@ export function memoryOf(outside: Outside): Memory {
   const scanner = new Scanner({ ...scanned, hasSession, settle })
   const rekeying = new Rekeying({ ...shared, keying })
   const unread = new Set<LaneId>()
-  return { origin, lanes, runs, events, rekeying, scanner, senders, outbox, inbox, unread }
+  return {
+    origin,
+    lanes,
+    runs,
+    events,
+    rekeying,
+    scanner,
+    senders,
+    outbox,
+    inbox,
+    deletion,
+    unread,
+  }
 }
 
 /** As the file says now. */

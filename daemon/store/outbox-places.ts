@@ -41,6 +41,13 @@ type Found = [host: string, port: number, token: string]
 /** In bytes: text that is not UTF-8 becomes another text in JavaScript, and sorts elsewhere. */
 type FoundBytes = [host: Buffer, port: number, token: Buffer]
 
+/** Without the triggers of mqout a row can have any values. Such a one is parked elsewhere. */
+export const isPlace = (host: unknown, port: unknown, token: unknown): boolean =>
+  typeof host === 'string' && host !== '' && isPort(port) && typeof token === 'string'
+
+const isPort = (port: unknown): boolean =>
+  typeof port === 'number' && Number.isInteger(port) && port > 0 && port < 65_536
+
 /** What JavaScript makes of bytes that are not UTF-8, and hardly anybody writes. */
 const replacement = '\uFFFD'
 
@@ -77,7 +84,8 @@ export class OutboxPlaces {
     const rows = this.#newRows.all(afterId)
     const isFull = rows.length > newRowsMax
     const newestId = isFull ? this.#newestId.get() : rows.at(-1)?.[0]
-    const found = rows.map(([, ...row]) => this.placeOf(row))
+    const valid = rows.filter(([, ...row]) => isPlace(...row))
+    const found = valid.map(([, ...row]) => this.placeOf(row))
     const places = found.filter((place) => !this.isDoubtful(place))
     const isCrowded = isFull || places.length < found.length
     return { places, newestId: newestId ?? undefined, isCrowded }
@@ -114,13 +122,17 @@ export const newRowsSql = `SELECT id, host, port, coalesce(token, '') FROM mqout
   ORDER BY id LIMIT ${newRowsMax + 1}`
 // Leaps: with (host, port) > (?, ?) SQLite walks through all rows of the lane that it leaves.
 export const nextPortSql = `SELECT ${hostAndPort}, x'' FROM mqout
-  WHERE host = ${givenText} AND port > ${given} ORDER BY port LIMIT 1`
+  WHERE host = ${givenText} AND port > ${given} AND port < 65536 ORDER BY port LIMIT 1`
+// No BLOB is below x'', and every text is.
 export const nextHostSql = `SELECT ${hostAndPort}, x'' FROM mqout
-  WHERE host > ${givenText} ORDER BY host, port LIMIT 1`
+  WHERE host > ${givenText} AND host < x'' AND port BETWEEN 1 AND 65535
+  ORDER BY host, port LIMIT 1`
 // Where the index has the token too.
 export const nextTokenSql = `SELECT ${hostAndPort}, ${withToken} FROM mqout
-  WHERE host = ${givenText} AND port = ${given} AND token > ${givenText} ORDER BY token LIMIT 1`
+  WHERE host = ${givenText} AND port = ${given} AND token > ${givenText} AND token < x''
+  ORDER BY token LIMIT 1`
 export const nextPortByTokenSql = `SELECT ${hostAndPort}, ${withToken} FROM mqout
-  WHERE host = ${givenText} AND port > ${given} ORDER BY port, token LIMIT 1`
+  WHERE host = ${givenText} AND port > ${given} AND port < 65536 ORDER BY port, token LIMIT 1`
 export const nextHostByTokenSql = `SELECT ${hostAndPort}, ${withToken} FROM mqout
-  WHERE host > ${givenText} ORDER BY host, port, token LIMIT 1`
+  WHERE host > ${givenText} AND host < x'' AND port BETWEEN 1 AND 65535
+  ORDER BY host, port, token LIMIT 1`

@@ -8,8 +8,9 @@ import type BetterSqlite3 from 'better-sqlite3'
 import type { LaneId } from '../protocol/store-port.ts'
 import type { Connection } from './connection.ts'
 import type { Keying } from './keying.ts'
-import type { FlawedPlace, LanePlace } from './outbox-places.ts'
+import { isPlace, type FlawedPlace, type LanePlace } from './outbox-places.ts'
 import { given } from '../../sdk/given-sql.ts'
+import { parkInvalidSql } from '../../sdk/schema-outbox.ts'
 
 /** Rows that one look may free or pass: bounds the transaction. */
 const rowsPerLook = 512
@@ -34,10 +35,17 @@ export type Refusal = {
 }
 
 /** A late row that is still there, with the lane that it belongs to. */
-export type LateRow = [id: number, host: string, port: number, token: string]
+export type LateRow = [id: number, host: string, port: number, token: string, state: 'there']
+
+type FoundLate = [number, unknown, unknown, unknown, 'gone' | 'empty' | 'there']
+
+const isValid = ([, host, port, token, state]: FoundLate): boolean =>
+  state === 'there' && isPlace(host, port, token)
 
 export type LateLook = {
   readonly rows: readonly LateRow[]
+  /** No lane can have these. */
+  readonly invalid: readonly number[]
   /** Their rows are not there any more. */
   readonly gone: readonly number[]
   readonly passedId: number
@@ -64,6 +72,7 @@ export class ParkedRows {
   readonly #due: BetterSqlite3.Statement<[number, number, number, number], number>
   readonly #free: BetterSqlite3.Statement<[number]>
   readonly #any: BetterSqlite3.Statement<[], number>
+  readonly #parkInvalid: BetterSqlite3.Statement<[number, number, number]>
   readonly #refused = new Map<number, Refused>()
   #lookAtMs = -Infinity
 
@@ -82,6 +91,7 @@ export class ParkedRows {
     )
     this.#free = connection.prepareChange('DELETE FROM mqparked WHERE id = ?')
     this.#any = connection.prepareValue('SELECT 1 FROM mqparked LIMIT 1')
+    this.#parkInvalid = connection.prepareChange(parkInvalidSql('one', '?'))
   }
 
   get isEmpty(): boolean {
@@ -114,6 +124,12 @@ export class ParkedRows {
     const ids = this.#insertFlawed.all(...values)
     this.#connection.spend(ids.length, 0)
     return ids
+  }
+
+  /** Parks a row that the triggers of mqout would have rejected, inside the open transaction. */
+  parkInvalid(id: number, nowMs: number): void {
+    this.#connection.spend(1, 0)
+    this.#parkInvalid.run(nowMs, nowMs, id)
   }
 
   /**
@@ -152,10 +168,7 @@ const flawedSql = `
   RETURNING id`
 
 export class LateRows {
-  readonly #select: BetterSqlite3.Statement<
-    [number, number],
-    [number, string | null, number | null, string | null]
-  >
+  readonly #select: BetterSqlite3.Statement<[number, number], FoundLate>
   readonly #delete: BetterSqlite3.Statement<[number]>
   readonly #deleteGone: BetterSqlite3.Statement<[number]>
   readonly #deleteRange: BetterSqlite3.Statement<(string | number)[]>
@@ -166,7 +179,8 @@ export class LateRows {
   constructor(connection: Connection, keying: Keying) {
     this.#keying = keying
     this.#select = connection.prepare(
-      `SELECT l.id, o.host, o.port, coalesce(o.token, '')
+      `SELECT l.id, o.host, o.port, coalesce(o.token, ''),
+         iif(o.id IS NULL, 'gone', iif(o.data IS NULL, 'empty', 'there'))
        FROM mqlate AS l LEFT JOIN mqout AS o ON o.id = l.id
        WHERE l.id > ? ORDER BY l.id LIMIT ${given}`,
     )
@@ -190,10 +204,12 @@ export class LateRows {
   /** The next of the late rows, from the lowest id round and round. Changes nothing. */
   look(): LateLook {
     const found = this.#select.all(this.#passedId, rowsPerLook)
-    const rows = found.filter((row): row is LateRow => row[1] !== null)
-    const gone = found.flatMap(([id, host]) => (host === null ? [id] : []))
+    const rows = found.filter((row): row is LateRow => isValid(row))
+    const others = found.filter((row) => !isValid(row))
+    const gone = others.flatMap(([id, , , , state]) => (state === 'gone' ? [id] : []))
+    const invalid = others.flatMap(([id, , , , state]) => (state === 'gone' ? [] : [id]))
     const isMore = found.length === rowsPerLook
-    return { rows, gone, passedId: isMore ? (found.at(-1)?.[0] ?? 0) : 0, isMore }
+    return { rows, invalid, gone, passedId: isMore ? (found.at(-1)?.[0] ?? 0) : 0, isMore }
   }
 
   /** `look` was made use of; inside the open transaction if rows are `gone`. */

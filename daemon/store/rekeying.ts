@@ -89,7 +89,10 @@ export class Rekeying {
   #renewStreams(nowMs: number): void {
     const { connection, lanes, runs, events } = this.#parts
     const open = connection
-      .prepareValue<[], LaneId>('SELECT id FROM mqlane WHERE numbered > confirmed ORDER BY id')
+      .prepareValue<[], LaneId>(
+        `SELECT id FROM mqlane WHERE numbered > confirmed
+           OR id IN (SELECT lane FROM mqrun WHERE done_at IS NULL) ORDER BY id`,
+      )
       .all()
     for (const id of open) {
       const lane = lanes.load(id)

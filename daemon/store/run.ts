@@ -26,6 +26,11 @@ export class Run {
   readonly idLast: number
   /** 16 bytes for each row. */
   readonly uids: Buffer
+  /**
+   * Rows of it that are confirmed may be in `mqout` still, because something keeps them there: what
+   * is read from the file may have such rows.
+   */
+  mayHaveKept = true
   #ids: Buffer | undefined
   #isChanged = false
 
@@ -45,7 +50,9 @@ export class Run {
     const idLast = ids.at(-1) ?? 0
     const isGapless = idLast - idFirst === ids.length - 1
     const blob = isGapless ? null : encodeIds(ids)
-    return new Run([first, ids.length, idFirst, idLast, blob, uids])
+    const run = new Run([first, ids.length, idFirst, idLast, blob, uids])
+    run.mayHaveKept = false
+    return run
   }
 
   get last(): number {

@@ -85,7 +85,8 @@ export class Runs {
     const known = this.#open.get(id)
     if (known !== undefined) return known
     const rows = this.#select.all(id, lane.confirmed - rowsPerRun)
-    const runs = rows.map((row) => new Run(row))
+    // Those that are confirmed have rows that could not be deleted (`RowDeletion`).
+    const runs = rows.map((row) => new Run(row)).filter(({ last }) => last > lane.confirmed)
     this.#open.set(id, runs)
     return runs
   }
@@ -128,6 +129,13 @@ export class Runs {
     this.#done.set(id, done)
     // A few more than the limit are kept, so that this is not done for every run.
     if (done % runsPerPruning === 0) this.#prune(id, nowMs)
+  }
+
+  /** The same, but rows of it are kept in `mqout`, so that it is not done. */
+  keep(lane: Lane): void {
+    const run = this.open(lane).shift()
+    assert(run !== undefined, 'A run is kept once.')
+    if (run.isChanged) this.#rewrite.run(run.ids, run.uids, lane.address.lane, run.first)
   }
 
   /** Writes the runs that have changed, inside the open transaction. */

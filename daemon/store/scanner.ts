@@ -140,15 +140,18 @@ export class Scanner {
     const { connection, lanes, parked } = this.#parts
     const found = new Map<LaneId, LaneAddress>()
     const latePlaces = (late?.rows ?? [])
-      .map(([, ...row]) => this.#parts.places.placeOf(row))
+      .map(([, host, port, token]) => this.#parts.places.placeOf([host, port, token]))
       .filter((place) => !this.#parts.places.isDoubtful(place))
     for (const place of [...places, ...latePlaces, ...(tour ?? [])]) {
       const address = lanes.findOrCreate(place)
       found.set(address.lane, address)
     }
     const isRetry = wishes.some(([, wish]) => wish === 'retry')
-    if (due.length > 0 || isRetry || (late !== undefined && late.gone.length > 0)) {
-      connection.begin()
+    const isLateChanged = late !== undefined && late.gone.length + late.invalid.length > 0
+    if (due.length > 0 || isRetry || isLateChanged) connection.begin()
+    for (const id of late?.invalid ?? []) {
+      parked.parkInvalid(id, nowMs)
+      this.#parts.late.onNumbered(id)
     }
     for (const [lane, wish] of wishes) if (wish === 'retry') this.#clearRetry.run(lane)
     if (tour !== undefined) this.#settle(found)
@@ -204,8 +207,8 @@ export class Scanner {
     const { lanes, places } = this.#parts
     if (late !== undefined) {
       this.#parts.late.onLooked(late)
-      for (const [id, ...row] of late.rows) {
-        const address = lanes.find(places.placeOf(row))
+      for (const [id, host, port, token] of late.rows) {
+        const address = lanes.find(places.placeOf([host, port, token]))
         if (address !== undefined) lanes.onLate(address.lane, id)
       }
       this.#hasLate = late.isMore

@@ -89,7 +89,14 @@ export class Store {
     const suspects = new Suspects()
     this.#nowUs = environment.nowUs
     this.#connection = connection
-    this.#outside = { connection, environment, keyingChoice, core: this.#core, suspects }
+    this.#outside = {
+      connection,
+      environment,
+      keyingChoice,
+      core: this.#core,
+      suspects,
+      suspended: new Map(),
+    }
     this.#statuses = new LaneStatuses(connection)
     this.#memory = memoryOf(this.#outside)
     this.#origin = this.#memory.origin
@@ -131,6 +138,7 @@ export class Store {
     const done: StoreTask[] = []
     try {
       const isNews = this.#look(nowMs)
+      if (isNews) this.#connection.repairSchema()
       const memory = (this.#memory ??= memoryOf(this.#outside))
       this.#origin = memory.origin
       memory.rekeying.apply(nowMs)
@@ -140,6 +148,7 @@ export class Store {
         this.#scan(memory, turn)
       }
       this.#workThrough(memory, turn, done)
+      memory.deletion.retry(isNews, nowMs)
       this.#commit(memory, nowMs)
     } catch (error) {
       if (!(error instanceof DatabaseBusy)) return this.#recover(error, done)

@@ -48,7 +48,7 @@ export const plays: readonly Play[] = [
       stage.transfer(12)
       b.user.exec('DELETE FROM mood')
     },
-    events: ['PARKED', 'RELEASED'],
+    events: ['PARKED', 'RELEASED', 'TINYMQ_REFUSED'],
   },
   {
     name: 'rows that are sent elsewhere before they have left',

@@ -1,0 +1,100 @@
+/**
+ * Triggers and indexes of the owner's that do not work, or of ours that are gone: they cost what
+ * they are on, and neither the start of the daemon nor anything else.
+ */
+import { deepEqual, equal, match, ok } from 'node:assert/strict'
+import { test } from 'node:test'
+import { LaneLink } from './testing/lane-link.ts'
+import { deliver, eventsOf, inboxOf, laneTo, linkOf, pairOf } from './testing/pair.ts'
+import { insert } from './testing/world.ts'
+
+const byApplication = (on: string): string =>
+  `CREATE TRIGGER app AFTER ${on} BEGIN SELECT app_function(1); END`
+
+test('a trigger on mqin that does not compile lets the daemon start, send and say why', (t) => {
+  const pair = pairOf(t)
+  const { sender, receiver } = pair
+  receiver.user.exec(byApplication('INSERT ON mqin'))
+  receiver.crash()
+  insert(sender, 'b', 'one')
+  const link = linkOf(pair)
+  link.settle(20)
+  const ended = link.ended
+  ok(ended?.type === 'turned-away')
+  match(ended.reason, /no such function: app_function/)
+  deepEqual(eventsOf(receiver), ['INBOX_BROKEN'])
+  // What this node sends is not touched.
+  insert(receiver, 'a', 'back')
+  const back = new LaneLink({ from: receiver, to: sender, lane: laneTo(receiver, 'a') })
+  ok(back.settle())
+  deepEqual(inboxOf(sender), ['back'])
+  receiver.user.exec('DROP TRIGGER app')
+  const again = linkOf(pair)
+  ok(again.settle())
+  deepEqual(inboxOf(receiver), ['one'])
+})
+
+test('a trigger on mqout that does not compile lets the daemon start and send', (t) => {
+  const pair = pairOf(t)
+  const { sender, receiver } = pair
+  sender.user.exec(byApplication('DELETE ON mqout'))
+  sender.crash()
+  deliver(pair, 'one', 'two')
+  deepEqual(inboxOf(receiver), ['one', 'two'])
+  ok(eventsOf(sender).includes('OUTBOX_FAILED'))
+})
+
+test('a message that a trigger cannot deal with is parked, and those behind it arrive', (t) => {
+  const pair = pairOf(t)
+  const { sender, receiver } = pair
+  receiver.user.exec(`CREATE TABLE o (sku); CREATE TRIGGER app AFTER INSERT ON mqin
+    BEGIN INSERT INTO o VALUES (json_extract(NEW.data, '$.sku')); END`)
+  for (const data of ['{"sku":1}', 'no json', '{"sku":2}']) insert(sender, 'b', data)
+  for (let tries = 0; tries < 4; tries++) {
+    const link = linkOf(pair)
+    link.settle(30)
+    link.drop()
+  }
+  deepEqual(inboxOf(receiver), ['{"sku":1}', '{"sku":2}'])
+  const parked = sender.all('SELECT id, code, reason FROM mqparked')
+  deepEqual(parked, [{ id: 2, code: 'TINYMQ_REFUSED', reason: 'malformed JSON' }])
+  // Who can fix it may be at the other end.
+  const [event] = receiver.all('SELECT code, detail FROM mqevent')
+  equal(event?.['code'], 'TINYMQ_REFUSED')
+  match(String(event['detail']), /message 2 .*malformed JSON/)
+})
+
+test('triggers and indexes of ours that are dropped are made again at once', (t) => {
+  const pair = pairOf(t)
+  const { sender, receiver } = pair
+  insert(sender, 'b', 'one')
+  laneTo(sender)
+  sender.user.exec(`BEGIN; DROP TRIGGER mqout_check; DROP INDEX mqout_lane; DROP VIEW mqstuck;
+    INSERT INTO mqout (host, data) VALUES (NULL, 'x'), ('b', NULL), (x'62', 'x');
+    INSERT INTO mqout (host, port, data) VALUES ('b', 'p', 'x'), ('b', NULL, 'x'), ('b', 0, 'x');
+    INSERT INTO mqout (host, data) VALUES ('b', 'two'); COMMIT`)
+  deliver(pair)
+  deepEqual(inboxOf(receiver), ['one', 'two'])
+  deepEqual(eventsOf(sender), ['SCHEMA_REPAIRED'])
+  const parked = sender.all('SELECT code FROM mqparked ORDER BY id').map(({ code }) => code)
+  deepEqual(parked, [
+    'TINYMQ_BAD_HOST',
+    'TINYMQ_NO_DATA',
+    'TINYMQ_BAD_HOST',
+    'TINYMQ_BAD_PORT',
+    'TINYMQ_BAD_PORT',
+    'TINYMQ_BAD_PORT',
+  ])
+  // They stay parked when their time has come, and a row like them is rejected again.
+  sender.nowMs += 2 * 3_600_000
+  sender.run({ type: 'scan' })
+  sender.nowMs += 2_000
+  sender.run({ type: 'scan' })
+  equal(sender.all('SELECT 1 FROM mqparked').length, 6)
+  equal(sender.all('SELECT 1 FROM mqlate').length, 0)
+  deepEqual(
+    sender.all('SELECT host FROM mqlane').map(({ host }) => host),
+    ['b'],
+  )
+  ok(linkOf(pair).settle())
+})

@@ -1,0 +1,151 @@
+/**
+ * Rows that the peer has, and that an object of the owner's keeps in `mqout`: each kind of object,
+ * one row among others, and another peer beside it.
+ */
+import { deepEqual, equal, match, ok } from 'node:assert/strict'
+import { test, type TestContext } from 'node:test'
+import { LaneLink } from './testing/lane-link.ts'
+import type { Machine } from './testing/machine.ts'
+import { eventsOf, inboxOf, laneTo, pairOf } from './testing/pair.ts'
+import { insert } from './testing/world.ts'
+
+type Keeper = {
+  readonly what: string
+  /** Row 2 of mqout is the one that it keeps. */
+  readonly sql: string
+  readonly fix: string
+  readonly says: RegExp
+  /** It keeps every row. */
+  readonly isOfAll?: boolean
+  /** It ends the transaction, and with it a session. */
+  readonly rollsBack?: boolean
+}
+
+const notes = (action: string): string =>
+  `CREATE TABLE notes (mq INTEGER REFERENCES mqout(id) ${action}); INSERT INTO notes VALUES (2)`
+const trigger = (body: string): string =>
+  `CREATE TRIGGER keeper BEFORE DELETE ON mqout ${body}; END`
+
+const keepers: readonly Keeper[] = [
+  {
+    what: 'a foreign key',
+    sql: notes(''),
+    fix: 'DELETE FROM notes',
+    says: /foreign key refers to it/,
+  },
+  {
+    what: 'a foreign key that is checked at COMMIT',
+    sql: notes('DEFERRABLE INITIALLY DEFERRED'),
+    fix: 'DELETE FROM notes',
+    says: /foreign key refers to it/,
+  },
+  {
+    what: 'a foreign key that restricts',
+    sql: notes('ON DELETE RESTRICT'),
+    fix: 'DROP TABLE notes',
+    says: /FOREIGN KEY constraint failed/,
+  },
+  {
+    what: 'a trigger that rejects a row',
+    sql: trigger("WHEN OLD.id = 2 BEGIN SELECT RAISE(ABORT, 'not this one')"),
+    fix: 'DROP TRIGGER keeper',
+    says: /not this one/,
+  },
+  {
+    what: 'a trigger that ignores a row',
+    sql: trigger('WHEN OLD.id = 2 BEGIN SELECT RAISE(IGNORE)'),
+    fix: 'DROP TRIGGER keeper',
+    says: /a trigger on mqout ignores its deletion/,
+  },
+  {
+    what: 'a trigger that rolls back',
+    sql: trigger("WHEN OLD.id = 2 BEGIN SELECT RAISE(ROLLBACK, 'never')"),
+    fix: 'DROP TRIGGER keeper',
+    says: /never/,
+    isOfAll: true,
+    rollsBack: true,
+  },
+  {
+    what: 'a trigger that does not compile',
+    sql: trigger('BEGIN SELECT app_function(OLD.id)'),
+    fix: 'DROP TRIGGER keeper',
+    says: /no such function: app_function/,
+    isOfAll: true,
+  },
+  {
+    what: 'a trigger that meets no JSON',
+    sql: trigger("WHEN OLD.id = 2 BEGIN SELECT json_extract(OLD.data, '$.x')"),
+    fix: 'DROP TRIGGER keeper',
+    says: /malformed JSON/,
+  },
+]
+
+function send(sender: Machine, receiver: Machine, host: string): void {
+  const link = new LaneLink({ from: sender, to: receiver, lane: laneTo(sender, host) })
+  ok(link.settle())
+  link.drop()
+}
+
+function machines(t: TestContext): { sender: Machine; near: Machine; far: Machine } {
+  const { world, sender, receiver: near } = pairOf(t)
+  const far = world.machine()
+  t.after(() => far.close())
+  sender.user.pragma('foreign_keys = ON')
+  for (const data of ['one', 'two', 'three']) insert(sender, 'b', data)
+  insert(sender, 'c', 'far')
+  return { sender, near, far }
+}
+
+const outbox = (sender: Machine): unknown[] =>
+  sender.all('SELECT id FROM mqout ORDER BY id').map(({ id }) => id)
+
+for (const { what, sql, fix, says, isOfAll = false, rollsBack = false } of keepers) {
+  for (const restarts of [false, true]) {
+    const then = restarts ? ', also after a restart' : ''
+    test(`${what} keeps its row, and nothing else stands${then}`, (t) => {
+      const { sender, near, far } = machines(t)
+      sender.user.exec(sql)
+      send(sender, near, 'b')
+      if (restarts) sender.crash()
+      send(sender, far, 'c')
+      deepEqual(inboxOf(near), ['one', 'two', 'three'])
+      deepEqual(inboxOf(far), ['far'])
+      deepEqual(outbox(sender).includes(2), true)
+      if (!isOfAll) deepEqual(outbox(sender), [2])
+      // It is informed of, is not in flight for somebody who looks, and cannot be changed.
+      ok(eventsOf(sender).includes('OUTBOX_FAILED'))
+      const [event] = sender.all("SELECT detail FROM mqevent WHERE code = 'OUTBOX_FAILED'")
+      match(String(event?.['detail']), says)
+      const [status] = sender.all('SELECT state, reason FROM mqstatus WHERE id = 2')
+      equal(status?.['state'], 'delivered')
+      match(String(status['reason']), /OUTBOX_FAILED/)
+      const stuck = sender.all("SELECT code, advice FROM mqstuck WHERE why = 'delivered'")
+      equal(stuck.length, sender.all('SELECT 1 FROM mqout').length)
+      equal(stuck[0]?.['code'], 'OUTBOX_FAILED')
+      // Later rows go, and nothing comes twice.
+      insert(sender, 'b', 'four')
+      send(sender, near, 'b')
+      deepEqual(inboxOf(near), ['one', 'two', 'three', 'four'])
+      sender.user.exec(fix)
+      sender.nowMs += rollsBack ? 3_700_000 : 11_000
+      sender.run({ type: 'scan' })
+      sender.nowMs += 11_000
+      sender.run({ type: 'scan' })
+      deepEqual(outbox(sender), [])
+      equal(sender.all('SELECT 1 FROM mqrun WHERE done_at IS NULL').length, 0)
+      deepEqual(inboxOf(near), ['one', 'two', 'three', 'four'])
+    })
+  }
+}
+
+test('a row that is kept goes to its peer once, though keys are given meanwhile', (t) => {
+  const { sender, near } = machines(t)
+  sender.user.exec(notes(''))
+  send(sender, near, 'b')
+  deepEqual(outbox(sender).includes(2), true)
+  sender.restartWith({ type: 'keys', keylessTokens: ['token'] })
+  near.restartWith({ type: 'keys', keylessTokens: ['token'] })
+  insert(sender, 'b', 'four')
+  send(sender, near, 'b')
+  deepEqual(inboxOf(near), ['one', 'two', 'three', 'four'])
+})
