@@ -18,7 +18,7 @@ const parts: readonly Part[] = long
       { name: 'processes', command: npm('test:process'), scale: '1' },
     ]
   : [
-      { name: 'units', command: npm('unit') },
+      { name: 'units', command: npm('unit'), scale: '0.3' },
       { name: 'simulator', command: npm('sim', '--', '--seeds', '30') },
       { name: 'processes', command: npm('test:process'), scale: '0.05' },
     ]

@@ -12,19 +12,19 @@ const seedsOf = (first: number, count: number): number[] =>
 
 test('crashes, cancels, reroutes, reused ids and refusals lose and double nothing', (t) => {
   const world = World.of(t)
-  for (const seed of seedsOf(1, 180))
+  for (const seed of seedsOf(1, scaled(180)))
     runSeed(world, seed, { restores: false, large: false, steps: 60 })
 })
 
 test('restored, copied and removed databases lose and double nothing', (t) => {
   const world = World.of(t)
-  for (const seed of seedsOf(1_001, 110))
+  for (const seed of seedsOf(1_001, scaled(110)))
     runSeed(world, seed, { restores: true, large: false, steps: 70 })
 })
 
 test('large messages arrive whole through crashes and restores', (t) => {
   const world = World.of(t)
-  for (const seed of seedsOf(2_001, 12))
+  for (const seed of seedsOf(2_001, scaled(12)))
     runSeed(world, seed, { restores: seed % 2 === 0, large: true, steps: 40 })
 })
 
