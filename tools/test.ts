@@ -6,7 +6,13 @@
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 
-type Part = { readonly name: string; readonly command: readonly string[]; readonly scale?: string }
+type Part = {
+  readonly name: string
+  readonly command: readonly string[]
+  readonly scale?: string
+  /** Test files at once; most processes wait for a clock most of the time. */
+  readonly concurrency?: string
+}
 
 const long = process.argv.includes('--long')
 const npm = (script: string, ...args: string[]): string[] => ['npm', 'run', '-s', script, ...args]
@@ -20,7 +26,7 @@ const parts: readonly Part[] = long
   : [
       { name: 'units', command: npm('unit'), scale: '0.3' },
       { name: 'simulator', command: npm('sim', '--', '--seeds', '30') },
-      { name: 'processes', command: npm('test:process'), scale: '0.05' },
+      { name: 'processes', command: npm('test:process'), scale: '0.05', concurrency: '3' },
     ]
 
 const sums = new Map([
@@ -39,9 +45,9 @@ function count(line: string): void {
 }
 
 /** @returns whether it has passed. */
-async function run({ command: [program = '', ...args], scale }: Part): Promise<boolean> {
-  const { TINYMQ_TEST_SCALE = scale, ...environment } = process.env
-  const env = TINYMQ_TEST_SCALE === undefined ? environment : { ...environment, TINYMQ_TEST_SCALE }
+async function run({ command, scale, concurrency }: Part): Promise<boolean> {
+  const [program = '', ...args] = command
+  const env = { TINYMQ_TEST_SCALE: scale, TEST_CONCURRENCY: concurrency, ...process.env }
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'], env })
   child.stdout.on('data', (chunk: Uint8Array) => void process.stdout.write(chunk))
   createInterface(child.stdout).on('line', count)
