@@ -4,7 +4,7 @@
  */
 import { test } from 'node:test'
 import { scaled } from '../../test/harness/scale.ts'
-import { runSeed, statementFaults } from './testing/run-seed.ts'
+import { oddRows, runSeed, statementFaults } from './testing/run-seed.ts'
 import { World } from './testing/world.ts'
 
 const seedsOf = (first: number, count: number): number[] =>
@@ -34,4 +34,9 @@ const faultRuns = scaled(20)
 test('statements that fail at any time lose, double and misdeliver nothing', (t) => {
   const world = World.of(t)
   for (const seed of seedsOf(3_001, faultRuns)) runSeed(world, seed, statementFaults)
+})
+
+test('rows without a time or with text that is not UTF-8 double nothing and stop no others', (t) => {
+  const world = World.of(t)
+  for (const seed of seedsOf(4_001, faultRuns)) runSeed(world, seed, oddRows)
 })

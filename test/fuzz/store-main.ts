@@ -1,5 +1,6 @@
 /**
- * `npm run fuzz:store`: random runs of stores whose statements fail at any time. Options:
+ * `npm run fuzz:store`: random runs of stores whose statements fail at any time, or with `--odd` of
+ * stores whose files are restored and whose rows have no time or a host that is not UTF-8. Options:
  * `--runs N`, `--from SEED`, `--all` (go on behind a run that fails). Must never end with 0 when a
  * run has failed.
  */
@@ -7,20 +8,21 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inspect, parseArgs } from 'node:util'
-import { runSeed, statementFaults } from '../../daemon/store/testing/run-seed.ts'
+import { oddRows, runSeed, statementFaults } from '../../daemon/store/testing/run-seed.ts'
 import { World } from '../../daemon/store/testing/world.ts'
 
 const { values } = parseArgs({
   options: {
     runs: { type: 'string', default: '1000' },
     from: { type: 'string', default: '3001' },
+    odd: { type: 'boolean', default: false },
     all: { type: 'boolean', default: false },
   },
 })
 
 const [runs, from] = [Number(values.runs), Number(values.from)]
 if (!(Number.isSafeInteger(runs) && runs > 0 && Number.isSafeInteger(from) && from > 0)) {
-  console.error('Usage: npm run fuzz:store -- [--runs 1000] [--from 3001] [--all]')
+  console.error('Usage: npm run fuzz:store -- [--runs 1000] [--from 3001] [--odd] [--all]')
   process.exit(2)
 }
 
@@ -37,7 +39,7 @@ while (done < runs && (failed === 0 || values.all)) {
   const seed = from + done
   done++
   try {
-    runSeed(world, seed, statementFaults)
+    runSeed(world, seed, values.odd ? oddRows : statementFaults)
   } catch (error) {
     failed++
     console.log(inspect(error))

@@ -25,3 +25,6 @@ export const statementFaults: Faults = {
   steps: 60,
   statements: 0.01,
 }
+
+/** Of runs with rows that no program of ours would write, and with restored files. */
+export const oddRows: Faults = { restores: true, large: false, steps: 60, odd: 0.5 }

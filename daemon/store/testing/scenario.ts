@@ -19,6 +19,8 @@ export type Faults = {
   readonly steps: number
   /** Part of the statements that fail, of each store; none if left out. */
   readonly statements?: number
+  /** Part of the rows whose time is no time, or whose host is not UTF-8; none if left out. */
+  readonly odd?: number
 }
 
 type Sent = {
@@ -46,6 +48,12 @@ type Arrived = {
 
 const refusal = `CREATE TRIGGER picky BEFORE INSERT ON mqin WHEN NEW.token = 'bad'
   BEGIN SELECT RAISE(ABORT, 'not this one'); END`
+
+/** What programs write as the time of a row: none, seconds, microseconds, a text, a fraction. */
+const oddTimes = [null, 0, -5, 1_800_000_000, 1_800_000_000_000_000, 'yesterday', 0.5] as const
+/** A host that is not UTF-8, as SQL cannot see. */
+const oddHost = Buffer.from([0x61, 0xbf, 0x62])
+const isOddHost = "hex(CAST(host AS BLOB)) = '61BF62'"
 
 export class Scenario {
   readonly #world: World
@@ -104,6 +112,7 @@ export class Scenario {
     const sender = this.#pick(this.#senders)
     const receiver = this.#pick(this.#receivers)
     if (this.#faults.restores && this.#chance.is(0.05)) return this.#replaceFile(sender, receiver)
+    if ((this.#faults.odd ?? 0) > 0 && this.#chance.is(0.04)) return this.#forgetLog(receiver)
     const what = this.#chance.next()
     if (what < 0.18) this.#insert(sender)
     else if (what < 0.21) this.#delete(sender)
@@ -131,18 +140,20 @@ export class Scenario {
     const data = Buffer.concat([Buffer.from(`${number}:`), text])
     const token = this.#chance.is(0.1) ? 'bad' : 'good'
     const headers = this.#chance.is(0.2) ? `{"n":${number}}` : null
+    const { odd = 0 } = this.#faults
+    const isOdd = odd > 0 && this.#chance.is(odd)
     const { lastInsertRowid } = sender.user
       .prepare(
         `INSERT OR REPLACE INTO mqout (id, host, token, uid, headers, created_at, data)
-         VALUES (?, ?, ?, ?, ?, ?, iif(?, CAST(? AS TEXT), ?))`,
+         VALUES (?, CAST(? AS TEXT), ?, ?, ?, ?, iif(?, CAST(? AS TEXT), ?))`,
       )
       .run(
         id ?? null,
-        this.#host(),
+        isOdd && this.#chance.is(0.3) ? oddHost : this.#host(),
         token,
         this.#chance.bytes(16),
         headers,
-        sender.nowMs,
+        isOdd ? this.#pick(oddTimes) : sender.nowMs,
         isText ? 1 : 0,
         data,
         data,
@@ -215,6 +226,16 @@ export class Scenario {
     const tasks = links.flatMap((link) => link.nextTaskOf(machine) ?? [])
     machine.crash(...tasks.slice(0, this.#chance.below(3)))
     for (const link of links) link.onCrash()
+  }
+
+  /** All that is in the log of identities has become too old and too much. */
+  #forgetLog(receiver: Machine): void {
+    // Its sessions have ended by then, as they do when the log is pruned.
+    this.#crash(receiver)
+    receiver.user.exec(`UPDATE mqsender SET forgotten_at = max(forgotten_at,
+        coalesce((SELECT max(newest) FROM mqlog WHERE sender = mqsender.id), 0));
+      DELETE FROM mqlog; DELETE FROM mqseen`)
+    this.#crash(receiver)
   }
 
   #toggleRefusal(receiver: Machine): void {
@@ -337,6 +358,7 @@ export class Scenario {
     this.#isPeace = true
     for (const receiver of this.#receivers) receiver.user.exec('DROP TRIGGER IF EXISTS picky')
     for (let rounds = 0; rounds < 12; rounds++) {
+      if (rounds === 5) this.#giveUpOdd()
       this.#passTime(70_000)
       for (const sender of this.#senders) {
         this.#findLinks(sender)
@@ -348,6 +370,25 @@ export class Scenario {
       false,
       `rows are stuck: ${JSON.stringify(this.#senders.flatMap((sender) => rowsOf(sender)))}`,
     )
+  }
+
+  /** The owner deletes what is rejected, and what nobody knows whether it has arrived. */
+  #giveUpOdd(): void {
+    const forgotten = this.#receivers.flatMap((receiver) =>
+      receiver.all('SELECT max(forgotten_at) AS at FROM mqsender').map(({ at }) => Number(at)),
+    )
+    const isOdd = `${isOddHost} OR typeof(created_at) <> 'integer'
+      OR created_at NOT BETWEEN ${Math.max(...forgotten) + 1} AND 100000000000000`
+    for (const sender of this.#senders) {
+      const silent = sender.all(`SELECT id FROM mqout WHERE ${isOddHost}
+        AND id NOT IN (SELECT id FROM mqparked WHERE code = 'TINYMQ_BAD_TEXT')`)
+      deepEqual(silent, [], 'what can never leave is parked with the reason')
+      for (const { id } of sender.all(`SELECT id FROM mqout WHERE ${isOdd}`)) {
+        for (const { number } of rowsOf(sender, Number(id))) this.#excuse(number)
+      }
+      sender.user.exec(`DELETE FROM mqout WHERE ${isOdd}`)
+      for (const link of this.#links.get(sender)?.values() ?? []) link.held = undefined
+    }
   }
 
   #judge(): void {
