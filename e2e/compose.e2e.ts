@@ -255,7 +255,8 @@ test('with a key ring, rows cross under the key, and no others do', async (t) =>
   await arrives(here, 'and back')
   for (const database of [here, there]) {
     await isEmptied(database)
-    const select = 'SELECT token, typeof(data) AS type, (SELECT key FROM mqsender) AS key FROM mqin'
+    const key = '(SELECT key FROM mqsender WHERE mqsender.id = mqin.sender)'
+    const select = `SELECT token, typeof(data) AS type, ${key} AS key FROM mqin`
     deepEqual(await rows(database, select, user), [
       { token: 'orders', type: 'text', key: 'orders' },
     ])

@@ -36,7 +36,7 @@ test('statements that fail at any time lose, double and misdeliver nothing', (t)
   for (const seed of seedsOf(3_001, faultRuns)) runSeed(world, seed, statementFaults)
 })
 
-test('rows without a time or with text that is not UTF-8 double nothing and stop no others', (t) => {
+test('rows without a time or with text that is not UTF-8 double and stop nothing', (t) => {
   const world = World.of(t)
   for (const seed of seedsOf(4_001, faultRuns)) runSeed(world, seed, oddRows)
 })
