@@ -169,6 +169,20 @@ test('a datagram that is too long for the path is a fact for the core', async (c
   deepEqual(counters.sendsFailed, { EMSGSIZE: 1 })
 })
 
+test('what the system does not send, and why, is a fact for the core', async (context) => {
+  const { driver, core } = await bench(context)
+  // Bound to loopback, it reaches nothing else.
+  const to = { ip: '192.0.2.1', port: 9 }
+  core.decide = ({ type }) =>
+    type === 'network' ? [{ type: 'send', to, bytes: new Uint8Array(9) }] : []
+  const came = told(core, ({ type }) => type === 'unsent')
+  driver.feed({ type: 'network', ips: [] })
+  const input = await came
+  ok(input.type === 'unsent')
+  deepEqual(input.to, to)
+  ok(/\((EINVAL|ENETUNREACH|EADDRNOTAVAIL|EHOSTUNREACH)\)$/.test(input.reason), input.reason)
+})
+
 test('results of the store and events reach their places', async (context) => {
   const { core, store, events, counters } = await bench(context)
   const event = { type: 'peer-opened', key: '', from: { ip: '10.0.0.1', port: 1 } } as const

@@ -137,6 +137,7 @@ export class Driver {
   #onSendFailed(code: string, to: Address, bytes: number): void {
     countKind(this.#parts.counters.sendsFailed, code)
     if (code === 'EMSGSIZE') this.feed({ type: 'too-long', to, bytes })
+    else this.feed({ type: 'unsent', to, reason: unsentReason(code) })
   }
 
   #onResolved({ host, ips, reason }: Resolved): void {
@@ -221,4 +222,20 @@ export class Driver {
       Math.ceil(delayUs / 1_000),
     )
   }
+}
+
+const unsentReasons: { readonly [code: string]: string } = {
+  ENETUNREACH: 'it has no route there',
+  EHOSTUNREACH: 'its route there is closed, or no machine has this address',
+  ENETDOWN: 'its network is down',
+  EPERM: 'its own firewall blocks it',
+  EACCES: 'its own firewall or a route forbids it',
+  EINVAL: 'the address cannot be reached from the one that it is bound to',
+  EAFNOSUPPORT: 'it is bound to an address of the other family',
+  EADDRNOTAVAIL: 'it has no address of its own for that',
+}
+
+/** The end of a sentence about this machine. */
+function unsentReason(code: string): string {
+  return `${unsentReasons[code] ?? 'the system refuses it'} (${code})`
 }

@@ -43,6 +43,10 @@ const adviceByCode: readonly (readonly [string, string])[] = [
     'start tinymq there, let its UDP port in, or send elsewhere: UPDATE mqout SET host',
   ],
   [
+    'TINYMQ_NOT_SENT',
+    'look at the routes, the firewall and --bind of this machine: ip route get ADDRESS',
+  ],
+  [
     'TINYMQ_UNRESOLVED',
     'mend the name in DNS or /etc/hosts, or send elsewhere: UPDATE mqout SET host',
   ],

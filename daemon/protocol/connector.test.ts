@@ -12,7 +12,7 @@ import {
   hintPauseUs,
   resolveTimeoutUs,
 } from './limits.ts'
-import type { Output } from './node-io.ts'
+import type { Address, Output } from './node-io.ts'
 import type { Hello2 } from './packet.ts'
 import { decodePacket, toConnectionId } from './packet.ts'
 import { PeerAddresses } from './peer-addresses.ts'
@@ -37,6 +37,10 @@ function resolved(...ips: readonly string[]): Connector {
   connector.takeLookUp(0)
   connector.onResolved(ips, '', 0)
   return connector
+}
+
+function at(ip: string): Address {
+  return { ip, port }
 }
 
 function ipsOf(outputs: readonly Output[]): string[] {
@@ -259,4 +263,27 @@ test('after a minute the handshake is another one', () => {
   ok(one.scid !== other.scid)
   deepStrictEqual(connector.scids, [other.scid])
   ok(one.noise[0] !== other.noise[0] || one.noise[1] !== other.noise[1])
+})
+
+test('what the system does not send is told as such, for as long as it sends nothing', () => {
+  const connector = resolved('fd00::1', '10.0.0.1')
+  const troubleAfter = (rounds: number, ...unsent: readonly string[]): string => {
+    for (let round = 0; round < rounds; round++) {
+      const atUs = connector.deadlineUs()
+      if (connector.takeLookUp(atUs)) connector.onResolved(['fd00::1', '10.0.0.1'], '', atUs)
+      if (connector.takeHellos(atUs).length === 0) round--
+      else for (const ip of unsent) connector.onUnsent(at(ip), 'it has no route there')
+    }
+    return connector.trouble()?.code ?? ''
+  }
+  deepStrictEqual(troubleAfter(20, 'fd00::1'), 'TINYMQ_NO_ANSWER')
+  // For longer than one handshake is repeated.
+  for (let round = 0; round < 100; round++) {
+    const code = troubleAfter(1, 'fd00::1', '10.0.0.1')
+    deepStrictEqual(code, 'TINYMQ_NOT_SENT')
+  }
+  const reason =
+    'this machine sends nothing to fd00::1 and 10.0.0.1 port 9000: it has no route there'
+  deepStrictEqual(connector.trouble()?.reason, reason)
+  deepStrictEqual(troubleAfter(5), 'TINYMQ_NO_ANSWER')
 })

@@ -4,7 +4,6 @@
  * allows but for one hint a second.
  */
 import type { Trouble } from './after-close.ts'
-import { unreachable } from './assert.ts'
 import type { Environment } from './environment.ts'
 import { InitiatorHandshake } from './handshake.ts'
 import type { Key } from './handshake.ts'
@@ -70,6 +69,9 @@ export class Connector {
   #hasLookedUp = false
   #unresolved = ''
   #foreignVersions = ''
+  /** In which attempt the system last sent nothing to an address, and why. */
+  readonly #unsent = new Map<string, number>()
+  #unsentReason = ''
   #attempt = 0
   /** Rounds of HELLO1 in a row of which one came back to this node, and the last of them. */
   #echoes = 0
@@ -100,6 +102,11 @@ export class Connector {
     if (this.#echoes >= 3) {
       const reason = `what is sent to ${to} comes back to this node${also}: correct the host`
       return { code: 'TINYMQ_SELF_LOOP', reason }
+    }
+    // What became of the last HELLO1s is not known yet.
+    if (this.#greetings.every(({ ip }) => this.#attempt - (this.#unsent.get(ip) ?? 0) <= 2)) {
+      const reason = `this machine sends nothing to ${to}${also}: ${this.#unsentReason}`
+      return { code: 'TINYMQ_NOT_SENT', reason }
     }
     const isRunning = 'is tinymq running there, and may UDP pass?'
     if (key === undefined) {
@@ -148,18 +155,10 @@ export class Connector {
 
   /** @returns what a HELLO2 gives that answers a HELLO1 of ours. */
   onAnswer(answer: Answer, nowUs: number, out: Output[]): Greeted | undefined {
-    switch (answer.type) {
-      case 'hello2':
-        return this.onHello2(answer, nowUs)
-      case 'retry':
-        out.push(...this.onRetry(answer.dcid, answer.cookie, nowUs))
-        return undefined
-      case 'versions':
-        this.onVersions(answer.versions)
-        return undefined
-      default:
-        return unreachable(answer)
-    }
+    if (answer.type === 'hello2') return this.onHello2(answer, nowUs)
+    if (answer.type === 'versions') this.onVersions(answer.versions)
+    else out.push(...this.onRetry(answer.dcid, answer.cookie, nowUs))
+    return undefined
   }
 
   /** Keys, when this is the answer to a HELLO1 of ours. */
@@ -210,6 +209,12 @@ export class Connector {
   /** New rows are no reason to greet now. */
   isQuiet(atUs: number): boolean {
     return isHelloQuiet(atUs, atUs - this.#options.outageSinceUs)
+  }
+
+  onUnsent({ ip, port }: Address, reason: string): void {
+    if (!this.greets({ ip, port })) return
+    this.#unsent.set(ip, this.#attempt)
+    this.#unsentReason = reason
   }
 
   greets(address: Address): boolean {

@@ -5,7 +5,7 @@
 import { unreachable } from './assert.ts'
 import * as rests from './after-close.ts'
 import type { AfterClose } from './after-close.ts'
-import type { Greeted } from './connector.ts'
+import type { Connector, Greeted } from './connector.ts'
 import { closeCode, type CloseFrame, type Frame } from './frame.ts'
 import { LaneKey } from './lane-key.ts'
 import type { LaneOptions, LaneState } from './lane-state.ts'
@@ -53,6 +53,11 @@ export class Lane {
     return this.#state.type === 'up' ? this.#state.session : undefined
   }
 
+  /** Who greets the peer now. */
+  get connector(): Connector | undefined {
+    return connectorOf(this.#state)
+  }
+
   connectionIds(): ConnectionId[] {
     return connectionIdsOf(this.#state)
   }
@@ -64,20 +69,15 @@ export class Lane {
   // ---- facts from the network
 
   onResolved(ips: readonly string[], reason: string, nowUs: number, out: Output[]): void {
-    connectorOf(this.#state)?.onResolved(ips, reason, nowUs)
+    this.connector?.onResolved(ips, reason, nowUs)
     this.#connect(nowUs, out)
   }
 
   /** It proves nothing until keys agree. */
   onAnswer(answer: Answer, nowUs: number, out: Output[]): void {
-    const greeted = connectorOf(this.#state)?.onAnswer(answer, nowUs, out)
+    const greeted = this.connector?.onAnswer(answer, nowUs, out)
     if (greeted === undefined) this.#connect(nowUs, out)
     else this.#goUp(greeted, nowUs, out)
-  }
-
-  /** A HELLO1 of this lane has come back to its node. */
-  onEcho(): void {
-    connectorOf(this.#state)?.onEcho()
   }
 
   /** Frames of a packet that opened under the session's keys. */
@@ -97,14 +97,9 @@ export class Lane {
     this.#startSuccessor(nowUs, out)
   }
 
-  /** It greets this address, and has had no answer yet. */
-  waitsFor(from: Address): boolean {
-    return connectorOf(this.#state)?.greets(from) ?? false
-  }
-
   /** The peer may be back. */
   onHeard(nowUs: number, out: Output[]): void {
-    connectorOf(this.#state)?.onHint(nowUs)
+    this.connector?.onHint(nowUs)
     this.#connect(nowUs, out)
   }
 
@@ -252,7 +247,7 @@ export class Lane {
 
   /** Looks up and greets, as far as it is time for it. */
   #connect(nowUs: number, out: Output[]): void {
-    const connector = connectorOf(this.#state)
+    const { connector } = this
     if (connector === undefined) return
     if (connector.takeLookUp(nowUs)) out.push({ type: 'resolve', host: this.address.host })
     out.push(...connector.takeHellos(nowUs))
@@ -282,7 +277,8 @@ export class Lane {
       return this.#end(nowUs, out)
     }
     const isSilent = session.silentPtos >= silentProbesBeforeHello
-    if (isSilent && this.route.isInTrouble) this.#teller.tellNoProgress(nowUs, out)
+    if (isSilent && this.route.isInTrouble)
+      this.#teller.tellTrouble(rests.noProgress, 0, nowUs, out)
     if (isSilent || this.#isOld(nowUs)) this.#startSuccessor(nowUs, out)
     if (isSilent && session.silentUs(nowUs) >= silentGiveUpUs) return this.#beginAnew(nowUs, out)
     if (session.isWorn) {

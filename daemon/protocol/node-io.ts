@@ -25,6 +25,8 @@ export type Input =
     }
   /** The operating system refused to send a datagram of this size: the path is narrower. */
   | { readonly type: 'too-long'; readonly to: Address; readonly bytes: number }
+  /** It sends nothing there at all, and why. */
+  | { readonly type: 'unsent'; readonly to: Address; readonly reason: string }
   /** Own addresses, at start and whenever they have changed. */
   | { readonly type: 'network'; readonly ips: readonly string[] }
   /** Tell these addresses that this node is back (PROTOCOL §3.7). */

@@ -32,7 +32,7 @@ import { OutboundLanes } from './outbound-lanes.ts'
 import type { ConnectionId, DataPacket, Packet } from './packet.ts'
 import { decodePacket, encodePacket, protocolVersion } from './packet.ts'
 import { RateLimit } from './rate-limit.ts'
-import type { LaneAddress, SessionId, StoreResult } from './store-port.ts'
+import type { LaneAddress, LaneId, SessionId, StoreResult } from './store-port.ts'
 import { takeTurns, type Sending } from './turns.ts'
 
 export type NodeOptions = {
@@ -117,6 +117,9 @@ export class Node {
         return this.#onResolved(input, nowUs, out)
       case 'too-long':
         return this.#forLanes(nowUs, (lane) => lane.onTooLong(input.to, input.bytes, nowUs))
+      case 'unsent':
+        for (const lane of this.#lanes.all()) lane.connector?.onUnsent(input.to, input.reason)
+        return
       case 'network':
         this.#ownIps = new Set(input.ips)
         return this.#forLanes(nowUs, (lane) => lane.onNetwork(nowUs, out))
@@ -130,9 +133,7 @@ export class Node {
         this.#inbound.onClockJump(out)
         return this.#forLanes(nowUs, (lane) => lane.onClockJump(nowUs, out))
       case 'retry':
-        return this.#forLane(this.#lanes.byLane(input.lane), nowUs, (lane) =>
-          lane.onRetryNow(nowUs, out),
-        )
+        return this.#forLaneId(input.lane, nowUs, (lane) => lane.onRetryNow(nowUs, out))
       case 'stop':
         this.#forLanes(nowUs, (lane) => lane.stop(nowUs, out))
         this.#inbound.stop(out)
@@ -183,7 +184,7 @@ export class Node {
       case 'data':
         return this.#onData(packet, from, nowUs, out)
       case 'hello1': {
-        if (this.#isEcho(packet.scid, nowUs)) return
+        if (this.#isEcho(packet.scid)) return
         const bytes = this.#acceptor.onHello1(packet, from, nowUs)
         if (bytes !== undefined) out.push({ type: 'send', to: from, bytes })
         const stranger = this.#acceptor.takeStranger()
@@ -245,11 +246,11 @@ export class Node {
   }
 
   /** PROTOCOL §3.2: with an answer to our own HELLO1 a lane would take this node for its peer. */
-  #isEcho(scid: ConnectionId, nowUs: number): boolean {
+  #isEcho(scid: ConnectionId): boolean {
     const lane = this.#lanes.byCid(scid)
     if (lane === undefined || lane.route.addresses.leadHere) return false
     this.counters.junk++
-    this.#forLane(lane, nowUs, () => lane.onEcho())
+    lane.connector?.onEcho()
     return true
   }
 
@@ -267,7 +268,8 @@ export class Node {
 
   #onHeard(from: Address, nowUs: number, out: Output[]): void {
     for (const lane of this.#lanes.all()) {
-      if (lane.waitsFor(from)) this.#forLane(lane, nowUs, () => lane.onHeard(nowUs, out))
+      if (lane.connector?.greets(from) === true)
+        this.#forLane(lane, nowUs, () => lane.onHeard(nowUs, out))
     }
   }
 
@@ -279,13 +281,9 @@ export class Node {
         for (const address of result.lanes) this.#openLane(address, nowUs, out)
         return
       case 'emptied':
-        return this.#forLane(this.#lanes.byLane(result.lane), nowUs, (lane) =>
-          lane.onEmptied(nowUs, out),
-        )
+        return this.#forLaneId(result.lane, nowUs, (lane) => lane.onEmptied(nowUs, out))
       case 'wanted':
-        return this.#forLane(this.#lanes.byLane(result.lane), nowUs, (lane) =>
-          lane.onRetryNow(nowUs, out),
-        )
+        return this.#forLaneId(result.lane, nowUs, (lane) => lane.onRetryNow(nowUs, out))
       case 'lost':
         return this.#forSession(result.session, nowUs, (lane) =>
           lane.onStoreLost(result.reason, result.retryAfterMs, nowUs, out),
@@ -316,12 +314,10 @@ export class Node {
     if (known !== undefined) return this.#forLane(known, nowUs, () => known.onNewRows(nowUs, out))
     const lane = new Lane(
       {
+        ...this.#options,
         environment: this.#environment,
         address,
         ring: () => this.#ring,
-        advertisedHost: this.#options.advertisedHost,
-        advertisedPort: this.#options.advertisedPort,
-        bytesPerSecondMax: this.#options.bytesPerSecondMax,
         renewAfterPackets: this.#options.renewAfterPackets ?? renewAfterPackets,
         readShareBytes: () =>
           Math.max(readShareBytesMin, Math.floor(readAheadBytesAll / (this.#lanes.sessions + 1))),
@@ -365,6 +361,10 @@ export class Node {
     const lane = this.#lanes.byCid(cid)
     if (lane === undefined) this.counters.junk++
     else this.#forLane(lane, nowUs, change)
+  }
+
+  #forLaneId(id: LaneId, nowUs: number, change: (lane: Lane) => void): void {
+    this.#forLane(this.#lanes.byLane(id), nowUs, change)
   }
 
   #forSession(session: SessionId, nowUs: number, change: (lane: Lane) => void): void {

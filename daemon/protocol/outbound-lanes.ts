@@ -73,9 +73,8 @@ export class OutboundLanes {
     const before = this.#registered.get(lane)
     const { session } = lane
     const cids = lane.connectionIds()
-    if (before?.session === session && sameIds(before?.cids ?? [], cids)) {
-      if (!lane.isEnded) return
-    }
+    const isKnown = before?.session === session && sameIds(before?.cids ?? [], cids)
+    if (isKnown && !lane.isEnded) return
     for (const cid of before?.cids ?? []) this.#byCid.delete(cid)
     if (before?.session !== undefined) {
       this.#bySession.delete(before.session.id)

@@ -2,7 +2,7 @@
  * What people are told of a lane: a status in its table when it changes, a line in the log when the
  * reason is new. Must never repeat itself, for each status costs a write.
  */
-import { closing, noProgress, type Trouble } from './after-close.ts'
+import { closing, type Trouble } from './after-close.ts'
 import type { Connector } from './connector.ts'
 import { closeCode } from './frame.ts'
 import { statusPauseUs, trafficPauseUs } from './limits.ts'
@@ -42,11 +42,6 @@ export class StatusTeller {
     if (trouble === undefined) return this.tell({ type: 'connecting' }, nowUs, out)
     const retryInUs = Math.max(0, connector.deadlineUs() - nowUs)
     this.tellTrouble(trouble, retryInUs, nowUs, out)
-  }
-
-  /** Sessions come and go: the next one is never far. */
-  tellNoProgress(nowUs: number, out: Output[]): void {
-    this.tellTrouble(noProgress, 0, nowUs, out)
   }
 
   /** `retryInUs` undefined: not before somebody acts. */
