@@ -65,6 +65,10 @@ function run(node, args) {
 }
 
 const node = findNode()
-if (node !== undefined) run(node, process.argv.slice(2))
+if (process.platform === 'win32') {
+  fail(
+    'tinymq runs on Linux and macOS. On Windows, run it in WSL 2 or with Docker (docs/docker.md).',
+  )
+} else if (node !== undefined) run(node, process.argv.slice(2))
 else if (!existsSync(modules)) fail('Nothing is installed here yet: run `npm ci` first.')
 else fail(`This project runs on Node.js 24, and this is ${process.version}. ${remedy}`)
