@@ -16,8 +16,11 @@ type Asked = {
   readonly timer: NodeJS.Timeout
 }
 
-/** Look-ups that run at the same time: each takes a thread, and some ten kilobytes. */
-export const lookupsAtOnce = 128
+/**
+ * Look-ups that run at the same time. More: threads, of which a container may have few. Fewer:
+ * names that hang hold up others sooner.
+ */
+export const lookupsAtOnce = 64
 /** libuv lets look-ups have one half of its threads. */
 const threads = 2 * lookupsAtOnce
 /** A look-up that has taken so long is unlikely to find anything … */

@@ -8,6 +8,7 @@ import { isIP } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
 import type { Address } from './protocol/node-io.ts'
 import { fromSocket, toDualStack } from './ip.ts'
+import { ownAddresses } from './network.ts'
 import { StartError } from './start-error.ts'
 
 export type UdpOptions = {
@@ -46,29 +47,43 @@ export class UdpSocket implements DatagramSocket {
   readonly hasIpv6: boolean
   readonly receiveBufferBytes: number
   readonly #socket: Socket
+  /** For IPv4 where `#socket` speaks IPv6 only. */
+  readonly #ipv4: Socket | undefined
   #events: UdpEvents | undefined
 
-  /** `socket` is bound. */
-  constructor(socket: Socket, hasIpv6: boolean) {
+  /** `socket` is bound, and so is `ipv4`, to the same port. */
+  constructor(socket: Socket, hasIpv6: boolean, ipv4?: Socket) {
     this.#socket = socket
+    this.#ipv4 = ipv4
     this.hasIpv6 = hasIpv6
-    this.receiveBufferBytes = socket.getRecvBufferSize()
+    const buffers = this.#sockets.map((one) => one.getRecvBufferSize())
+    this.receiveBufferBytes = Math.min(...buffers)
     const { address, port } = socket.address()
     this.address = { ip: fromSocket(address), port }
-    socket.on('error', (error) => this.#events?.onReceiveFailed(codeOf(error)))
+    for (const one of this.#sockets) {
+      one.on('error', (error) => this.#events?.onReceiveFailed(codeOf(error)))
+    }
+  }
+
+  get #sockets(): readonly Socket[] {
+    return this.#ipv4 === undefined ? [this.#socket] : [this.#socket, this.#ipv4]
   }
 
   listen(events: UdpEvents): void {
     this.#events = events
-    this.#socket.on('message', (bytes, { address, port }: RemoteInfo) => {
-      events.onDatagram({ ip: fromSocket(address), port }, bytes)
-    })
+    for (const socket of this.#sockets) {
+      socket.on('message', (bytes, { address, port }: RemoteInfo) => {
+        events.onDatagram({ ip: fromSocket(address), port }, bytes)
+      })
+    }
   }
 
   send(to: Address, bytes: Uint8Array): void {
-    const ip = this.hasIpv6 ? toDualStack(to.ip) : to.ip
+    const isSplit = this.#ipv4 !== undefined
+    const ip = this.hasIpv6 && !isSplit ? toDualStack(to.ip) : to.ip
+    const socket = isSplit && !ip.includes(':') ? this.#ipv4 : this.#socket
     try {
-      this.#socket.send(bytes, to.port, ip, (error) => {
+      socket.send(bytes, to.port, ip, (error) => {
         if (error !== null) this.#events?.onSendFailed(codeOf(error), to, bytes.length)
       })
     } catch (error) {
@@ -80,21 +95,51 @@ export class UdpSocket implements DatagramSocket {
   async close(): Promise<void> {
     // dgram hands a datagram to the system a moment after `send`: the last ones must still leave.
     await setImmediate()
-    const closed = Promise.withResolvers<void>()
-    this.#socket.close(() => closed.resolve())
-    return closed.promise
+    await Promise.all(this.#sockets.map(async (socket) => closed(socket)))
   }
 }
 
 /** @throws StartError when the port is taken or the address is not one of this machine. */
 export async function openUdpSocket({ ip, port }: UdpOptions): Promise<UdpSocket> {
-  if (ip !== undefined) return bind(ip.includes(':') ? 'udp6' : 'udp4', ip, port)
-  try {
-    return await bind('udp6', '::', port)
-  } catch (error) {
-    if (!hasCode(error, ['EAFNOSUPPORT', 'EADDRNOTAVAIL', 'EPROTONOSUPPORT'])) throw error
-    return bind('udp4', '0.0.0.0', port)
+  if (ip !== undefined && ip !== '::') {
+    const isIpv6 = ip.includes(':')
+    return new UdpSocket(await bind(isIpv6 ? 'udp6' : 'udp4', ip, port), isIpv6)
   }
+  let socket: Socket
+  try {
+    socket = await bind('udp6', '::', port)
+  } catch (error) {
+    const isWithout = hasCode(error, ['EAFNOSUPPORT', 'EADDRNOTAVAIL', 'EPROTONOSUPPORT'])
+    if (!isWithout || ip !== undefined) throw error
+    return new UdpSocket(await bind('udp4', '0.0.0.0', port), false)
+  }
+  try {
+    return new UdpSocket(socket, true, await ipv4Beside(socket))
+  } catch (error) {
+    socket.close()
+    throw error
+  }
+}
+
+/**
+ * A socket on `::` takes IPv4 too, unless the system says otherwise (`net.ipv6.bindv6only`), which
+ * Node.js cannot undo. It shows when another such socket sends something to itself, where there is
+ * IPv4 at all.
+ */
+async function ipv4Beside(socket: Socket): Promise<Socket | undefined> {
+  if (!ownAddresses().includes('127.0.0.1')) return undefined
+  const other = await bind('udp6', '::', 0)
+  const { promise, resolve } = Promise.withResolvers<Error | null>()
+  other.send(new Uint8Array(), other.address().port, toDualStack('127.0.0.1'), resolve)
+  const error = await promise
+  await closed(other)
+  return error === null ? undefined : bind('udp4', '0.0.0.0', socket.address().port)
+}
+
+async function closed(socket: Socket): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  socket.close(() => resolve())
+  return promise
 }
 
 function hasCode(error: unknown, codes: readonly string[]): boolean {
@@ -102,7 +147,7 @@ function hasCode(error: unknown, codes: readonly string[]): boolean {
   return codes.includes((cause as NodeJS.ErrnoException).code ?? '')
 }
 
-async function bind(type: 'udp4' | 'udp6', ip: string, port: number): Promise<UdpSocket> {
+async function bind(type: 'udp4' | 'udp6', ip: string, port: number): Promise<Socket> {
   const socket = createSocket({ type, lookup })
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   socket.once('error', reject)
@@ -116,7 +161,7 @@ async function bind(type: 'udp4' | 'udp6', ip: string, port: number): Promise<Ud
   socket.off('error', reject)
   widen((bytes) => socket.setRecvBufferSize(bytes))
   widen((bytes) => socket.setSendBufferSize(bytes))
-  return new UdpSocket(socket, type === 'udp6')
+  return socket
 }
 
 /**

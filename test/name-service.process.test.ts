@@ -14,7 +14,7 @@ const skip = needs('root')
 /** Three of them, as /etc/resolv.conf takes at most: the system asks one after the other. */
 const silentServers = ['127.0.0.71', '127.0.0.72', '127.0.0.73']
 /** More than are looked up at a time. */
-const hanging = 120
+const hanging = 60
 /** On a busy machine; alone it takes a tenth of it. */
 const goodMsMax = 5_000
 const stopMsMax = 5_000
