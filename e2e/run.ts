@@ -29,6 +29,7 @@ const withoutNetem = [
   'image',
   'compose',
   'container',
+  'pasted',
   'orchestrators',
   'sabotage',
 ]
