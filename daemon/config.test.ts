@@ -117,7 +117,7 @@ test('an advertised address may be a name, IPv4 or IPv6, with or without a port'
 
 test('all problems are told at once', () => {
   const args = ['70000', 'x', 'y', '--nope', '--log-level', 'loud', '--bind', 'here']
-  const text = problemsOf(args, { TINYMQ_MAX_RATE: '-1', TINYMQ_LOGLEVEL: 'info' })
+  const text = problemsOf(args, { TINYMQ_MAX_RATE: '-1' })
   for (const words of [
     'port must be a whole number from 0 to 65535, not "70000"',
     'y: one argument too many',
@@ -125,10 +125,17 @@ test('all problems are told at once', () => {
     '--log-level must be one of debug, info, warn, error, not "loud"',
     '--bind must be an IP address',
     'TINYMQ_MAX_RATE must be a whole number',
-    'TINYMQ_LOGLEVEL: there is no such environment variable',
   ]) {
     ok(text.includes(words), `${words}\n${text}`)
   }
+})
+
+test('variables that are not ours stop nothing, and are named', () => {
+  const environment = { TINYMQ_UID: '1000', TINYMQ_LOGLEVEL: 'debug', TINYMQ_MAX_RATE: '5', T: '1' }
+  const line = parseConfig([], environment)
+  ok(line.type === 'run')
+  deepEqual(line.ignored, ['TINYMQ_UID', 'TINYMQ_LOGLEVEL'])
+  deepEqual([line.config.logLevel, line.config.maxRate], ['info', 5])
 })
 
 test('a flag without its value is a problem, not a crash', () => {

@@ -16,7 +16,8 @@ import { StartError } from './start-error.ts'
 export type Environment = { readonly [variable: string]: string | undefined }
 
 export type CommandLine =
-  | { readonly type: 'run'; readonly config: Config }
+  /** `ignored`: variables that look like ours, and are not. */
+  | { readonly type: 'run'; readonly config: Config; readonly ignored: readonly string[] }
   | { readonly type: 'help'; readonly text: string }
 
 /** @throws StartError with everything that is wrong, one problem a line. */
@@ -34,13 +35,12 @@ export function parseConfig(args: readonly string[], environment: Environment): 
   }
   const strange = unknown.filter((word) => word.startsWith('-'))
   problems.push(...strange.map((word) => `${word}: there is no such option`))
-  problems.push(...unknownVariables(environment))
   const given = { ...command.opts<Texts>(), ...takeArguments(operands, problems) }
   const config = Object.fromEntries(
     optionEntries().map(([name, row]) => [name, valueOf(name, row, given, environment, problems)]),
   ) as Config
   if (problems.length > 0) throw new StartError('TINYMQ_BAD_OPTION', sentenceOf(problems))
-  return { type: 'run', config }
+  return { type: 'run', config, ignored: unknownVariables(environment) }
 }
 
 type Texts = { [Name in OptionName]?: string }
@@ -106,9 +106,9 @@ const foreignVariable = /^TINYMQ_(?:\w+_)?(?:SERVICE_(?:HOST|PORT)|PORT)(?:_|$)/
 
 function unknownVariables(environment: Environment): string[] {
   const known = new Set(optionEntries().map(([, row]) => row.variable))
-  return Object.keys(environment)
-    .filter((name) => name.startsWith('TINYMQ_') && !known.has(name) && !foreignVariable.test(name))
-    .map((name) => `${name}: there is no such environment variable`)
+  return Object.keys(environment).filter(
+    (name) => name.startsWith('TINYMQ_') && !known.has(name) && !foreignVariable.test(name),
+  )
 }
 
 function sentenceOf(problems: readonly string[]): string {

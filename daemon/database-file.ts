@@ -10,6 +10,7 @@ import { filesystemTypeOf, refuseUnsafeFilesystem } from '../sdk/database.ts'
 import { defaultDatabase } from '../sdk/default-database.ts'
 import { TinymqError } from '../sdk/errors.ts'
 import { isContainer, readMounts, type Mount } from './mounts.ts'
+import { ownUserNamespace } from './user-namespace.ts'
 import { StartError } from './start-error.ts'
 
 /** What surrounds the daemon; a test gives its own. */
@@ -85,7 +86,8 @@ function refuseUnwritable(path: string, kind: string, { isContainer }: Surroundi
     if ((cause as NodeJS.ErrnoException).code === 'EROFS') throw readOnlyMount(path, kind, cause)
     const { uid, gid, mode } = statSync(path)
     const owner = `it belongs to uid ${uid}, gid ${gid}, mode ${(mode & 0o7777).toString(8)}`
-    const advice = isContainer ? ` ${containerAdvice(uid, gid)}` : ''
+    const own = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 }
+    const advice = isContainer ? ` ${containerAdvice({ uid, gid }, own)}` : ''
     const sentence = `The ${kind} ${path} cannot be written: ${owner}; ${self()}.${advice}`
     throw new TinymqError('TINYMQ_READ_ONLY', sentence, { cause })
   }
@@ -97,13 +99,22 @@ function readOnlyMount(path: string, kind: string, cause: unknown): TinymqError 
   return new TinymqError('TINYMQ_READ_ONLY', `${sentence}: ${advice}`, { cause })
 }
 
+type Ids = { readonly uid: number; readonly gid: number }
+
+/** What a file shows whose owner has no id in this user namespace. */
+const nobody = 65_534
+
 /** A container does not run as root to please a directory that Docker made as root. */
-function containerAdvice(uid: number, gid: number): string {
-  const own = `${process.getuid?.()}:${process.getgid?.()}`
-  const give = `On the host, sudo chown -R ${own} the directory that is mounted`
-  if (uid === 0) return `${give}.`
+export function containerAdvice(owner: Ids, own: Ids, namespace = ownUserNamespace()): string {
+  const ownOnHost = namespace.onHost(own.uid, own.gid) ?? `${own.uid}:${own.gid}`
+  const give = `On the host, sudo chown -R ${ownOnHost} the directory that is mounted`
+  const { uid, gid } = owner
   const become = `TINYMQ_UID=${uid} TINYMQ_GID=${gid} in .env (docker run: --user ${uid}:${gid})`
-  return `${give}, or let the container run as its owner: ${become}.`
+  const orBecome = `or let the container run as its owner: ${become}`
+  if (namespace.isTrivial) return uid === 0 ? `${give}.` : `${give}, ${orBecome}.`
+  const other = 'or take a named volume, or docker run --userns=host'
+  const instead = uid === nobody ? other : orBecome
+  return `The ids in this container are not those of the host. ${give}, ${instead}.`
 }
 
 /** Where the file is, or will be, whatever links lead there: the name that two daemons agree on. */

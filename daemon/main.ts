@@ -24,19 +24,25 @@ export async function main(args: readonly string[]): Promise<void> {
   try {
     const line = readConfig(args)
     if (line.type === 'help') process.stdout.write(line.text)
-    else await run(line.config)
+    else await run(line.config, line.ignored)
   } catch (error) {
     fail(error)
   }
 }
 
-async function run(config: Config): Promise<void> {
+async function run(config: Config, ignored: readonly string[]): Promise<void> {
   const log = createLog({
     level: config.logLevel,
     format: config.logFormat === 'auto' ? autoFormat() : config.logFormat,
     write: (text) => process.stderr.write(text),
     nowMs: () => performance.now(),
   })
+  if (ignored.length > 0) {
+    // Other programs' settings may be called so: those of compose.yaml are.
+    const which = ignored.toSorted().join(', ')
+    const sentence = `No option of the daemon has a variable called ${which}: ignored.`
+    log({ level: 'warn', event: 'unknown-variable', sentence })
+  }
   const started = startDaemon({ ...config, log, onFatal: fail })
   stopOnSignal(started, log)
   await started

@@ -263,10 +263,10 @@ suite('where it cannot run it says why, and what mends it', () => {
     await becomes(first, 'healthy')
   })
 
-  test('an option that does not exist: 64', async () => {
-    const { code, stderr } = await refusal(['--env=TINYMQ_PROT=9001'])
+  test('an option that is wrong: 64', async () => {
+    const { code, stderr } = await refusal(['--env=TINYMQ_UDP_PORT=many'])
     equal(code, 64)
-    match(stderr, /TINYMQ_PROT: there is no such environment variable/)
+    match(stderr, /TINYMQ_UDP_PORT must be a whole number/)
   })
 
   const fuse = fuseObstacle()

@@ -92,7 +92,9 @@ async function peerFinding(
     }
     const fix =
       `Start tinymq there, and let UDP port ${port} in: sudo ufw allow ${port}/udp, or the ` +
-      "firewall of the cloud; in a container publish it as the same number: '9000:9000/udp'."
+      "firewall of the cloud; in a container publish it as the same number: '9000:9000/udp'. " +
+      'A machine with several addresses may answer from another one, which a firewall between ' +
+      'them drops: start the daemon there with --bind and this address.'
     const not = own.map((ip) => `; ${ip} is an address of this machine too, and is not asked`)
     return level(about, `No answer from ${ips.join(' and ')}${not.join('')}; ${rows}.`, fix)
   }
