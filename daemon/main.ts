@@ -12,7 +12,7 @@ import type { Config } from './options.ts'
 import { describeError, exitCodeOf } from './start-error.ts'
 
 /** With what follows less than the five seconds that docs/docker.md promises. */
-const drainMs = 4_000
+const drainMs = 3_500
 const stderr = 2
 
 /** Runs until a signal or a fatal error ends the process. */

@@ -50,6 +50,20 @@ test('an address is answered at once, in its shortest form, without a look-up', 
   deepEqual(names.asked, [])
 })
 
+test('numbers that are no address are never read as another one', () => {
+  const names = new FakeNames()
+  for (const host of ['010.77.0.2', '127.1', '0x7f.0.0.1', '256.1.1.1', '5', '10.0.0.1.']) {
+    names.resolver.resolve(host)
+    const { ips, reason } = names.resolved.at(-1) ?? { ips: ['none'], reason: '' }
+    deepEqual(ips, [], host)
+    equal(reason.startsWith('not an address: write four numbers'), true)
+  }
+  deepEqual(names.asked, [])
+  for (const host of ['1.example', 'x1', '10-0-0-1', '123456789012']) names.resolver.resolve(host)
+  equal(names.asked.length, 3)
+  names.resolver.stop()
+})
+
 test('a name is asked for once, however many lanes wait for it, and then remembered', () => {
   const names = new FakeNames()
   names.resolver.resolve('b')

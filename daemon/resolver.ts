@@ -33,6 +33,10 @@ const namesMax = 1_000
 /** A name that takes longer is slow: slow ones leave one half of the flights to the others. */
 const slowMs = 1_800
 
+/** What the system would read as an address, octal and hexadecimal: 010.0.0.1 as 8.0.0.1. */
+const numbers = /^(?:0x[\da-f]{0,8}|\d{1,11})(?:\.(?:0x[\da-f]*|\d+)){0,3}\.?$/i
+const notAnAddress =
+  'not an address: write four numbers from 0 to 255, without zeros in front of them'
 const goneCodes = new Set<string | undefined>(['ENOTFOUND', 'ENODATA'])
 
 export const systemLookup: Lookup = (host, callback) => lookup(host, { all: true }, callback)
@@ -69,6 +73,7 @@ export class Resolver {
    */
   resolve(host: string): void {
     if (isIP(host) !== 0) return this.#onResolved({ host, ips: [canonicalIp(host)], reason: '' })
+    if (numbers.test(host)) return this.#onResolved({ host, ips: [], reason: notAnAddress })
     const cached = this.#cached(host, cacheMs)
     if (cached !== undefined) return this.#onResolved(cached)
     if (!this.#asked.has(host)) this.#asked.set(host, this.#answerLater(host))

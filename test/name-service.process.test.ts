@@ -2,13 +2,14 @@
 import { equal, ok } from 'node:assert/strict'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import Database from 'better-sqlite3'
 import type { Machine } from './harness/machine.ts'
 import { needs } from './harness/needs.ts'
 import { Scene } from './harness/scene.ts'
+import { besideProcess, fillDiskWhole, onSmallDisk } from './harness/small-disk.ts'
 
 const skip = needs('root')
 /** Three of them, as /etc/resolv.conf takes at most: the system asks one after the other. */
@@ -79,4 +80,25 @@ test('a daemon ends within five seconds while somebody holds the write lock', as
   await b.start()
   await a.sentAll(60_000)
   equal(await b.sql('SELECT group_concat(data) FROM mqin;'), 'one,two')
+})
+
+test('a daemon ends within five seconds on a full disk', { skip }, async (t) => {
+  const scene = new Scene(t)
+  const directory = join(scene.directory, 'small')
+  mkdirSync(directory)
+  const a = await scene.running('a')
+  const b = await scene.running('b', {
+    database: join(directory, 'b.db'),
+    prefix: onSmallDisk(directory, 16),
+    shellPrefix: besideProcess,
+  })
+  await a.sql(`INSERT INTO mqout (host, port, data) VALUES ('127.0.0.1', ${b.port}, 'one');`)
+  await a.sentAll(10_000)
+  fillDiskWhole(b.daemon.pid, directory)
+  await a.sql(`INSERT INTO mqout (host, port, data) VALUES ('127.0.0.1', ${b.port},
+    hex(randomblob(1000000)));`)
+  await a.shows('SELECT reason FROM mqstatus;', /\(TINYMQ_PEER_STORE\)/, 30_000)
+  const endMs = await stopMs(b)
+  t.diagnostic(`SIGTERM ${endMs.toFixed(0)} ms`)
+  ok(endMs < stopMsMax, `${endMs} ms`)
 })

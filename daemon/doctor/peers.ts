@@ -28,7 +28,7 @@ export async function peerFindings(
   { ownPort, ownIps = ownAddresses(), names }: Machine,
 ): Promise<Finding[]> {
   const isOwn = (ip: string, port: number): boolean =>
-    port === ownPort && (isLoopback(ip) || ownIps.includes(ip))
+    port === ownPort && (isLoopback(ip) || ownIps.includes(withoutScope(ip)))
   const hosts = destinations.map(({ host }) => host)
   const ipsOf = await lookUp(hosts, names)
   const findings: Finding[] = []
@@ -39,6 +39,10 @@ export async function peerFindings(
     )
   }
   return findings
+}
+
+function withoutScope(ip: string): string {
+  return ip.split('%', 1)[0] ?? ip
 }
 
 async function lookUp(
