@@ -147,7 +147,7 @@ test('whatever a handler throws is kept, and the message is tried again', async 
   )
   assert.ok(kept.every(({ attempts, owner }) => attempts === 1 && owner === null))
   await consumeSome(
-    mq,
+    open({ db }),
     thrown.length,
     async ({ attempt }) => {
       assert.equal(attempt, 2)

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { chmodSync, mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { isNodeTooOld, openDatabase, refuseUnsafeFilesystem } from './database.ts'
@@ -44,6 +44,29 @@ test('a directory that is missing, or in the place of the file, is named in the 
   })
   mkdirSync(path)
   assert.throws(() => openDatabase(path), { code: 'TINYMQ_CANNOT_OPEN' })
+})
+
+test('a URI is no path, and says which path would be', (t) => {
+  const path = scratchPath(t)
+  for (const uri of [`file:${path}`, 'sqlite:app.db', 'libsql://app', 'https://app/db', 'FILE:x']) {
+    const isRefused = { code: 'TINYMQ_CANNOT_OPEN', message: /is a URI, and the path of a file/ }
+    assert.throws(() => open(uri), isRefused)
+    assert.throws(() => openDatabase(uri), isRefused)
+  }
+  assert.ok(!existsSync(path))
+})
+
+test('with create: false, what is missing is not made', (t) => {
+  const path = scratchPath(t)
+  assert.throws(() => open(path, { create: false }), { code: 'TINYMQ_NO_DATABASE' })
+  assert.ok(!existsSync(path))
+  shell(path, 'CREATE TABLE mine (x);')
+  assert.throws(() => open(path, { create: false }), { code: 'TINYMQ_NO_TABLES' })
+  assert.equal(shell(path, 'SELECT count(*) FROM sqlite_master;').output.trim(), '1')
+  open(path).close()
+  open(path, { create: false }).close()
+  const wrong = { create: 'no' } as unknown as { create: boolean }
+  assert.throws(() => open(path, wrong), { code: 'TINYMQ_BAD_ARGUMENT' })
 })
 
 test('a file that is not a database is refused', (t) => {

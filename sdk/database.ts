@@ -9,7 +9,7 @@ import fs, { accessSync, closeSync, constants, openSync, statSync } from 'node:f
 import { createRequire } from 'node:module'
 import { dirname, resolve } from 'node:path'
 import type BetterSqlite3 from 'better-sqlite3'
-import { TinymqError, translated } from './errors.ts'
+import { isError, messageOf, TinymqError, translated } from './errors.ts'
 import type { Synchronous } from './handle.ts'
 
 /** How long a statement waits for other writers, in milliseconds. */
@@ -46,6 +46,9 @@ export function refuseUnsafeFilesystem(type: number, file: string): void {
   )
 }
 
+/** What other libraries take for a database, and what would be a strange name for a file here. */
+const isAddress = /^(?:file|sqlite\d?|better-sqlite3|libsql|https?):/i
+
 /**
  * Opens the database at `path`, in WAL mode, and makes the file if there is none. It does not
  * create the tables (`migrate` does).
@@ -60,14 +63,20 @@ export function openDatabase(
   path: string,
   synchronous: Synchronous = 'full',
 ): BetterSqlite3.Database {
+  if (isAddress.test(path)) {
+    throw new TinymqError(
+      'TINYMQ_CANNOT_OPEN',
+      `${path} is a URI, and the path of a file is needed: give the path alone, ` +
+        `or ./${path} when a file has that name`,
+    )
+  }
   const file = path === ':memory:' ? path : resolve(path)
   if (file !== ':memory:') {
     refuseUnsafeFilesystem(filesystemTypeOf(file), file)
     createIfAbsent(file)
   }
-  const Database = loadBetterSqlite3()
   return translated(() => {
-    const db = construct(Database, file)
+    const db = construct(file)
     try {
       useWal(db)
       db.pragma(`synchronous = ${synchronous}`)
@@ -83,16 +92,12 @@ export function openDatabase(
 }
 
 /** The addon itself is loaded with the first connection. */
-function construct(
-  Database: typeof BetterSqlite3,
-  file: string,
-  options: BetterSqlite3.Options = {},
-): BetterSqlite3.Database {
+function construct(file: string, options: BetterSqlite3.Options = {}): BetterSqlite3.Database {
+  refuseOldNode()
+  const all = { timeout: busyTimeoutMs, ...options }
   try {
-    return new Database(file, { timeout: busyTimeoutMs, ...options })
+    return withDriver((Database) => new Database(file, all))
   } catch (error) {
-    const isLoading = isCode(error, 'ERR_DLOPEN_FAILED') || isCode(error, 'MODULE_NOT_FOUND')
-    if (isLoading) throw noDriver(error)
     if (!isCode(error, 'SQLITE_CANTOPEN')) throw error
     throw cannotOpen(file, whyNot(file, constants.R_OK | constants.W_OK) ?? error)
   }
@@ -105,7 +110,7 @@ function whyNot(file: string, access: number): Error | undefined {
     accessSync(file, access)
     return undefined
   } catch (error) {
-    return error instanceof Error ? error : undefined
+    return isError(error) ? error : undefined
   }
 }
 
@@ -128,30 +133,45 @@ export function isThere(path: string): boolean {
  */
 export function openToRead(path: string): BetterSqlite3.Database {
   const file = resolve(path)
-  const Database = loadBetterSqlite3()
   const reason = whyNot(file, constants.R_OK)
   if (reason !== undefined) throw cannotOpen(file, reason)
-  return translated(() => construct(Database, file, { readonly: true }))
+  return translated(() => construct(file, { readonly: true }))
 }
 
-/** Loaded at the first use, so that an application that brings its own handle never loads it. */
-function loadBetterSqlite3(): typeof BetterSqlite3 {
-  refuseOldNode()
-  try {
-    return requireHere('better-sqlite3') as typeof BetterSqlite3
-  } catch (cause) {
-    throw noDriver(cause)
+/**
+ * better-sqlite3 is loaded at the first use, so that an application that brings its own handle
+ * never loads it. The first way is a literal, which bundlers and file tracers can read. A bundler
+ * that makes a CommonJS module of this one leaves the address out, one that packs the driver loses
+ * its addon, and one that keeps the address may have that of another machine: then the driver is
+ * looked for from the program and from the directory, in a way that no bundler reads.
+ */
+const ways: readonly (() => unknown)[] = [
+  () => createRequire(import.meta.url)('better-sqlite3'),
+  () => requireFrom(resolve(process.argv[1] ?? 'index.js')),
+  () => requireFrom(resolve('index.js')),
+]
+
+const requireFrom = (path: string): unknown =>
+  process.getBuiltinModule('node:module').createRequire(path)('better-sqlite3')
+
+const loadingCodes = ['ERR_DLOPEN_FAILED', 'MODULE_NOT_FOUND', 'ERR_INVALID_ARG_VALUE']
+
+/** The first way to the driver that leads to an addon. */
+function withDriver<T>(work: (Database: typeof BetterSqlite3) => T): T {
+  let failure: unknown
+  for (const load of ways) {
+    try {
+      return work(load() as typeof BetterSqlite3)
+    } catch (error) {
+      if (!loadingCodes.some((code) => isCode(error, code))) throw error
+      failure ??= error
+    }
   }
-}
-
-function requireHere(name: string): unknown {
-  // A bundler that makes a CommonJS module of this one leaves the address out.
-  const here: string | undefined = import.meta.url
-  return createRequire(here ?? resolve('bundle.js'))(name)
+  throw noDriver(failure)
 }
 
 function noDriver(cause: unknown): TinymqError {
-  const [reason = ''] = (cause instanceof Error ? cause.message : String(cause)).split('\n')
+  const [reason = ''] = messageOf(cause).split('\n')
   const sentence = `better-sqlite3 cannot be loaded: ${reason}`
   return new TinymqError('TINYMQ_NO_DRIVER', sentence, { cause })
 }
@@ -231,11 +251,9 @@ function createIfAbsent(file: string): void {
   }
 }
 
-const isCode = (error: unknown, code: string): boolean =>
-  error instanceof Error && 'code' in error && error.code === code
+const isCode = (error: unknown, code: string): boolean => isError(error) && error.code === code
 
 function cannotOpen(path: string, cause: unknown): TinymqError {
-  const reason = cause instanceof Error ? cause.message : String(cause)
-  const sentence = `the database at ${path} cannot be opened: ${reason}`
+  const sentence = `the database at ${path} cannot be opened: ${messageOf(cause)}`
   return new TinymqError('TINYMQ_CANNOT_OPEN', sentence, { cause })
 }

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as later } from 'node:timers/promises'
-import { open } from './index.ts'
+import { prepare } from './handle.ts'
+import { open, type TinymqError } from './index.ts'
 import { drivers, scratchPath, shell } from './testing/scratch.ts'
 
 const isPending = Symbol('pending')
@@ -124,21 +125,70 @@ test('an id that never was, and one that is too old to tell, are told apart', as
   }
 })
 
-test('a row that was rolled back is noticed, also when its id goes to another', async (t) => {
-  const [, connect] = drivers[0] ?? assert.fail()
-  const db = connect(scratchPath(t))
-  t.after(() => db.close())
-  using mq = open({ db })
-  db.exec('BEGIN')
-  const first = mq.delivered(mq.send('b', 9000, '', 'x'))
-  db.exec('ROLLBACK')
-  await assert.rejects(first, { code: 'TINYMQ_NO_SUCH_ROW' })
-  db.exec('BEGIN')
+for (const [name, connect] of drivers) {
+  test(`${name}: a wait in the transaction that has sent is rejected`, async (t) => {
+    const db = connect(scratchPath(t))
+    t.after(() => db.close())
+    using mq = open({ db })
+    db.exec('BEGIN')
+    const id = mq.send('b', 9000, '', 'x')
+    const isMisuse = { code: 'TINYMQ_BAD_ARGUMENT', message: /commit first/ }
+    await assert.rejects(mq.delivered(id), isMisuse)
+    await assert.rejects(mq.request('b', 9000, '', 'x'), isMisuse)
+    db.exec('COMMIT')
+    assert.deepEqual(
+      { ...(prepare(db, 'SELECT count(*) AS n FROM mqout').get() as object) },
+      { n: 1 },
+    )
+    const waiting = mq.delivered(id)
+    db.exec('DELETE FROM mqout')
+    await assert.rejects(waiting, { code: 'TINYMQ_CANCELLED' })
+  })
+
+  test(`${name}: what a transaction takes back was not cancelled`, async (t) => {
+    const db = connect(scratchPath(t))
+    t.after(() => db.close())
+    using mq = open({ db })
+    const id = mq.send('b', 9000, '', 'x')
+    const ending = mq.delivered(id).then(
+      () => 'delivered',
+      (error: unknown) => (error as TinymqError).code,
+    )
+    await later(50)
+    db.exec('BEGIN')
+    mq.cancel(id)
+    await later(100)
+    db.exec('ROLLBACK')
+    await later(100)
+    assert.equal(await Promise.race([ending, later(0).then(() => 'waits')]), 'waits')
+    mq.cancel(id)
+    assert.equal(await ending, 'TINYMQ_CANCELLED')
+  })
+}
+
+test('another row of the same id is another row', async (t) => {
+  const path = scratchPath(t)
+  using mq = open(path)
   const id = mq.send('b', 9000, '', 'x')
-  const second = mq.delivered(id)
-  db.exec('ROLLBACK')
-  assert.equal(mq.send('b', 9000, '', 'another'), id)
-  await assert.rejects(second, { code: 'TINYMQ_CANCELLED' })
+  const waiting = mq.delivered(id)
+  const insert = `INSERT INTO mqout (id, host, data) VALUES (${id}, 'b', 'another')`
+  shell(path, `BEGIN; DELETE FROM mqout; ${insert}; COMMIT;`)
+  await assert.rejects(waiting, { code: 'TINYMQ_CANCELLED' })
+})
+
+test('what was forgotten while nobody looked is not taken for cancelled', async (t) => {
+  const path = scratchPath(t)
+  using mq = open(path)
+  const [first = 0, second = 0] = mq.sendMany([
+    { host: 'b', data: 'x' },
+    { host: 'b', data: 'y' },
+  ])
+  const waiting = mq.delivered(first)
+  shell(path, `DELETE FROM mqout WHERE id = 1; INSERT INTO mqmeta VALUES ('forgotten_id', 2);`)
+  await assert.rejects(waiting, { code: 'TINYMQ_FORGOTTEN' })
+  const other = mq.delivered(second)
+  shell(path, 'DELETE FROM mqout;')
+  await assert.rejects(other, { code: 'TINYMQ_CANCELLED' })
 })
 
 test('a signal ends the wait with its reason, before or during', async (t) => {

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
+import { globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import { runInNewContext } from 'node:vm'
 import { fromSqlite, TinymqError, translated } from './errors.ts'
 
 const betterSqlite3 = (code: string, message = ''): Error =>
@@ -34,6 +37,25 @@ test('result codes of SQLite become codes of ours, from both kinds of connection
   }
 })
 
+test('errors of another realm, as test runners have them, are errors too', () => {
+  const texts = [
+    "Object.assign(new Error('locked'), { code: 'ERR_SQLITE_ERROR', errcode: 5 })",
+    "Object.assign(new Error('locked'), { code: 'SQLITE_BUSY' })",
+    // As better-sqlite3 makes its own.
+    `Object.assign(Object.create(Error.prototype),
+      { code: 'SQLITE_BUSY', message: 'locked', stack: '' })`,
+  ]
+  for (const text of texts) {
+    const cause: unknown = runInNewContext(text)
+    assert.ok(!(cause instanceof Error))
+    const error = fromSqlite(cause)
+    assert.ok(error instanceof TinymqError, text)
+    assert.deepEqual([error.code, error.retryable, error.cause], ['TINYMQ_BUSY', true, cause])
+  }
+  assert.equal(fromSqlite('a text'), 'a text')
+  assert.equal(fromSqlite(null), null)
+})
+
 test('what a trigger says becomes the message, its code the code', () => {
   const says = 'tinymq: port must be a whole number (TINYMQ_BAD_PORT)'
   for (const cause of [betterSqlite3('SQLITE_CONSTRAINT_TRIGGER', says), nodeSqlite(1811, says)]) {
@@ -54,4 +76,16 @@ test('what does not come from SQLite is left as it is', () => {
   for (const error of [new TypeError('a bug'), new TinymqError('TINYMQ_CLOSED', ''), 'text']) {
     assert.equal(fromSqlite(error), error)
   }
+})
+
+test('no file of the SDK tells an error by its class', () => {
+  const files = globSync('**/*.ts', { cwd: import.meta.dirname }).filter(
+    (file) => !file.endsWith('.test.ts') && !file.startsWith('testing'),
+  )
+  assert.ok(files.length > 40)
+  const isByClass = /instanceof (?:Type|Range|Syntax)?Error\b/
+  const found = files.filter((file) =>
+    isByClass.test(readFileSync(join(import.meta.dirname, file), 'utf8')),
+  )
+  assert.deepEqual(found, [])
 })

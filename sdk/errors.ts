@@ -87,8 +87,8 @@ const kinds = {
   TINYMQ_NO_DRIVER: {
     retryable: false,
     hint:
-      'Install better-sqlite3 for this platform and Node.js, and keep it out of bundles; or ' +
-      'bring a connection of your own: open({ db }).',
+      'Install better-sqlite3 for this platform and Node.js, and keep it and tinymq out of ' +
+      'bundles (docs/sdk.md, Bundlers); or bring a connection of your own: open({ db }).',
   },
   TINYMQ_SECOND_LIBRARY: {
     retryable: false,
@@ -98,7 +98,7 @@ const kinds = {
   },
   TINYMQ_NO_DATABASE: {
     retryable: false,
-    hint: 'Start the daemon, which makes it, or name another with --database.',
+    hint: 'Start the daemon, which makes it, or give the path of another one.',
   },
   TINYMQ_NO_TABLES: {
     retryable: false,
@@ -149,10 +149,24 @@ const sqliteCodes: readonly (readonly [number, string, TinymqErrorCode])[] = [
   [26, 'NOTADB', 'TINYMQ_NOT_A_DATABASE'],
 ]
 
-function sqliteCode(
-  error: Error & { code?: unknown; errcode?: unknown },
-): TinymqErrorCode | undefined {
-  const { code, errcode } = error
+/** An error as it is thrown, of whatever class. */
+export type Thrown = Error & { readonly code?: unknown; readonly errcode?: unknown }
+
+/**
+ * Whether it is an error. Not by class: test runners have classes of their own in each context, and
+ * what Node.js and its addons throw is of another one there.
+ */
+export function isError(value: unknown): value is Thrown {
+  if (typeof value !== 'object' || value === null) return false
+  const { message, stack } = value as Partial<Thrown>
+  return typeof message === 'string' && typeof stack === 'string'
+}
+
+/** What an error says, or the text of what was thrown instead. */
+export const messageOf = (error: unknown): string =>
+  isError(error) ? error.message : String(error)
+
+function sqliteCode({ code, errcode }: Thrown): TinymqErrorCode | undefined {
   if (code === 'ERR_SQLITE_ERROR' && typeof errcode === 'number') {
     // node:sqlite: the extended result code, the primary one in its low byte.
     return sqliteCodes.find(([number]) => number === (errcode & 0xff))?.[2] ?? 'TINYMQ_SQLITE'
@@ -172,7 +186,7 @@ const isCode = (code: string | undefined): code is TinymqErrorCode =>
  * from SQLite is returned as it is.
  */
 export function fromSqlite(error: unknown): unknown {
-  if (!(error instanceof Error) || error instanceof TinymqError) return error
+  if (!isError(error) || error instanceof TinymqError) return error
   const code = sqliteCode(error)
   if (code === undefined) return error
   const raised = /tinymq: (?<sentence>.+) \((?<code>TINYMQ_[A-Z_]+)\)$/.exec(error.message)?.groups

@@ -13,11 +13,18 @@ export type SqliteValue = null | number | bigint | string | Uint8Array
 
 /** A prepared statement of better-sqlite3 or node:sqlite. */
 export interface SqliteStatement {
-  run(...values: SqliteValue[]): { changes: number | bigint; lastInsertRowid: number | bigint }
-  get(...values: SqliteValue[]): unknown
-  all(...values: SqliteValue[]): unknown[]
-  iterate(...values: SqliteValue[]): Iterable<unknown>
+  run(...values: Bound): { changes: number | bigint; lastInsertRowid: number | bigint }
+  get(...values: Bound): unknown
+  all(...values: Bound): unknown[]
+  iterate(...values: Bound): Iterable<unknown>
 }
+
+/**
+ * `SqliteValue[]`, if TypeScript below 6 took better-sqlite3's statements for that: their values
+ * have a type for each statement.
+ */
+// oxlint-disable-next-line typescript/no-explicit-any
+type Bound = any[]
 
 /** A connection of better-sqlite3 (`Database`) or node:sqlite (`DatabaseSync`). */
 export interface SqliteHandle {

@@ -2,7 +2,7 @@
 
 import type { Claim, Outcome } from './claims.ts'
 import { waitMsMax } from './consume-options.ts'
-import { TinymqError, translated } from './errors.ts'
+import { isError, TinymqError, translated } from './errors.ts'
 import type { Message } from './message.ts'
 import { type Headers, type OutgoingData, refuseIterable } from './outgoing.ts'
 import { parsePayload } from './payload.ts'
@@ -26,10 +26,9 @@ const errorCharactersMax = 4_000
 
 /** What was thrown, as the text that is kept in `mqlease` and `mqdead`. */
 export function errorText(error: unknown): string {
-  const text =
-    error instanceof Error
-      ? (error.stack ?? `${error.name}: ${error.message}`)
-      : `not an Error was thrown: ${shown(error)}`
+  const text = isError(error)
+    ? (error.stack ?? `${error.name}: ${error.message}`)
+    : `not an Error was thrown: ${shown(error)}`
   return text.toWellFormed().replaceAll('\0', '\u{fffd}').slice(0, errorCharactersMax)
 }
 
@@ -118,7 +117,7 @@ export class InboxMessage<T = unknown> implements Message {
    * once when left out. It does not count as an attempt.
    * @throws TinymqError as `complete` does, and TINYMQ_BAD_ARGUMENT.
    */
-  release(options: { readonly afterMs?: number } = {}): void {
+  release(options: { readonly afterMs?: number | undefined } = {}): void {
     const { afterMs = 0 } = options
     if (typeof afterMs !== 'number' || !(afterMs >= 0 && afterMs <= waitMsMax)) {
       throw new TinymqError(
@@ -144,7 +143,10 @@ export class InboxMessage<T = unknown> implements Message {
    * transaction when one is open. Returns the id of its row.
    * @throws TinymqError TINYMQ_BAD_ARGUMENT when nobody asked, and what `send` throws.
    */
-  reply(data: OutgoingData, options: { readonly headers?: Headers | undefined } = {}): number {
+  reply(
+    data: OutgoingData,
+    options: { readonly headers?: Headers | null | undefined } = {},
+  ): number {
     const id = headerOf(this.headersText, requestHeader)
     if (id === undefined) {
       throw new TinymqError('TINYMQ_BAD_ARGUMENT', `message ${this.id} does not ask for a reply`)

@@ -34,11 +34,11 @@ export type Message = {
 /** Which messages to read. */
 export type ReadInboxOptions = {
   /** Only messages with a higher id. */
-  readonly after?: number
+  readonly after?: number | undefined
   /** At most so many. */
-  readonly limit?: number
+  readonly limit?: number | undefined
   /** Only messages with this token. */
-  readonly token?: string
+  readonly token?: string | undefined
 }
 
 // A page is what is held in memory at a time. Fewer rows cost more queries, more rows keep other

@@ -56,6 +56,14 @@ export class OneLibrary {
   }
 }
 
+/** To close these would drop the locks that the other library has on the file. */
+const leftOpen: SqliteHandle[] = []
+
+/** Keeps a connection until the process ends. */
+export function keepOpen(db: SqliteHandle): void {
+  leftOpen.push(db)
+}
+
 /**
  * Refuses a file that two libraries have open already.
  * @throws TinymqError TINYMQ_SECOND_LIBRARY

@@ -9,6 +9,14 @@ export type Outcome =
   | { readonly type: 'delivered' }
   | { readonly type: 'lost'; readonly error: TinymqError }
 
+/** What was known of a row when it was looked at before. */
+export type Seen = {
+  /** Its identity: another row may come to have the same id because the first was rolled back. */
+  readonly uid: Uint8Array | undefined
+  /** What `forgotten` was then. */
+  readonly forgotten: number
+}
+
 type Run = {
   readonly first: number
   readonly id_first: number
@@ -39,12 +47,14 @@ export class OutcomeReader {
     )
   }
 
-  /**
-   * What became of row `id`.
-   * @param uid the identity of the row when it was looked at before. It tells the row from another
-   * one that came to have the same id because the first was rolled back.
-   */
-  read(id: number, uid: Uint8Array | undefined): Outcome {
+  /** Up to this id, what became of rows may be known no more. */
+  forgotten(): number {
+    return (this.#counters.get() as Counters).forgotten ?? 0
+  }
+
+  /** What became of row `id`. */
+  read(id: number, seen: Seen | undefined): Outcome {
+    const uid = seen?.uid
     // The row comes first: the daemon deletes it in the commit that ends its run, so that a row
     // gone by now is in a run that can be seen.
     const row = this.#row.get(id) as { uid: Uint8Array } | undefined
@@ -60,18 +70,17 @@ export class OutcomeReader {
     }
     // Deleted while it was in flight: the daemon will say whether that came in time.
     if (isInFlight) return { type: 'waiting', uid }
-    return { type: 'lost', error: this.#lost(id, uid !== undefined) }
+    return { type: 'lost', error: this.#lost(id, seen) }
   }
 
-  #lost(id: number, seen: boolean): TinymqError {
-    const { given, forgotten } = this.#counters.get() as {
-      given: number | null
-      forgotten: number | null
-    }
+  #lost(id: number, seen: Seen | undefined): TinymqError {
+    const { given, forgotten } = this.#counters.get() as Counters
     if (id > (given ?? 0)) {
       return new TinymqError('TINYMQ_NO_SUCH_ROW', `there has never been a row ${id} in mqout`)
     }
-    if (!seen && id <= (forgotten ?? 0)) {
+    // Nothing was forgotten since it was seen: then it was deleted.
+    const isSure = seen !== undefined && seen.forgotten === (forgotten ?? 0)
+    if (!isSure && id <= (forgotten ?? 0)) {
       return new TinymqError(
         'TINYMQ_FORGOTTEN',
         `row ${id} left mqout too long ago to say whether it was delivered or deleted`,
@@ -83,6 +92,8 @@ export class OutcomeReader {
     )
   }
 }
+
+type Counters = { readonly given: number | null; readonly forgotten: number | null }
 
 /** The sequence number that the row has in the run, `undefined` when it is not in it. */
 function sequenceOf({ first, id_first, ids }: Run, id: number): number | undefined {

@@ -15,11 +15,12 @@ export type OutgoingMessage = {
   /** Name or address of the other machine. */
   readonly host: string
   /** UDP port of its daemon, 9000 when left out. */
-  readonly port?: number
+  readonly port?: number | undefined
   /** Name of a shared key, or a label. */
-  readonly token?: string
+  readonly token?: string | undefined
   readonly data: OutgoingData
-  readonly headers?: Headers | undefined
+  /** Null is none, as in a message that came without. */
+  readonly headers?: Headers | null | undefined
 }
 
 /** The statement that sends, for the values of `outgoingValues`. */
@@ -36,7 +37,7 @@ export function outgoingValues(message: OutgoingMessage): readonly SqliteValue[]
     text('host', host),
     typeof port === 'number' || typeof port === 'string' ? port : null,
     text('token', token),
-    headers === undefined ? null : headersText(headers),
+    headers === undefined || headers === null ? null : headersText(headers),
     dataValue(data),
   ]
 }

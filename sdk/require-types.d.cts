@@ -1,3 +1,5 @@
+/// <reference types="node" preserve="true" />
+/// <reference lib="esnext.disposable" preserve="true" />
 /**
  * The types of `require('tinymq')`, for TypeScript in CommonJS modules, which may not name those of
  * an ES module without saying so. The build puts it beside require.cjs.

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { scratchPath, shell } from './testing/scratch.ts'
-import { open } from './tinymq.ts'
+import { open } from './open.ts'
 import { withoutSqlite } from './testing/sqlite-program.ts'
 
 const mqout = `CREATE TABLE mqout (x INTEGER PRIMARY KEY,

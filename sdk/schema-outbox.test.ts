@@ -3,7 +3,7 @@ import { test, type TestContext } from 'node:test'
 import * as fc from 'fast-check'
 import type { openDatabase } from './database.ts'
 import { scratchDatabase, scratchPath, shell } from './testing/scratch.ts'
-import { open } from './tinymq.ts'
+import { open } from './open.ts'
 
 type Database = ReturnType<typeof openDatabase>
 

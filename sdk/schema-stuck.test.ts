@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { scratchDatabase, scratchPath, shell } from './testing/scratch.ts'
-import { open } from './tinymq.ts'
+import { open } from './open.ts'
 
 type Row = Record<string, unknown>
 

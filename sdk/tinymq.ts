@@ -1,6 +1,6 @@
 /**
- * `open` and what it returns: the tables of tinymq through one SQLite connection. It only reads and
- * writes them; the daemon on the same file does the sending.
+ * What `open` returns: the tables of tinymq through one SQLite connection. It only reads and writes
+ * them; the daemon on the same file does the sending.
  */
 
 import diagnosticsChannel from 'node:diagnostics_channel'
@@ -13,8 +13,7 @@ import {
   HandlerConsumer,
   TransactionConsumer,
 } from './consumer.ts'
-import { openDatabase, refuseOldNode } from './database.ts'
-import { Deliveries } from './delivery.ts'
+import { Deliveries, refuseInTransaction } from './delivery.ts'
 import { TinymqError, translated } from './errors.ts'
 import {
   atomically,
@@ -29,7 +28,7 @@ import { InboxIterator } from './inbox-iterator.ts'
 import type { InboxMessage } from './inbox-message.ts'
 import { isTraced } from './is-traced.ts'
 import { InboxReader, type Message, type ReadInboxOptions } from './message.ts'
-import { OneLibrary, refuseSecondLibrary } from './one-library.ts'
+import { keepOpen, OneLibrary } from './one-library.ts'
 import {
   type Headers,
   type OutgoingData,
@@ -45,63 +44,19 @@ import { migrate } from './schema-migrate.ts'
 /** What `send` takes beside the message. */
 export type SendOptions = {
   /** What travels beside the data: trace context, content type, where to reply. */
-  readonly headers?: Headers | undefined
+  readonly headers?: Headers | null | undefined
 }
 
 /** What `delivered` takes beside the id. */
 export type DeliveredOptions = { readonly signal?: AbortSignal | undefined }
 
-/**
- * Opens the database that a daemon works on, and creates it and its tables if they are not there
- * yet.
- * @param target the path of the file; or your own better-sqlite3 or node:sqlite connection, so that
- * sending becomes part of your transactions. Within one process, open a file with one of the two
- * only: they are two copies of SQLite, which do not see each other's locks.
- * @param options `synchronous`, in SQLite's words. `full`, when left out: what `send` has returned
- * survives a power cut. `normal`: faster, and a power cut may take back the last commits. With a
- * connection of your own it is yours to set.
- * @throws TinymqError when the file cannot be used; the code says why.
- */
-export function open(target: string, options?: OpenOptions): Tinymq
-export function open<Db extends SqliteHandle>(target: { readonly db: Db }): Tinymq<Db>
-export function open(
-  target: string | { readonly db: SqliteHandle },
-  options: OpenOptions = {},
-): Tinymq {
-  refuseOldNode()
-  const { synchronous = 'full' } = options
-  if (synchronous !== 'full' && synchronous !== 'normal') {
-    throw badArgument("synchronous must be 'full' or 'normal'")
-  }
-  if (typeof target !== 'string') {
-    if (options.synchronous !== undefined) {
-      throw badArgument('synchronous is for a path: on a connection of yours, set the PRAGMA')
-    }
-    if (typeof target?.db?.prepare === 'function') return new Tinymq(target.db)
-    throw badArgument(
-      'open takes a path, or { db } with a better-sqlite3 or node:sqlite connection',
-    )
-  }
-  refuseSecondLibrary(target)
-  const db = openDatabase(target, synchronous)
-  try {
-    return new Tinymq(db, synchronous)
-  } catch (error) {
-    const isShared = error instanceof TinymqError && error.code === 'TINYMQ_SECOND_LIBRARY'
-    if (isShared) leftOpen.push(db)
-    else db.close()
-    throw error
-  }
-}
-
-/** To close these would drop the locks that the other library has on the file. */
-const leftOpen: SqliteHandle[] = []
-
-/** What `open` takes beside a path. */
-type OpenOptions = { readonly synchronous?: Synchronous | undefined }
-
 /** What subscribers of the channels `tracing:tinymq:send:*` get. */
-type SendTrace = { host: string; port?: number; token?: string; headers: Record<string, unknown> }
+type SendTrace = {
+  host: string
+  port?: number | undefined
+  token?: string | undefined
+  headers: Record<string, unknown>
+}
 
 /** One connection to the tables. Made by `open`. */
 export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposable, AsyncDisposable {
@@ -117,10 +72,13 @@ export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposabl
   readonly #deliveries: Deliveries
   readonly #requests: Requests
   readonly #consumers = new Set<Consumer>()
+  /** What `consume` has returned and has not ended. */
+  readonly #consumptions = new Set<Promise<void>>()
   readonly #sendTrace = diagnosticsChannel.tracingChannel<'tinymq:send', SendTrace>('tinymq:send')
   readonly #consumeTrace = diagnosticsChannel.tracingChannel<'tinymq:consume', ConsumeTrace>(
     'tinymq:consume',
   )
+  #isDraining = false
   #isClosed = false
 
   /** @internal */
@@ -198,7 +156,9 @@ export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposabl
    * the id.
    * @throws TinymqError TINYMQ_CANCELLED when the row was deleted before that (if it was in flight
    * then, the peer may have it all the same), TINYMQ_NO_SUCH_ROW when there never was one,
-   * TINYMQ_FORGOTTEN when it is too long ago to tell, TINYMQ_CLOSED; and the reason of the signal.
+   * TINYMQ_FORGOTTEN when it is too long ago to tell, TINYMQ_BAD_ARGUMENT while a transaction is
+   * open on the connection, which must be committed first, TINYMQ_CLOSED; and the reason of the
+   * signal.
    */
   async delivered(id: number, options: DeliveredOptions = {}): Promise<void> {
     checkId(id)
@@ -223,12 +183,14 @@ export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposabl
    * handlers that were running have returned.
    * @throws TinymqError TINYMQ_BAD_ARGUMENT, TINYMQ_CLOSED, or what SQLite says.
    */
-  async consume<T = unknown>(
+  consume<T = unknown>(
     handler: (message: InboxMessage<T>) => unknown,
     options: ConsumeOptions<T> = {},
   ): Promise<void> {
-    checkHandler(handler)
-    await this.#consume(options, (parts) => new HandlerConsumer<T>(parts, handler)).done
+    return this.#untilEnd(() => {
+      checkHandler(handler)
+      return this.#consume(options, (parts) => new HandlerConsumer<T>(parts, handler))
+    })
   }
 
   /**
@@ -237,13 +199,15 @@ export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposabl
    * so is what it sends. It must be synchronous, and leave the transaction open.
    * @throws TinymqError as `consume` does.
    */
-  async consumeInTransaction<T = unknown>(
+  consumeInTransaction<T = unknown>(
     handler: (message: InboxMessage<T>, db: Db) => unknown,
     options: Omit<ConsumeOptions<T>, 'concurrency'> = {},
   ): Promise<void> {
-    checkHandler(handler)
     const db = this.#db
-    await this.#consume(options, (parts) => new TransactionConsumer<T, Db>(parts, db, handler)).done
+    return this.#untilEnd(() => {
+      checkHandler(handler)
+      return this.#consume(options, (parts) => new TransactionConsumer<T, Db>(parts, db, handler))
+    })
   }
 
   /**
@@ -258,10 +222,12 @@ export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposabl
   }
 
   /**
-   * Ends all consumers of this connection: they take no more messages. Resolves when the handlers
-   * that are running have returned, and what became of their messages is written.
+   * Ends all consumers of this connection, for good: they take no more messages, and one that
+   * begins later ends at once. Resolves when the handlers that are running have returned, and what
+   * became of their messages is written: in a handler, do not await it.
    */
   async drain(): Promise<void> {
+    this.#isDraining = true
     const consumers = [...this.#consumers]
     for (const consumer of consumers) consumer.stop()
     await Promise.allSettled(consumers.map(({ done }) => done))
@@ -271,7 +237,8 @@ export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposabl
    * Sends a message and resolves with the reply to it, which it removes from the inbox. It waits
    * for as long as it takes: give it an `AbortSignal.timeout`. A reply that comes when nobody waits
    * any more goes to `mqdead` a minute later, if there is a consumer.
-   * @throws TinymqError as `send` does, TINYMQ_CLOSED; and the reason of the signal.
+   * @throws TinymqError as `send` does, TINYMQ_BAD_ARGUMENT while a transaction is open on the
+   * connection, TINYMQ_CLOSED; and the reason of the signal.
    */
   async request(
     host: string,
@@ -282,6 +249,7 @@ export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposabl
   ): Promise<Message> {
     const { headers, signal } = options
     refuseIterable(headers)
+    this.#run(() => refuseInTransaction(this.#db))
     return this.#run(() =>
       this.#requests.wait((id) => {
         this.send(host, port, token, data, { headers: { ...headers, [requestHeader]: id } })
@@ -296,12 +264,14 @@ export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposabl
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
+    // Who has begun one and does not wait for it wants to hear of its failures, not of this.
+    for (const consumption of this.#consumptions) consumption.catch(() => undefined)
     this.#deliveries.close()
     this.#requests.close()
     this.#watch.end(closedWhileWaiting())
     if (!this.#isOwner) return
     if (this.#library.isAlone) translated(() => this.#db.close())
-    else leftOpen.push(this.#db)
+    else keepOpen(this.#db)
   }
 
   [Symbol.dispose](): void {
@@ -312,6 +282,18 @@ export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposabl
   async [Symbol.asyncDispose](): Promise<void> {
     await this.drain()
     this.close()
+  }
+
+  /** What is wrong with the call comes out of the promise, too. */
+  #untilEnd(begin: () => Consumer): Promise<void> {
+    const consumption = (async () => {
+      const consumer = begin()
+      const forget = (): boolean => this.#consumptions.delete(consumption)
+      consumer.done.then(forget, forget)
+      await consumer.done
+    })()
+    this.#consumptions.add(consumption)
+    return consumption
   }
 
   #consume<T, C extends Consumer>(
@@ -333,6 +315,8 @@ export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposabl
     this.#consumers.add(consumer)
     const forget = (): boolean => this.#consumers.delete(consumer)
     consumer.done.then(forget, forget)
+    // A signal may have come before the consumer did.
+    if (this.#isDraining) consumer.stop()
     return consumer
   }
 
@@ -344,7 +328,7 @@ export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposabl
     // A subscriber may add headers: the trace context.
     const trace: SendTrace = { ...message, headers: { ...message.headers } }
     const work = (): number => {
-      const isBare = message.headers === undefined && Object.keys(trace.headers).length === 0
+      const isBare = !message.headers && Object.keys(trace.headers).length === 0
       return insert(isBare ? message : { ...message, headers: trace.headers })
     }
     const id: unknown = this.#sendTrace.traceSync(work, trace)

@@ -23,7 +23,14 @@ let project = ''
 const queryBuilders = ['kysely@0.28', 'knex@3']
 
 /** What a user of today has: those of this project are of the oldest Node. */
-const types = ['@types/node@24']
+const types = ['@types/node@24', '@types/better-sqlite3@7']
+
+/** The oldest compiler that is promised, the last one in JavaScript, and the newest. */
+const compilers = ['typescript-5.6', 'typescript-5.9', 'typescript-newest']
+const compilerPackages = compilers.map((name) => {
+  const version = name.replace('typescript-', '').replace('newest', 'latest')
+  return `${name}@npm:typescript@${version}`
+})
 
 const node = (version: string): string => nodes.get(version) ?? ''
 
@@ -31,7 +38,7 @@ const isOld = (version: string): boolean => Number(version.split('.')[0]) < 22
 
 before(
   async () => {
-    project = await freshProject(...queryBuilders, ...types)
+    project = await freshProject(...queryBuilders, ...types, ...compilerPackages)
     for (const version of versions) nodes.set(version, await nodeProgram(version))
   },
   { timeout: installMs },
@@ -268,6 +275,7 @@ test('the types are those of the documentation, also without skipLibCheck', asyn
     join(project, 'typed.mts'),
     `import { open, sendStatement, type InboxMessage, type TinymqErrorCode } from 'tinymq'
     import type { DatabaseSync } from 'node:sqlite'
+    import Database from 'better-sqlite3'
     import { startNodes } from 'tinymq/testing'
     declare const db: DatabaseSync
     declare const schema: {
@@ -285,6 +293,12 @@ test('the types are those of the documentation, also without skipLibCheck', asyn
     await mq.consumeInTransaction((_message, handle) => handle.createSession())
     // @ts-expect-error numbers cannot be sent
     mq.send('b', 9000, '', 7)
+    const own = open({ db: new Database('x.db') })
+    await own.consumeInTransaction((_message, handle) => handle.pragma('user_version'))
+    mq.sendMany([{ host: 'b', data: 'x', port: undefined, token: undefined }])
+    for (const { token, data, headers } of mq.readInbox({ after: undefined, token: undefined })) {
+      mq.send('b', 9000, token, data, { headers })
+    }
     for await (const message of mq.inbox({ schema })) {
       const sku: string = message.payload.sku
       // @ts-expect-error what has arrived does not change
@@ -310,6 +324,15 @@ test('the types are those of the documentation, also without skipLibCheck', asyn
   equal(await compiled('typed.mts', 'nodenext'), '')
 })
 
+test('the types name what they need, where a project has set nothing', async () => {
+  const text = "import { open } from 'tinymq'\nexport const mq = open('x.db')\n"
+  for (const file of ['bare.mts', 'bare.cts']) {
+    writeFileSync(join(project, file), text)
+    const isBare = { lib: ['es2022'], types: [], target: 'es2022' }
+    equal(await compiled(file, 'nodenext', isBare), '')
+  }
+})
+
 test('the types are there for CommonJS, also where it may name no ES module', async () => {
   writeFileSync(
     join(project, 'typed.cts'),
@@ -321,11 +344,11 @@ test('the types are there for CommonJS, also where it may name no ES module', as
     mq.send('b', 9000, '', 7)
     export const all = [error, sendStatement]`,
   )
-  for (const mode of ['node16', 'node20', 'nodenext']) equal(await compiled('typed.cts', mode), '')
+  for (const mode of ['node16', 'nodenext']) equal(await compiled('typed.cts', mode), '')
 })
 
-/** What the compiler says of a file of the fresh project. */
-async function compiled(file: string, module: string): Promise<string> {
+/** What the compilers say of a file of the fresh project. */
+async function compiled(file: string, module: string, others: object = {}): Promise<string> {
   const options = {
     strict: true,
     noEmit: true,
@@ -335,10 +358,16 @@ async function compiled(file: string, module: string): Promise<string> {
     types: ['node'],
     typeRoots: [join(project, 'node_modules', '@types')],
     exactOptionalPropertyTypes: true,
+    ...others,
   }
   const config = JSON.stringify({ compilerOptions: options, files: [file] })
   writeFileSync(join(project, 'tsconfig.json'), config)
-  const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
-  const checked = run(process.execPath, [tsc], { cwd: project }).catch((error: unknown) => error)
-  return ((await checked) as Ending).stdout
+  const outputs: string[] = []
+  for (const name of compilers) {
+    const tsc = join(project, 'node_modules', name, 'bin', 'tsc')
+    const checked = run(process.execPath, [tsc], { cwd: project }).catch((error: unknown) => error)
+    const { stdout } = (await checked) as Ending
+    if (stdout !== '') outputs.push(`${name}: ${stdout}`)
+  }
+  return outputs.join('\n')
 }

@@ -7,7 +7,8 @@ import { CommitWatch } from '../sdk/commit-watch.ts'
 import { openDatabase } from '../sdk/database.ts'
 import { TinymqError } from '../sdk/errors.ts'
 import { prepare, type SqliteHandle } from '../sdk/handle.ts'
-import { open, type Tinymq } from '../sdk/tinymq.ts'
+import { open } from '../sdk/open.ts'
+import type { Tinymq } from '../sdk/tinymq.ts'
 
 /** How long to wait, in milliseconds: 10,000 when left out. */
 export type WaitOptions = {

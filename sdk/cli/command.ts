@@ -4,11 +4,11 @@
  */
 import type BetterSqlite3 from 'better-sqlite3'
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { isThere, openDatabase, openToRead } from '../database.ts'
+import { openDatabase } from '../database.ts'
 import { defaultDatabase } from '../default-database.ts'
-import { TinymqError } from '../errors.ts'
-import { migrate, tablesVersion } from '../schema-migrate.ts'
-import { open, type Tinymq } from '../tinymq.ts'
+import { open, refuseMissing } from '../open.ts'
+import { migrate } from '../schema-migrate.ts'
+import type { Tinymq } from '../tinymq.ts'
 import type { Terminal } from './terminal.ts'
 
 export type Context = {
@@ -42,11 +42,7 @@ export class Opened implements Disposable {
    * @throws TinymqError TINYMQ_NO_DATABASE, TINYMQ_NO_TABLES and what `open` throws.
    */
   constructor({ database }: DatabaseFlags) {
-    if (!isThere(database)) {
-      const sentence = `there is no database at ${database}`
-      throw new TinymqError('TINYMQ_NO_DATABASE', sentence)
-    }
-    refuseWithoutTables(database)
+    refuseMissing(database)
     this.path = database
     this.db = openDatabase(database)
     try {
@@ -66,16 +62,6 @@ export class Opened implements Disposable {
     this.mq.close()
     this.db.close()
   }
-}
-
-function refuseWithoutTables(database: string): void {
-  const db = openToRead(database)
-  try {
-    if (tablesVersion(db) > 0) return
-  } finally {
-    db.close()
-  }
-  throw new TinymqError('TINYMQ_NO_TABLES', `${database} has no tables of tinymq`)
 }
 
 /** Parses a whole number of at least `min` for commander. */

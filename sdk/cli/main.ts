@@ -3,7 +3,7 @@
  * program ends with. Must never end the process itself.
  */
 import { Command, CommanderError } from 'commander'
-import { fromSqlite, TinymqError } from '../errors.ts'
+import { fromSqlite, isError, TinymqError } from '../errors.ts'
 import {
   exitBug,
   exitCodeOfTinymq,
@@ -76,7 +76,7 @@ function tell(error: unknown, terminal: Terminal): number {
     terminal.say(`tinymq: ${error.message}. Free space on that disk, or print elsewhere.\n`)
     return exitIo
   }
-  const detail = error instanceof Error ? (error.stack ?? error.message) : String(error)
+  const detail = isError(error) ? (error.stack ?? error.message) : String(error)
   terminal.say(`tinymq: a bug of its own ended the command. ${detail}\n`)
   return exitBug
 }

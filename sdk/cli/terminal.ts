@@ -2,6 +2,7 @@
  * What a command may touch of the process that runs it. A command prints data to `out` and messages
  * to `say`; it must never reach for the process itself, so that a test can stand in for it.
  */
+import { isError } from '../errors.ts'
 
 export type Terminal = {
   /**
@@ -32,7 +33,7 @@ export class OutputError extends Error {
   readonly reason: 'reader gone' | 'interrupted' | 'failed'
 
   constructor(reason: OutputError['reason'], cause?: unknown) {
-    const why = cause instanceof Error ? cause.message : reason
+    const why = isError(cause) ? cause.message : reason
     super(`stdout cannot be written: ${why}`, { cause })
     this.reason = reason
   }

@@ -1,7 +1,7 @@
 /** A command of the program, run inside the test with a terminal of its own. */
 import type { TestContext } from 'node:test'
 import { runCommand } from '../cli/main.ts'
-import { open } from '../tinymq.ts'
+import { open } from '../open.ts'
 import { scratchPath } from './scratch.ts'
 
 export type Ran = { readonly code: number; readonly out: string; readonly said: string }

@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
 import { test, type TestContext } from 'node:test'
 import { scratchPath } from './scratch.ts'
-import { open } from '../tinymq.ts'
+import { open } from '../open.ts'
 import { watchCommand, watchTimedOut } from './watch-script.ts'
 
 type Ended = { readonly code: unknown; readonly stdout: string; readonly stderr: string }
