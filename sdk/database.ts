@@ -146,7 +146,7 @@ export function openToRead(path: string): BetterSqlite3.Database {
  * looked for from the program and from the directory, in a way that no bundler reads.
  */
 const ways: readonly (() => unknown)[] = [
-  () => createRequire(import.meta.url)('better-sqlite3'),
+  (): unknown => createRequire(import.meta.url)('better-sqlite3'),
   () => requireFrom(resolve(process.argv[1] ?? 'index.js')),
   () => requireFrom(resolve('index.js')),
 ]

@@ -276,7 +276,7 @@ export function uint48At(bytes: Uint8Array, offset: number): number {
 }
 
 /** The parts one after the other, copied. */
-export function concat(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+export function concat(...parts: readonly Uint8Array[]): Uint8Array {
   const bytes = new Uint8Array(parts.reduce((length, part) => length + part.length, 0))
   let offset = 0
   for (const part of parts) {
