@@ -46,27 +46,27 @@ const tokenIndex = 'CREATE INDEX IF NOT EXISTS mqin_token ON mqin (token)'
 const laneIndex = 'CREATE INDEX IF NOT EXISTS mqin_lane ON mqin (sender)'
 const tokenLaneIndex = 'CREATE INDEX IF NOT EXISTS mqin_token_lane ON mqin (sender, token)'
 
-/** Makes what the look-ups need, and the right one for these messages. */
-export function findCandidates(
+/** What makes the indexes that the look-ups need and that are not there. */
+export function missingIndexes(
   db: SqliteHandle,
   token: string | null,
   isOrdered: boolean,
-): Candidates {
-  ensureIndex(db, 'mqlease_due', dueIndex)
-  if (isOrdered) {
-    if (token === null) ensureIndex(db, 'mqin_lane', laneIndex)
-    else ensureIndex(db, 'mqin_token_lane', tokenLaneIndex)
-    return new LaneHeads(db, token)
-  }
+): readonly string[] {
+  const wanted = [['mqlease_due', dueIndex]]
+  if (isOrdered && token === null) wanted.push(['mqin_lane', laneIndex])
+  if (isOrdered && token !== null) wanted.push(['mqin_token_lane', tokenLaneIndex])
   // To index a million rows takes a second, in which nobody else can write: then it is left to a
   // consumer that begins at a better time.
-  if (token !== null && isSmall(db)) ensureIndex(db, 'mqin_token', tokenIndex)
-  return new Everything(db, token)
+  if (!isOrdered && token !== null && isSmall(db)) wanted.push(['mqin_token', tokenIndex])
+  return wanted.flatMap(([name = '', sql = '']) => (hasIndex(db, name) ? [] : [sql]))
 }
 
-function ensureIndex(db: SqliteHandle, name: string, sql: string): void {
-  if (!hasIndex(db, name)) db.exec(sql)
-}
+/** The right one for these messages. */
+export const findCandidates = (
+  db: SqliteHandle,
+  token: string | null,
+  isOrdered: boolean,
+): Candidates => (isOrdered ? new LaneHeads(db, token) : new Everything(db, token))
 
 function hasIndex(db: SqliteHandle, name: string): boolean {
   const query = "SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = ?"
@@ -263,8 +263,16 @@ class LaneHeads implements Candidates {
       FROM mqin AS m LEFT JOIN mqlease AS l ON l.id = m.id
       WHERE m.sender IS ? AND ${tokenIs} AND m.id > ? ORDER BY m.id LIMIT 1`,
     )
-    // Rows that no daemon has put there have no sender.
-    this.#senders = prepare(db, 'SELECT id FROM mqsender UNION ALL SELECT NULL')
+    // Each that has a row, by leaps through the index; the last one is NULL, as rows have it that
+    // no daemon has put there.
+    this.#senders = prepare(
+      db,
+      `WITH RECURSIVE senders (id) AS (
+        SELECT min(sender) FROM mqin
+        UNION ALL SELECT (SELECT min(m.sender) FROM mqin AS m WHERE m.sender > s.id)
+        FROM senders AS s WHERE s.id IS NOT NULL)
+      SELECT id FROM senders`,
+    )
   }
 
   get hasMore(): boolean {

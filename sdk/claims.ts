@@ -6,9 +6,10 @@
  */
 
 import { hostname } from 'node:os'
-import { type Candidates, findCandidates } from './candidates.ts'
+import { type Candidates, findCandidates, missingIndexes } from './candidates.ts'
 import { type Consumption, waitMsMax } from './consume-options.ts'
-import { prepare, type SqliteHandle, type SqliteStatement } from './handle.ts'
+import { isStatementFailure, messageOf } from './errors.ts'
+import { atomically, prepare, type SqliteHandle, type SqliteStatement } from './handle.ts'
 import { type Message, messageColumns, parseMessage, type Row } from './message.ts'
 import { isReply, replyWaitMs, requestPrefix } from './reply.ts'
 
@@ -23,8 +24,11 @@ export type Claim = {
 export type Outcome =
   | { readonly type: 'completed' }
   | { readonly type: 'released'; readonly afterMs: number }
-  | { readonly type: 'failed'; readonly error: string }
-  | { readonly type: 'dead'; readonly error: string }
+  | { readonly type: 'failed'; readonly error: string; readonly cause?: unknown }
+  | { readonly type: 'dead'; readonly error: string; readonly cause?: unknown }
+
+/** A message that went to `mqdead` when it was to be claimed. */
+export type Buried = Claim & { readonly error: string }
 
 export type ClaimsOptions = Pick<
   Consumption<unknown>,
@@ -35,6 +39,9 @@ export type ClaimsOptions = Pick<
   /** From 0 to 1. */
   readonly random: () => number
 }
+
+const lateReply = 'a late reply: the process that asked has ended or given up'
+const keptBecause = '\nIt cannot be moved to mqdead: '
 
 const backoffMsMin = 200
 const backoffMsMax = 300_000
@@ -56,17 +63,25 @@ export class Claims {
   /** Who holds them, for people: in `mqlease.owner`. */
   readonly owner: string
   readonly candidates: Candidates
+  readonly #db: SqliteHandle
   readonly #options: ClaimsOptions
   readonly #requests: string
+  readonly #buried: Buried[] = []
   readonly #statements: ReturnType<typeof prepareAll>
 
   constructor(db: SqliteHandle, options: ClaimsOptions) {
     const tag = crypto.randomUUID().slice(0, 8)
     this.owner = `${hostname()} ${process.pid} ${tag}`
     this.candidates = findCandidates(db, options.token, options.isOrdered)
+    this.#db = db
     this.#options = options
     this.#requests = requestPrefix(db)
     this.#statements = prepareAll(db)
+  }
+
+  /** What makes the indexes that it needs and that are not there. */
+  missingIndexes(): readonly string[] {
+    return missingIndexes(this.#db, this.#options.token, this.#options.isOrdered)
   }
 
   /** Rows that are worth an attempt to claim. Needs no transaction. */
@@ -77,6 +92,16 @@ export class Claims {
   /** Those of the rows that could be had; the others have gone, or are somebody else's. */
   claim(ids: readonly number[]): Claim[] {
     return ids.flatMap((id) => this.#claimOne(id) ?? [])
+  }
+
+  /** What went to `mqdead` since the last call because it was to be claimed. */
+  takeBuried(): Buried[] {
+    return this.#buried.splice(0)
+  }
+
+  /** Whether a message that fails in this attempt goes to `mqdead`. */
+  isLast(attempt: number): boolean {
+    return attempt >= this.#options.attempts
   }
 
   /** Whether the lease is still this claim's. */
@@ -109,7 +134,7 @@ export class Claims {
         return Number(release.run(nowMs + outcome.afterMs, ...lease).changes) === 1
       }
       case 'failed': {
-        if (attempt >= this.#options.attempts) return this.#bury(id, attempt, outcome.error)
+        if (this.isLast(attempt)) return this.#bury(id, attempt, outcome.error)
         const until = nowMs + backoffMs(attempt, this.#options.random())
         return Number(fail.run(until, outcome.error, ...lease).changes) === 1
       }
@@ -134,8 +159,19 @@ export class Claims {
 
   #bury(id: number, attempt: number, error: string): boolean {
     if (!this.#isMine(id, attempt)) return false
-    this.#statements.bury.run(this.#options.nowMs(), error, id)
-    return this.#end(id, attempt)
+    try {
+      return atomically(this.#db, () => {
+        this.#statements.bury.run(this.#options.nowMs(), error, id)
+        return this.#end(id, attempt)
+      })
+    } catch (cause) {
+      if (!isStatementFailure(cause)) throw cause
+      // A foreign key or a trigger of the owner's keeps it. It must not stand in the way of others.
+      const before = error.split(keptBecause)[0] ?? ''
+      const text = `${before}${keptBecause}${messageOf(cause)}`
+      this.#statements.fail.run(this.#options.nowMs() + backoffMsMax, text, id, this.owner, attempt)
+      return true
+    }
   }
 
   #claimOne(id: number): Claim | undefined {
@@ -157,12 +193,14 @@ export class Claims {
     if (attempt <= attemptsMax) return { message, attempt }
     const unknown = `the process ended, or lost its lease, in attempt ${attempt - 1}`
     this.#bury(id, attempt, error ?? unknown)
+    this.#buried.push({ message, attempt: attempt - 1, error: error ?? unknown })
     this.candidates.onSettled(message.sender)
     return undefined
   }
 
   /** A reply is for the process that asked, but not for ever. */
-  #leaveReply({ id, arrivedAt, sender }: Message, attempt: number, nowMs: number): void {
+  #leaveReply(message: Message, attempt: number, nowMs: number): void {
+    const { id, arrivedAt, sender } = message
     const waitMs = arrivedAt.getTime() + replyWaitMs - nowMs
     if (waitMs > replyWaitMs && attempt === 1) {
       // The clock was set back: it waits as long as others, once, and that counts as an attempt.
@@ -170,7 +208,8 @@ export class Claims {
     } else if (waitMs > 0 && waitMs <= replyWaitMs) {
       this.#statements.release.run(nowMs + waitMs, id, this.owner, attempt)
     } else {
-      this.#bury(id, attempt, 'a late reply: the process that asked has ended or given up')
+      this.#bury(id, attempt, lateReply)
+      this.#buried.push({ message, attempt, error: lateReply })
     }
     this.candidates.onSettled(sender)
   }

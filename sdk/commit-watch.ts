@@ -88,7 +88,8 @@ export class CommitWatch {
       files,
       look: () => this.#look(),
       isQuiet: () => false,
-      onReplaced: () => this.end(replaced(files)),
+      // The last one who closes removes the log.
+      onReplaced: () => this.end(isOpen(this.#db) ? replaced(files) : closedWhileWaiting()),
       // The polls go on, and are quick enough.
       onDeaf: () => undefined,
     })
@@ -119,7 +120,7 @@ export class CommitWatch {
   }
 
   #onFailed(error: unknown): void {
-    const reason = isOpen(this.#db) ? fromSqlite(error) : closedWhileWaiting()
+    const reason = reasonOf(this.#db, error)
     if (reason instanceof TinymqError && reason.retryable) return
     this.end(reason)
   }
@@ -133,6 +134,10 @@ function replaced(files: DatabaseFiles): TinymqError {
       : `another file is at ${path} now, or none`
   return new TinymqError('TINYMQ_CLOSED', `${sentence}: open it again`)
 }
+
+/** What to tell those who wait, of an error on the connection. */
+export const reasonOf = (db: SqliteHandle, error: unknown): unknown =>
+  isOpen(db) ? fromSqlite(error) : closedWhileWaiting()
 
 /** What those get who wait while the connection is closed. */
 export const closedWhileWaiting = (): TinymqError =>

@@ -1,6 +1,7 @@
 /** What `consume`, `consumeInTransaction` and `inbox` take, and what holds when it is left out. */
 
 import { TinymqError } from './errors.ts'
+import type { OnError } from './failures.ts'
 import type { StandardSchema } from './payload.ts'
 
 /** How to consume. */
@@ -25,6 +26,11 @@ export type ConsumeOptions<T = unknown> = {
   readonly leaseMs?: number | undefined
   /** What `payload` must be: any Standard Schema (zod, valibot, arktype and others). */
   readonly schema?: StandardSchema<T> | undefined
+  /**
+   * Called when a handler has failed or a message has gone to `mqdead`. Left out, a warning of the
+   * process says so on stderr, one in ten seconds at most.
+   */
+  readonly onError?: OnError | undefined
 }
 
 /** The longest lease and the longest wait: what lies further ahead comes from a clock set back. */
@@ -39,6 +45,7 @@ export type Consumption<T> = {
   readonly attempts: number
   readonly leaseMs: number
   readonly schema: StandardSchema<T> | undefined
+  readonly onError: OnError | undefined
 }
 
 /** Test runners and browser-like hosts bring a class of their own. */
@@ -48,7 +55,7 @@ const isSignal = (value: Partial<AbortSignal> | null): boolean =>
 /** @throws TinymqError TINYMQ_BAD_ARGUMENT with all that is wrong. */
 export function parseConsumeOptions<T>(options: ConsumeOptions<T>): Consumption<T> {
   const { token = null, concurrency = 1, attempts = 20, leaseMs = 30_000 } = options
-  const { ordered = false, signal, schema } = options
+  const { ordered = false, signal, schema, onError } = options
   const isCount = (value: unknown): boolean => Number.isInteger(value) && Number(value) >= 1
   const checks: readonly (readonly [boolean, string])[] = [
     [token === null || typeof token === 'string', 'token must be a string'],
@@ -64,8 +71,9 @@ export function parseConsumeOptions<T>(options: ConsumeOptions<T>): Consumption<
       schema === undefined || typeof schema['~standard']?.validate === 'function',
       'schema must be a Standard Schema: it has no ~standard.validate',
     ],
+    [onError === undefined || typeof onError === 'function', 'onError must be a function'],
   ]
   const problems = checks.flatMap(([isGood, sentence]) => (isGood ? [] : [sentence]))
   if (problems.length > 0) throw new TinymqError('TINYMQ_BAD_ARGUMENT', problems.join('; '))
-  return { token, concurrency, isOrdered: ordered, signal, attempts, leaseMs, schema }
+  return { token, concurrency, isOrdered: ordered, signal, attempts, leaseMs, schema, onError }
 }

@@ -5,15 +5,16 @@
  */
 
 import type { TracingChannel } from 'node:diagnostics_channel'
-import type { OneLibrary } from './one-library.ts'
 import { isPromise } from 'node:util/types'
 import type { Claim, Outcome } from './claims.ts'
-import type { CommitWatch } from './commit-watch.ts'
 import type { Consumption } from './consume-options.ts'
+import { errorText } from './error-text.ts'
 import { TinymqError } from './errors.ts'
 import { inTransaction, type SqliteHandle } from './handle.ts'
-import { errorText, type Hand, InboxMessage } from './inbox-message.ts'
-import { Intake, type IntakeParts, leaseLost, WorkFailure } from './intake.ts'
+import { HandlerContext } from './handler-context.ts'
+import { type Hand, InboxMessage } from './inbox-message.ts'
+import { leaseLost, WorkFailure } from './ending.ts'
+import { Intake, type IntakeParts } from './intake.ts'
 import { isTraced } from './is-traced.ts'
 import { isThenable, SchemaMismatch, validPayload } from './payload.ts'
 
@@ -26,11 +27,7 @@ export interface Consumer {
 }
 
 /** What a consumer works with. */
-export type ConsumerParts<T> = {
-  readonly db: SqliteHandle
-  readonly watch: CommitWatch
-  readonly library: OneLibrary
-  readonly unsynced: IntakeParts['unsynced']
+export type ConsumerParts<T> = Omit<IntakeParts, 'consumption'> & {
   readonly consumption: Consumption<T>
   readonly send: Hand['send']
   readonly trace: TracingChannel<'tinymq:consume', ConsumeTrace>
@@ -41,10 +38,10 @@ export type ConsumeTrace = { readonly message: InboxMessage }
 
 /** What becomes of a message whose handler has thrown. */
 export function outcomeOf(error: unknown, isEnding: boolean): Outcome {
-  if (error instanceof SchemaMismatch) return { type: 'dead', error: error.message }
+  if (error instanceof SchemaMismatch) return { type: 'dead', error: error.message, cause: error }
   // It was told to stop, and stopped: no fault of the message.
   if (isEnding) return { type: 'released', afterMs: 0 }
-  return { type: 'failed', error: errorText(error) }
+  return { type: 'failed', error: errorText(error), cause: error }
 }
 
 /** Runs a handler for each message, some at a time. */
@@ -53,6 +50,7 @@ export class HandlerConsumer<T> implements Consumer {
   readonly #handler: (message: InboxMessage<T>) => unknown
   readonly #parts: ConsumerParts<T>
   readonly #intake: Intake
+  readonly #context = new HandlerContext()
   readonly #inHand = new Map<Claim, InboxMessage<T>>()
   readonly #hand: Hand
   #isStopping = false
@@ -67,7 +65,7 @@ export class HandlerConsumer<T> implements Consumer {
     this.done = promise.finally(() => signal?.removeEventListener('abort', abort))
     this.#intake = new Intake(parts, {
       onClaims: (claims) => {
-        for (const claim of claims) void this.#handle(claim)
+        for (const claim of claims) this.#begin(claim)
       },
       onLost: (claim) => this.#inHand.get(claim)?.abort(leaseLost(claim)),
       onIdle: () => {
@@ -99,6 +97,12 @@ export class HandlerConsumer<T> implements Consumer {
   #abort(reason: unknown): void {
     this.stop()
     for (const message of this.#inHand.values()) message.abort(reason)
+  }
+
+  #begin(claim: Claim): void {
+    // The handler of one that was claimed with it may have ended the consumer.
+    if (this.#isStopping) this.#intake.settle(claim, { type: 'released', afterMs: 0 })
+    else this.#context.run(() => void this.#handle(claim))
   }
 
   async #handle(claim: Claim): Promise<void> {
@@ -139,6 +143,7 @@ export class TransactionConsumer<T, Db extends SqliteHandle> implements Consumer
   readonly #handler: (message: InboxMessage<T>, db: Db) => unknown
   readonly #parts: ConsumerParts<T>
   readonly #db: Db
+  readonly #context = new HandlerContext()
   readonly #intake: Intake
   readonly #hand: Hand
   #isStopping = false
@@ -184,7 +189,8 @@ export class TransactionConsumer<T, Db extends SqliteHandle> implements Consumer
   /** The claim of the next message is in the transaction that completes this one. */
   #onClaim(claim: Claim | undefined): void {
     if (claim === undefined) return
-    this.#intake.settle(claim, { type: 'completed' }, () => this.#work(claim))
+    const work = (): boolean => this.#context.run(() => this.#work(claim))
+    this.#intake.settle(claim, { type: 'completed' }, work)
     if (!this.#isStopping) this.#intake.want(1)
   }
 

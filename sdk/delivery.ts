@@ -3,8 +3,13 @@
  * second without a sign of it, because rolling back is no commit. Nothing runs while nobody waits.
  */
 
-import { type CommitListener, type CommitWatch, closedWhileWaiting } from './commit-watch.ts'
-import { fromSqlite, TinymqError, translated } from './errors.ts'
+import {
+  type CommitListener,
+  type CommitWatch,
+  closedWhileWaiting,
+  reasonOf,
+} from './commit-watch.ts'
+import { TinymqError, translated } from './errors.ts'
 import { inTransaction, type SqliteHandle } from './handle.ts'
 import { OutcomeReader, type Seen } from './outcome.ts'
 
@@ -122,7 +127,7 @@ export class Deliveries {
         if (outcome.type === 'lost') waiter.reject(outcome.error)
       }
     } catch (error) {
-      const reason = fromSqlite(error)
+      const reason = reasonOf(this.#db, error)
       if (!(reason instanceof TinymqError && reason.retryable)) this.#rejectAll(reason)
     }
     const tookMs = performance.now() - startMs

@@ -196,6 +196,22 @@ export function fromSqlite(error: unknown): unknown {
   return new TinymqError(code, `SQLite says: ${error.message}`, { cause: error })
 }
 
+/** ERROR, CONSTRAINT, MISMATCH. */
+const statementCodes = new Set([1, 19, 20])
+
+/**
+ * Whether a statement has failed and not the database: something of the owner's on the tables (a
+ * foreign key, a trigger) does not allow it, and other rows may well be allowed.
+ */
+export function isStatementFailure(error: unknown): boolean {
+  if (!isError(error)) return false
+  const { code, errcode } = error
+  if (code === 'ERR_SQLITE_ERROR' && typeof errcode === 'number') {
+    return statementCodes.has(errcode & 0xff)
+  }
+  return typeof code === 'string' && /^SQLITE_(?:ERROR|CONSTRAINT|MISMATCH)/.test(code)
+}
+
 /** Runs `work`; what it throws of SQLite's comes out as a `TinymqError`. */
 export function translated<T>(work: () => T): T {
   try {

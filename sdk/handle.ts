@@ -54,7 +54,8 @@ export const inTransaction = (db: SqliteHandle): boolean =>
 function canBegin(db: SqliteHandle): boolean {
   try {
     db.exec('BEGIN')
-  } catch {
+  } catch (error) {
+    if (!isOpen(db)) throw error
     return false
   }
   db.exec('COMMIT')
@@ -63,7 +64,17 @@ function canBegin(db: SqliteHandle): boolean {
 
 /** Whether the connection can still be used. */
 export const isOpen = (db: SqliteHandle): boolean =>
-  typeof db.open === 'boolean' ? db.open : (db.isOpen ?? true)
+  typeof db.open === 'boolean' ? db.open : (db.isOpen ?? canExecute(db))
+
+/** node:sqlite before Node 22.15 does not tell. */
+function canExecute(db: SqliteHandle): boolean {
+  try {
+    db.exec('')
+    return true
+  } catch {
+    return false
+  }
+}
 
 /** The absolute path of the database file, `undefined` when it is in memory. */
 export function filePath(db: SqliteHandle): string | undefined {
@@ -94,9 +105,14 @@ export function prepare(db: SqliteHandle, sql: string): SqliteStatement {
  * savepoint of the one that is open. It begins IMMEDIATE, because a transaction that begins as a
  * reader may be refused when it comes to write, however long the busy timeout.
  */
-export function atomically<T>(db: SqliteHandle, work: () => T): T {
+export function atomically<T>(
+  db: SqliteHandle,
+  work: () => T,
+  begin = (): unknown => db.exec('BEGIN IMMEDIATE'),
+): T {
   const nested = inTransaction(db)
-  db.exec(nested ? 'SAVEPOINT tinymq' : 'BEGIN IMMEDIATE')
+  if (nested) db.exec('SAVEPOINT tinymq')
+  else begin()
   try {
     const result = work()
     db.exec(nested ? 'RELEASE tinymq' : 'COMMIT')

@@ -6,7 +6,8 @@
 import type { Claim } from './claims.ts'
 import { type Consumer, type ConsumerParts, outcomeOf } from './consumer.ts'
 import { type Hand, InboxMessage } from './inbox-message.ts'
-import { Intake, leaseLost } from './intake.ts'
+import { leaseLost } from './ending.ts'
+import { Intake } from './intake.ts'
 import { validPayload } from './payload.ts'
 
 type Step<T> = IteratorResult<InboxMessage<T>, undefined>

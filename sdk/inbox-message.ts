@@ -2,7 +2,8 @@
 
 import type { Claim, Outcome } from './claims.ts'
 import { waitMsMax } from './consume-options.ts'
-import { isError, TinymqError, translated } from './errors.ts'
+import { errorText } from './error-text.ts'
+import { TinymqError, translated } from './errors.ts'
 import type { Message } from './message.ts'
 import { type Headers, type OutgoingData, refuseIterable } from './outgoing.ts'
 import { parsePayload } from './payload.ts'
@@ -20,24 +21,6 @@ export type Hand = {
     data: OutgoingData,
     headers: Headers,
   ) => number
-}
-
-const errorCharactersMax = 4_000
-
-/** What was thrown, as the text that is kept in `mqlease` and `mqdead`. */
-export function errorText(error: unknown): string {
-  const text = isError(error)
-    ? (error.stack ?? `${error.name}: ${error.message}`)
-    : `not an Error was thrown: ${shown(error)}`
-  return text.toWellFormed().replaceAll('\0', '\u{fffd}').slice(0, errorCharactersMax)
-}
-
-function shown(value: unknown): string {
-  try {
-    return typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value))
-  } catch {
-    return Object.prototype.toString.call(value)
-  }
 }
 
 /** A message with a lease: it is this consumer's alone until it is settled or the lease is lost. */
@@ -135,7 +118,7 @@ export class InboxMessage<T = unknown> implements Message {
    */
   dead(error: unknown): void {
     const text = typeof error === 'string' ? error : errorText(error)
-    this.#settle({ type: 'dead', error: text })
+    this.#settle({ type: 'dead', error: text, cause: error })
   }
 
   /**

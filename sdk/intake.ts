@@ -6,16 +6,21 @@
  */
 
 import { type Claim, Claims, type Outcome } from './claims.ts'
-import type { CommitListener, CommitWatch } from './commit-watch.ts'
+import { closedWhileWaiting, type CommitListener, type CommitWatch } from './commit-watch.ts'
 import type { Consumption } from './consume-options.ts'
-import { fromSqlite, TinymqError } from './errors.ts'
-import { atomically, inTransaction, type SqliteHandle } from './handle.ts'
+import type { BriefLock } from './brief-lock.ts'
+import { type Ending, failureOf, leaseLost, type Work, WorkFailure } from './ending.ts'
+import { fromSqlite, isStatementFailure, TinymqError } from './errors.ts'
+import type { Failures } from './failures.ts'
+import { atomically, inTransaction, isOpen, type SqliteHandle } from './handle.ts'
 import type { OneLibrary } from './one-library.ts'
 
 export type IntakeParts = {
   readonly db: SqliteHandle
   readonly watch: CommitWatch
   readonly library: OneLibrary
+  readonly lock: BriefLock
+  readonly failures: Failures
   readonly consumption: Consumption<unknown>
   /**
    * Runs a transaction about leases alone, whose commit need not wait for the disk: what a power
@@ -37,23 +42,7 @@ export type IntakeEvents = {
   readonly onFailed: (reason: unknown) => void
 }
 
-/**
- * What must happen in the transaction that ends a lease; false when the lease has been ended by it.
- * What it throws as a `WorkFailure` becomes the outcome, anything else ends the intake.
- */
-export type Work = () => boolean
-
-/** The handler threw: its transaction is rolled back, and the message gets this outcome instead. */
-export class WorkFailure extends Error {
-  readonly outcome: Outcome
-
-  constructor(outcome: Outcome, options: ErrorOptions) {
-    super('The handler failed.', options)
-    this.outcome = outcome
-  }
-}
-
-type Ending = { readonly claim: Claim; readonly outcome: Outcome; readonly work?: Work | undefined }
+type Turn = { readonly claims: Claim[]; readonly lost: Claim[] }
 
 const inTransactionMs = 1
 // Longer, and the application's own events wait; shorter, and the loop costs more than the turns.
@@ -61,6 +50,8 @@ const chainMs = 2
 // After a failure that may pass: the database is locked, or the disk is full.
 const pauseMsMin = 5
 const pauseMsMax = 1_000
+/** Between tries to renew leases while somebody holds the lock: they have time. */
+const renewPauseMs = 250
 // The clock may be set while we sleep.
 const sleepMsMax = 10_000
 const renewalsPerLease = 3
@@ -69,6 +60,9 @@ export class Intake {
   readonly #db: SqliteHandle
   readonly #watch: CommitWatch
   readonly #library: OneLibrary
+  readonly #lock: BriefLock
+  readonly #failureReports: Failures
+  readonly #onError: Consumption<unknown>['onError']
   readonly #claims: Claims
   readonly #events: IntakeEvents
   readonly #unsynced: IntakeParts['unsynced']
@@ -82,6 +76,12 @@ export class Intake {
   #failures = 0
   #isOpen = true
   #isWatching = false
+  /** It watches, and the indexes are there. */
+  #isReady = false
+  /** Since the last turn. */
+  #hasChanged = false
+  /** One of the endings, and nobody knows which, cannot be committed. */
+  #isOneByOne = false
   #isTurnDue = false
   /** Up to then turns may follow each other before the event loop goes on. */
   #chainUntilMs = 0
@@ -89,10 +89,13 @@ export class Intake {
   #renewTimer: NodeJS.Timeout | undefined
 
   constructor(parts: IntakeParts, events: IntakeEvents) {
-    const { db, watch, library, consumption, unsynced } = parts
+    const { db, watch, library, lock, failures, consumption, unsynced } = parts
     this.#db = db
     this.#unsynced = unsynced
     this.#library = library
+    this.#lock = lock
+    this.#failureReports = failures
+    this.#onError = consumption.onError
     this.#watch = watch
     this.#events = events
     this.#leaseMs = consumption.leaseMs
@@ -106,7 +109,6 @@ export class Intake {
   /** Takes so many more. */
   want(count: number): void {
     this.#wanted += count
-    if (!this.#isWatching) this.#startWatching()
     this.#schedule()
   }
 
@@ -130,7 +132,7 @@ export class Intake {
    * settled is again, once that was rolled back.
    */
   isHeld(claim: Claim): boolean {
-    if (!this.#held.has(claim)) return false
+    if (!this.#held.has(claim) || !isOpen(this.#db)) return false
     return !this.#unsure.has(claim) || this.#claims.isHeld(claim)
   }
 
@@ -141,15 +143,18 @@ export class Intake {
 
   /**
    * Ends a lease at once, in the transaction that is open or in one of its own.
-   * @throws TinymqError TINYMQ_LEASE_LOST, or what SQLite says; then the lease is as it was.
+   * @throws TinymqError TINYMQ_LEASE_LOST, TINYMQ_CLOSED, or what SQLite says; then the lease is as
+   * it was.
    */
   settleNow(claim: Claim, outcome: Outcome): void {
+    if (!isOpen(this.#db)) throw closedWhileWaiting()
     const isNested = inTransaction(this.#db)
     const end = (): boolean => atomically(this.#db, () => this.#claims.settle(claim, outcome))
     if (!(isNested ? end() : this.#unsynced(end))) {
       if (!isNested) this.#forget(claim)
       throw leaseLost(claim)
     }
+    this.#report(claim, outcome)
     if (isNested) this.#unsure.add(claim)
     else this.#forget(claim)
     this.#schedule()
@@ -190,17 +195,19 @@ export class Intake {
   }
 
   /** Not before something is wanted: what is never used must not keep the process alive. */
-  #startWatching(): void {
+  #getReady(): void {
+    if (this.#isReady || this.#wanted === 0) return
+    if (!this.#isWatching) this.#watch.add(this.#listener)
     this.#isWatching = true
-    try {
-      this.#watch.add(this.#listener)
-    } catch (error) {
-      queueMicrotask(() => this.#fail(fromSqlite(error)))
-    }
+    const indexes = this.#claims.missingIndexes()
+    const make = (): void => indexes.forEach((sql) => this.#db.exec(sql))
+    if (indexes.length > 0) atomically(this.#db, make, this.#lock.begin)
+    this.#isReady = true
+    this.#hasChanged = true
   }
 
   #onChange(): void {
-    this.#claims.candidates.onChange(performance.now())
+    this.#hasChanged = true
     this.#schedule()
   }
 
@@ -219,37 +226,76 @@ export class Intake {
   #takeTurn(): void {
     this.#isTurnDue = false
     if (!this.#isOpen) return undefined
+    if (!isOpen(this.#db)) return this.#fail(closedWhileWaiting())
     if (inTransaction(this.#db)) return this.#scheduleIn(inTransactionMs)
     try {
       this.#makeSure()
-      const { claims, lost } = this.#transact()
-      this.#failures = 0
-      this.#wanted -= claims.length
-      for (const { claim } of this.#endings) this.#forget(claim)
-      this.#endings = []
-      for (const claim of claims) this.#held.add(claim)
-      for (const claim of lost) this.#events.onLost(claim)
-      if (claims.length > 0) this.#events.onClaims(claims)
+      this.#getReady()
+      if (this.#hasChanged) this.#claims.candidates.onChange(performance.now())
+      this.#hasChanged = false
+      const endings = this.#isOneByOne ? this.#endings.slice(0, 1) : this.#endings
+      this.#onTurn(endings, this.#transact(endings))
       this.#goOn()
     } catch (error) {
+      this.#claims.takeBuried()
       this.#claims.candidates.onRollback()
       this.#onFailed(error)
     }
   }
 
-  #transact(): { readonly claims: Claim[]; readonly lost: Claim[] } {
-    // Many wake up for one message: who finds nothing need not wait for the lock.
-    const seen = this.#endings.length === 0 ? this.#seek() : []
-    if (this.#endings.length === 0 && seen.length === 0) return { claims: [], lost: [] }
-    this.#library.check()
-    const transaction = (): { readonly claims: Claim[]; readonly lost: Claim[] } => {
-      const lost = this.#endings.filter((ending) => !this.#end(ending)).map(({ claim }) => claim)
-      const ids = this.#endings.length === 0 ? seen : this.#seek()
-      return { claims: this.#claims.claim(ids), lost }
+  #onTurn(endings: readonly Ending[], { claims, lost }: Turn): void {
+    this.#failures = 0
+    this.#wanted -= claims.length
+    const endedAs = new Map(endings.map(({ claim, outcome }) => [claim, outcome]))
+    this.#endings = this.#endings.filter(({ claim }) => !endedAs.has(claim))
+    this.#isOneByOne &&= this.#endings.length > 0
+    for (const claim of endedAs.keys()) this.#forget(claim)
+    for (const claim of claims) this.#held.add(claim)
+    for (const claim of lost) {
+      endedAs.delete(claim)
+      this.#events.onLost(claim)
     }
-    const hasWork = this.#endings.some(({ work }) => work !== undefined)
-    if (hasWork) return atomically(this.#db, transaction)
-    return this.#unsynced(() => atomically(this.#db, transaction))
+    for (const [claim, outcome] of endedAs) this.#report(claim, outcome)
+    for (const { message, attempt, error } of this.#claims.takeBuried()) {
+      this.#failureReports.report(error, { message, attempt, isDead: true }, this.#onError)
+    }
+    if (this.#endings.length > 0) this.#schedule()
+    if (claims.length > 0) this.#events.onClaims(claims)
+  }
+
+  #report({ message, attempt }: Claim, outcome: Outcome): void {
+    if (outcome.type !== 'failed' && outcome.type !== 'dead') return
+    const isDead = outcome.type === 'dead' || this.#claims.isLast(attempt)
+    const { error, cause = error } = outcome
+    this.#failureReports.report(cause, { message, attempt, isDead }, this.#onError)
+  }
+
+  #transact(endings: readonly Ending[]): Turn {
+    const hasEnding = endings.length > 0
+    // Many wake up for one message: who finds nothing need not wait for the lock.
+    const seen = hasEnding ? [] : this.#seek()
+    if (!hasEnding && seen.length === 0) return { claims: [], lost: [] }
+    this.#library.check()
+    let isCommitting = false
+    const transaction = (): Turn => {
+      const lost = endings.filter((ending) => !this.#end(ending)).map(({ claim }) => claim)
+      const ids = hasEnding && !this.#isOneByOne ? this.#seek() : seen
+      const claims = this.#claims.claim(ids)
+      isCommitting = true
+      return { claims, lost }
+    }
+    const work = (): Turn => atomically(this.#db, transaction, this.#lock.begin)
+    const hasWork = endings.some((ending) => ending.work !== undefined)
+    try {
+      return hasWork ? work() : this.#unsynced(work)
+    } catch (error) {
+      if (!isCommitting || !hasEnding || !isStatementFailure(error)) throw error
+      // A deferred foreign key, for instance. When it is one ending of many, the next turns tell.
+      const [ending, another] = endings
+      if (ending !== undefined && another === undefined) throw this.#failure(ending, error)
+      this.#isOneByOne = true
+      throw new WorkFailure({ type: 'failed', error: '' }, { cause: error })
+    }
   }
 
   #seek(): number[] {
@@ -258,19 +304,22 @@ export class Intake {
 
   #end(ending: Ending): boolean {
     const { claim, outcome, work } = ending
-    if (work === undefined) return this.#claims.settle(claim, outcome)
-    if (!this.#claims.isHeld(claim)) return false
     try {
+      if (work === undefined) return this.#claims.settle(claim, outcome)
+      if (!this.#claims.isHeld(claim)) return false
       return !work() || this.#claims.settle(claim, outcome)
     } catch (error) {
-      // The next turn writes down what became of it.
-      if (error instanceof WorkFailure) {
-        this.#endings = this.#endings.map((other) =>
-          other === ending ? { claim, outcome: error.outcome } : other,
-        )
-      }
-      throw error
+      throw this.#failure(ending, error)
     }
+  }
+
+  /** The next turn writes down what became of the message. */
+  #failure(ending: Ending, error: unknown): unknown {
+    const failure = failureOf(ending, error)
+    if (failure === undefined) return error
+    const failed = { claim: ending.claim, outcome: failure.outcome }
+    this.#endings = this.#endings.map((other) => (other === ending ? failed : other))
+    return failure
   }
 
   /** After a turn: at once, when something becomes due, or when something is committed. */
@@ -322,12 +371,13 @@ export class Intake {
 
   #renewAll(): void {
     this.#renewTimer = undefined
+    if (!isOpen(this.#db)) return this.#fail(closedWhileWaiting())
     if (inTransaction(this.#db)) return this.#renewIn(inTransactionMs)
     try {
       this.#makeSure()
       const renewAll = (): Claim[] =>
         Array.from(this.#held).filter((claim) => !this.#claims.renew(claim))
-      const lost = this.#unsynced(() => atomically(this.#db, renewAll))
+      const lost = this.#unsynced(() => atomically(this.#db, renewAll, this.#lock.begin))
       for (const claim of lost) {
         this.#held.delete(claim)
         this.#events.onLost(claim)
@@ -335,16 +385,8 @@ export class Intake {
     } catch (error) {
       const reason = fromSqlite(error)
       if (!(reason instanceof TinymqError && reason.retryable)) return this.#fail(reason)
-      return this.#renewIn(pauseMsMin)
+      return this.#renewIn(renewPauseMs)
     }
     return this.#keepLeases()
   }
 }
-
-/** What a consumer gets that comes too late. */
-export const leaseLost = ({ message: { id }, attempt }: Claim): TinymqError =>
-  new TinymqError(
-    'TINYMQ_LEASE_LOST',
-    `the lease on message ${id} ended in attempt ${attempt} before it was renewed, ` +
-      'and another consumer may have it now',
-  )

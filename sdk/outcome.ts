@@ -2,6 +2,7 @@
 
 import { TinymqError } from './errors.ts'
 import { prepare, type SqliteHandle, type SqliteStatement } from './handle.ts'
+import { keptSql } from './schema-outbox.ts'
 
 /** A row that is still there (its identity), one that nobody can say more about yet, or the end. */
 export type Outcome =
@@ -32,7 +33,8 @@ export class OutcomeReader {
   readonly #counters: SqliteStatement
 
   constructor(db: SqliteHandle) {
-    this.#row = prepare(db, 'SELECT uid FROM mqout WHERE id = ?')
+    const row = `SELECT uid, ${keptSql('o')} AS kept FROM mqout AS o WHERE id = ?`
+    this.#row = prepare(db, row)
     this.#runs = prepare(
       db,
       `SELECT r.first, r.id_first, r.ids, r.done_at IS NOT NULL AS done, l.confirmed
@@ -57,9 +59,10 @@ export class OutcomeReader {
     const uid = seen?.uid
     // The row comes first: the daemon deletes it in the commit that ends its run, so that a row
     // gone by now is in a run that can be seen.
-    const row = this.#row.get(id) as { uid: Uint8Array } | undefined
+    const row = this.#row.get(id) as { uid: Uint8Array; kept: number } | undefined
     if (row !== undefined && (uid === undefined || Buffer.compare(row.uid, uid) === 0)) {
-      return { type: 'waiting', uid: row.uid }
+      // The peer has it, and something of the owner's keeps the row.
+      return row.kept === 1 ? { type: 'delivered' } : { type: 'waiting', uid: row.uid }
     }
     let isInFlight = false
     for (const run of this.#runs.all(id, id) as Run[]) {

@@ -4,8 +4,14 @@
  * that is no reply to one of them.
  */
 
-import { type CommitListener, type CommitWatch, closedWhileWaiting } from './commit-watch.ts'
-import { fromSqlite, TinymqError } from './errors.ts'
+import type { BriefLock } from './brief-lock.ts'
+import {
+  type CommitListener,
+  type CommitWatch,
+  closedWhileWaiting,
+  reasonOf,
+} from './commit-watch.ts'
+import { TinymqError } from './errors.ts'
 import {
   atomically,
   inTransaction,
@@ -19,11 +25,12 @@ import { headerOf, headersWithSql, replyHeader, requestPrefix } from './reply.ts
 type Waiter = { readonly resolve: (reply: Message) => void; readonly reject: (e: unknown) => void }
 
 const sliceRows = 1_000
-const retryMs = 5
+const retryMs = 50
 
 export class Requests {
   readonly #db: SqliteHandle
   readonly #watch: CommitWatch
+  readonly #lock: BriefLock
   readonly #last: SqliteStatement
   readonly #slice: SqliteStatement
   readonly #read: SqliteStatement
@@ -37,9 +44,10 @@ export class Requests {
   #cursor = 0
   #timer: NodeJS.Timeout | undefined
 
-  constructor(db: SqliteHandle, watch: CommitWatch) {
+  constructor(db: SqliteHandle, watch: CommitWatch, lock: BriefLock) {
     this.#db = db
     this.#watch = watch
+    this.#lock = lock
     this.#prefix = requestPrefix(db)
     this.#last = prepare(db, 'SELECT coalesce(max(id), 0) AS id FROM mqin')
     this.#slice = prepare(
@@ -98,7 +106,7 @@ export class Requests {
       if (inTransaction(this.#db)) return this.#lookLater(1)
       if (this.#lookAtSlice()) this.#lookLater(0)
     } catch (error) {
-      const reason = fromSqlite(error)
+      const reason = reasonOf(this.#db, error)
       if (reason instanceof TinymqError && reason.retryable) return this.#lookLater(retryMs)
       this.#rejectAll(reason)
     }
@@ -122,11 +130,12 @@ export class Requests {
   #take(id: number, headers: string): void {
     const waiter = this.#waiters.get(headerOf(headers, replyHeader) ?? '')
     if (waiter === undefined) return
-    const reply = atomically(this.#db, () => {
+    const take = (): Row | undefined => {
       const row = this.#read.get(id) as Row | undefined
       for (const remove of this.#removes) remove.run(id)
       return row
-    })
+    }
+    const reply = atomically(this.#db, take, this.#lock.begin)
     if (reply !== undefined) waiter.resolve(parseMessage(reply))
   }
 

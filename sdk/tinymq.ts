@@ -4,6 +4,7 @@
  */
 
 import diagnosticsChannel from 'node:diagnostics_channel'
+import { BriefLock } from './brief-lock.ts'
 import { CommitWatch, closedWhileWaiting } from './commit-watch.ts'
 import { type ConsumeOptions, parseConsumeOptions } from './consume-options.ts'
 import {
@@ -13,8 +14,10 @@ import {
   HandlerConsumer,
   TransactionConsumer,
 } from './consumer.ts'
+import { busyTimeoutMs } from './database.ts'
 import { Deliveries, refuseInTransaction } from './delivery.ts'
 import { TinymqError, translated } from './errors.ts'
+import { Failures, warn } from './failures.ts'
 import {
   atomically,
   inTransaction,
@@ -69,6 +72,8 @@ export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposabl
   readonly #delete: SqliteStatement
   readonly #inbox: InboxReader
   readonly #watch: CommitWatch
+  readonly #lock: BriefLock
+  readonly #failures = new Failures()
   readonly #deliveries: Deliveries
   readonly #requests: Requests
   readonly #consumers = new Set<Consumer>()
@@ -92,8 +97,9 @@ export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposabl
     this.#delete = prepare(db, 'DELETE FROM mqout WHERE id = ?')
     this.#inbox = new InboxReader(db)
     this.#watch = new CommitWatch(db)
+    this.#lock = new BriefLock(db, this.#isOwner ? busyTimeoutMs : undefined)
     this.#deliveries = new Deliveries(db, this.#watch)
-    this.#requests = new Requests(db, this.#watch)
+    this.#requests = new Requests(db, this.#watch, this.#lock)
   }
 
   /**
@@ -230,7 +236,9 @@ export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposabl
     this.#isDraining = true
     const consumers = [...this.#consumers]
     for (const consumer of consumers) consumer.stop()
+    const timer = setTimeout(() => warn('TINYMQ_DRAIN_WAITS', drainWaits), drainWarningMs).unref()
     await Promise.allSettled(consumers.map(({ done }) => done))
+    clearTimeout(timer)
   }
 
   /**
@@ -306,6 +314,8 @@ export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposabl
         db: this.#db,
         watch: this.#watch,
         library: this.#library,
+        lock: this.#lock,
+        failures: this.#failures,
         unsynced: (work) => this.#unsynced(work),
         consumption,
         trace: this.#consumeTrace,
@@ -361,6 +371,11 @@ export class Tinymq<Db extends SqliteHandle = SqliteHandle> implements Disposabl
     return translated(work)
   }
 }
+
+const drainWarningMs = 10_000
+const drainWaits =
+  'drain() has waited for 10 s for handlers that have not returned: pass message.signal on, ' +
+  'and do not await drain() in a handler, which would wait for itself'
 
 const badArgument = (sentence: string): TinymqError =>
   new TinymqError('TINYMQ_BAD_ARGUMENT', sentence)
