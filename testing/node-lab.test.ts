@@ -21,6 +21,14 @@ test('messages cross between nodes by name, also through loss, doubles and delay
   ok(arrived < sent, `${arrived} of ${sent} have arrived`)
 })
 
+test('who waits for as long as it takes is not given up at once', async () => {
+  await using lab = await startNodes(['a', 'b'])
+  const { a, b } = lab.nodes
+  const found = b.waitFor('SELECT data FROM mqin', { withinMs: Infinity })
+  a.mq.send('b', 9000, '', 'x')
+  equal(await found, 'x')
+})
+
 test('a partition holds back what waits, and its end lets it go', async () => {
   await using lab = await startNodes(['a', 'b', 'c'])
   const { a, b, c } = lab.nodes

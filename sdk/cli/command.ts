@@ -79,9 +79,13 @@ export function idList(text: string, before: readonly number[] | undefined): num
   return [...(before ?? []), wholeNumber(1)(text)]
 }
 
+/** A timer of Node.js cannot wait for longer, and would end at once. */
+const secondsMax = 2_147_483
+
 /** Seconds, with a fraction. */
 export function seconds(text: string): number {
   const value = /^\d{1,7}(\.\d{1,3})?$/.test(text) ? Number(text) : Number.NaN
-  if (value >= 0) return value
-  throw new InvalidArgumentError('It must be a number of seconds, like 5 or 0.5.')
+  if (value >= 0 && value <= secondsMax) return value
+  const sentence = `It must be a number of seconds, like 5 or 0.5, and at most ${secondsMax}.`
+  throw new InvalidArgumentError(sentence)
 }

@@ -102,6 +102,15 @@ test('send --wait says why a message is not there in time', async (t) => {
   assert.match(sent.said, /goes on being tried: no daemon has looked at it yet/)
 })
 
+test('a time that no timer can wait is rejected, and not taken for none', async (t) => {
+  const path = madeDatabase(t)
+  for (const seconds of ['2147484', '9999999']) {
+    const sent = await run(path, ['send', 'b', 'x', '--wait', seconds])
+    assert.deepEqual([sent.code, sent.out], [64, ''])
+    assert.match(sent.said, /at most 2147483/)
+  }
+})
+
 test('a database that is not there is not made', async (t) => {
   const path = scratchPath(t)
   const sent = await run(path, ['send', 'b', 'x'])
