@@ -22,6 +22,7 @@ import { lostError, replacedSentence } from './loss-report.ts'
 import { volatilityOf } from './mounts.ts'
 import { defaultConfig, type Config } from './options.ts'
 import type { Loss } from './salvage.ts'
+import type { StoreFault } from './store/store-fault.ts'
 import type { Environment } from './protocol/environment.ts'
 import type { Address } from './protocol/node-io.ts'
 import { showAddress } from './protocol/address.ts'
@@ -66,6 +67,8 @@ export class Daemon {
   readonly #history = new History(this.#startedAt)
   readonly #reader: Reader
   #door: HttpDoor | undefined
+  /** What keeps the store from writing. */
+  #fault: StoreFault | undefined
 
   /** `start` must follow. */
   constructor({ log, onFatal, environment, network, ...chosen }: DaemonOptions) {
@@ -114,6 +117,7 @@ export class Daemon {
       reader: this.#reader,
       facts: () => this.#facts(),
       readiness: () => this.#readiness(),
+      fault: () => this.#fault,
     })
     const udpPort = this.address.port
     const door = await openHttpDoor({ config, udpPort, observer, log: this.#log })
@@ -138,6 +142,11 @@ export class Daemon {
 
   #readiness(): Readiness {
     if (this.#isStopping) return { isReady: false, sentence: 'it is stopping' }
+    const fault = this.#fault
+    if (fault?.level === 'error') {
+      const sentence = `${fault.sentence}: ${fault.hint} (${fault.code})`
+      return { isReady: false, sentence }
+    }
     if (this.#life !== undefined) return { isReady: true, sentence: '' }
     return { isReady: false, sentence: 'the database file was replaced, it begins anew' }
   }
@@ -193,6 +202,7 @@ export class Daemon {
 
   async #begin(port: number, event: string, sentence: string): Promise<void> {
     const ring = this.#ring
+    this.#fault = undefined
     this.#life = await Life.begin({
       config: { ...this.#config, port },
       path: this.#path,
@@ -204,6 +214,9 @@ export class Daemon {
       onBacklog: (backlog) => {
         const { delivered: sent, received } = this.counters.done
         this.#history.add({ at: Date.now(), sent, received, ...backlog })
+      },
+      onFault: (fault) => {
+        this.#fault = fault
       },
       onFatal: (error) => this.#fail(error),
       onLost: (loss) => {

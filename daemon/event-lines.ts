@@ -4,6 +4,7 @@
 import type { NotedEvent } from './side-connection.ts'
 import type { LogLine } from './log.ts'
 import { showAddress } from './protocol/address.ts'
+import type { StoreFault } from './store/store-fault.ts'
 import { unreachable } from './protocol/assert.ts'
 import type { NodeEvent } from './protocol/node-io.ts'
 import type { LaneAddress } from './protocol/store-port.ts'
@@ -56,6 +57,18 @@ function strangerLine({
     sentence: `Somebody greets ${what} and gets no answer. This is said once a minute at most.`,
     fields: { from: showAddress(from) },
   }
+}
+
+/** What keeps the store from writing, or that it is over. */
+export function faultLine(fault: StoreFault | undefined): LogLine {
+  if (fault === undefined) {
+    const sentence = 'The database can be written again: messages go on.'
+    return { level: 'info', event: 'store-works', sentence }
+  }
+  const { level, code, sentence, hint } = fault
+  const what = level === 'error' ? 'No message is sent or received' : 'The daemon goes on, but'
+  const fields = { code, reason: sentence, advice: hint }
+  return { level, event: 'store-waits', sentence: `${what}: ${sentence}.`, fields }
 }
 
 /** What the store has written to `mqevent`. */

@@ -8,6 +8,7 @@ import { isThere } from '../sdk/database.ts'
 import { fromSqlite, TinymqError, type TinymqErrorCode } from '../sdk/errors.ts'
 import { tablesVersion } from '../sdk/schema-migrate.ts'
 import { realPath } from './database-file.ts'
+import { readHealth } from './health-file.ts'
 import { holderOf, type Holder } from './instance-lock.ts'
 import { isAnswering } from './probe.ts'
 
@@ -52,8 +53,15 @@ export async function examine(database: string, withinMs: number): Promise<Healt
       return unhealthy('TINYMQ_STARTING', `A daemon is just starting (${name}): wait a moment.`)
     }
     if (await isAnswering(address, withinMs)) {
-      const sentence = `The daemon (${name}) answers on UDP port ${address.port}.`
-      return { healthy: true, database, sentence }
+      const sentence = `The daemon (${name}) answers on UDP port ${address.port}`
+      const fault = readHealth(realPath(database))
+      if (fault === undefined) return { healthy: true, database, sentence: `${sentence}.` }
+      const { code, level, sentence: what, hint } = fault
+      if (level === 'warn') {
+        return { healthy: true, database, sentence: `${sentence}, but ${what} (${code}): ${hint}` }
+      }
+      const stands = `${sentence}, but sends and receives nothing, for ${what}`
+      return unhealthy(code, `${stands}: ${hint}`)
     }
     return unhealthy('TINYMQ_NO_ANSWER', silence(holder, address.port, withinMs))
   } catch (cause) {

@@ -9,7 +9,8 @@ import { checkPlace, realPath } from './database-file.ts'
 import { keepYoung } from './cleanup.ts'
 import { checkMayCreate, createdLine, makeDefaultDirectory, removeGuard } from './creation.ts'
 import { Driver, monotonicUs } from './driver.ts'
-import { eventLine, notedLine } from './event-lines.ts'
+import { eventLine, faultLine, notedLine } from './event-lines.ts'
+import { removeHealth, writeHealth } from './health-file.ts'
 import { systemNetwork, type HostNetwork } from './host-network.ts'
 import { lockInstance, type InstanceLock } from './instance-lock.ts'
 import { keyingOf, keylessFromOf } from './key-choice.ts'
@@ -24,6 +25,7 @@ import { Node, type NodeOptions } from './protocol/node.ts'
 import type { Loss } from './salvage.ts'
 import type { Backlog } from './side-connection.ts'
 import { openStoreThread, type StorePort, type StorePortEvents } from './store-thread.ts'
+import type { StoreFault } from './store/store-fault.ts'
 import type { DatagramSocket } from './udp-socket.ts'
 
 export type LifeOptions = {
@@ -40,6 +42,8 @@ export type LifeOptions = {
   readonly counters: Counters
   /** What waits, when that has changed: once a second at most. */
   readonly onBacklog: (backlog: Backlog) => void
+  /** What keeps the store from writing; undefined when that is over. */
+  readonly onFault: (fault: StoreFault | undefined) => void
   /** The daemon cannot go on. */
   readonly onFatal: (error: unknown) => void
   /** The files are gone, or are other ones: this life is over. */
@@ -59,6 +63,7 @@ export class Life {
   readonly #names = new NameProcess()
   readonly #network: NetworkWatch
   readonly #stopTouching: () => void
+  readonly #path: string
 
   private constructor(
     options: LifeOptions,
@@ -76,7 +81,8 @@ export class Life {
     const { lookup = this.#names.lookup, ownAddresses } = options.network ?? systemNetwork
     this.#driver = new Driver({ core, socket, store, counters, onEvent, onBug: onFatal, lookup })
     this.#network = new NetworkWatch((ips) => this.#driver.onNetwork(ips), ownAddresses)
-    this.#stopTouching = keepYoung(realPath(options.path))
+    this.#path = realPath(options.path)
+    this.#stopTouching = keepYoung(this.#path)
     this.#driver.start()
     this.#network.start()
   }
@@ -95,6 +101,7 @@ export class Life {
       lock.announce(socket.address)
       const keying = keyingOf(options.config, options.ring !== undefined)
       removeGuard(options.path)
+      writeHealth(realPath(options.path), undefined)
       const store = await openStoreThread(options.path, storeEvents(options), keying)
       if (isNew) options.log(createdLine(realPath(options.path)))
       return new Life(options, { lock, socket, store })
@@ -128,6 +135,7 @@ export class Life {
     await this.#driver.stop()
     this.#names.stop()
     await this.#socket.close()
+    removeHealth(this.#path)
     this.#lock.release()
   }
 }
@@ -151,7 +159,13 @@ function nodeOptions({ config, ring }: LifeOptions, socket: DatagramSocket): Nod
 
 function storeEvents(options: LifeOptions): StorePortEvents {
   const { log, onFatal, onLost, counters, onBacklog } = options
+  const path = realPath(options.path)
   return {
+    onFault: (fault) => {
+      log(faultLine(fault))
+      writeHealth(path, fault)
+      options.onFault(fault)
+    },
     onBacklog: (backlog, effort) => {
       countEffort(counters, effort)
       onBacklog(backlog)

@@ -3,6 +3,7 @@
  * never hold what a daemon inside another program needs too.
  */
 import { constants } from 'node:os'
+import { dirname, resolve } from 'node:path'
 import { isatty } from 'node:tty'
 import { readConfig } from './config.ts'
 import { startDaemon, type Daemon } from './daemon.ts'
@@ -31,6 +32,9 @@ export async function main(args: readonly string[]): Promise<void> {
 }
 
 async function run(config: Config, ignored: readonly string[]): Promise<void> {
+  // SQLite's temporary files (to build an index, say) go where the disk is as large as the database
+  // needs it, not into a small /tmp. It asks for this when the first database is opened.
+  process.env['SQLITE_TMPDIR'] ??= dirname(resolve(config.database))
   const log = createLog({
     level: config.logLevel,
     format: config.logFormat === 'auto' ? autoFormat() : config.logFormat,

@@ -6,6 +6,7 @@
 import type { StoreResult } from './protocol/store-port.ts'
 import type { Peer, Store, StoreTask } from './store/store.ts'
 import { SideConnection, type Backlog, type NotedEvent } from './side-connection.ts'
+import type { StoreFault } from './store/store-fault.ts'
 import type { Done } from './store/tally.ts'
 import { DatabaseFiles } from '../sdk/database-files.ts'
 import { Wake } from '../sdk/wake.ts'
@@ -20,6 +21,8 @@ export type StoreHostEvents = {
   readonly onBacklog: (backlog: Backlog, effort: StoreEffort) => void
   /** The store has something to say to the operator. */
   readonly onNoted: (events: readonly NotedEvent[]) => void
+  /** What keeps the store from writing; undefined when that is over. */
+  readonly onFault: (fault: StoreFault | undefined) => void
   /** The database cannot be used any more: the daemon must end. */
   readonly onFailed: (error: unknown) => void
   /** The files are gone, or are other ones: the store does nothing more, and must be closed. */
@@ -47,6 +50,7 @@ export class StoreHost {
   readonly #side: SideConnection
   readonly #sleep = new Int32Array(new SharedArrayBuffer(4))
   #tasks: StoreTask[] = []
+  #fault: StoreFault | undefined
   #turn: NodeJS.Immediate | undefined
   #pauseTimer: NodeJS.Timeout | undefined
   #restTimer: NodeJS.Timeout | undefined
@@ -141,6 +145,13 @@ export class StoreHost {
     } else if (!this.#wake.checkFiles()) this.#attempt(() => this.#store.rest())
   }
 
+  #tellFault(): void {
+    const { fault } = this.#store
+    if (fault === this.#fault) return
+    this.#fault = fault
+    this.#events.onFault(fault)
+  }
+
   #takeEffort(): StoreEffort {
     const effort = { ...this.#store.takeDone(), busyUs: Math.round(this.#busyUs) }
     this.#busyUs = 0
@@ -197,6 +208,7 @@ export class StoreHost {
       const startUs = nowUs()
       const commits = this.#store.commits
       const results = this.#store.run(tasks, Date.now())
+      this.#tellFault()
       const hasWritten = this.#store.commits > commits
       // What went into files that are lost is on no disk: nothing may be confirmed.
       if (hasWritten && this.#files.changeInDirectory !== undefined) return this.#onLost()

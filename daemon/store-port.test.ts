@@ -53,6 +53,7 @@ class Listener {
       this.noted.push(...events)
       this.#onNews()
     },
+    onFault: () => {},
     onFailed: (error) => this.failures.push(error),
     onLost: (loss) => this.lost.resolve(loss),
     onBacklog: () => {},

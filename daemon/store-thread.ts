@@ -125,6 +125,8 @@ class StoreThread implements StorePort {
         return this.#listener?.onPeers(message.peers)
       case 'noted':
         return this.#events.onNoted(message.events)
+      case 'fault':
+        return this.#events.onFault(message.fault)
       case 'backlog':
         return this.#events.onBacklog(message.backlog, message.effort)
       case 'failed':

@@ -8,6 +8,7 @@ import { unreachable } from './protocol/assert.ts'
 import type { StoreResult } from './protocol/store-port.ts'
 import type { KeyingChoice } from './store/keying.ts'
 import { openStore, type Peer, type StoreTask } from './store/store.ts'
+import type { StoreFault } from './store/store-fault.ts'
 import { trimMemoryAfterStart } from './memory.ts'
 import type { Loss } from './salvage.ts'
 import type { Backlog, NotedEvent } from './side-connection.ts'
@@ -32,6 +33,7 @@ export type ThreadMessage =
   | { readonly type: 'peers'; readonly peers: readonly Peer[] }
   | { readonly type: 'noted'; readonly events: readonly NotedEvent[] }
   | { readonly type: 'backlog'; readonly backlog: Backlog; readonly effort: StoreEffort }
+  | { readonly type: 'fault'; readonly fault: StoreFault | undefined }
   /** Errors lose their class on the way: these two are what a `TinymqError` is made of. */
   | { readonly type: 'failed'; readonly code: TinymqErrorCode; readonly sentence: string }
   | { readonly type: 'lost'; readonly loss: Loss }
@@ -65,6 +67,7 @@ function serve({ path, keying }: StoreThreadData): void {
       post({ type: 'results', results: items, effort }, buffers)
     },
     onBacklog: (backlog, effort) => post({ type: 'backlog', backlog, effort }),
+    onFault: (fault) => post({ type: 'fault', fault }),
     onNoted: (events) => post({ type: 'noted', events }),
     onFailed: fail,
     onLost: (loss) => post({ type: 'lost', loss }),

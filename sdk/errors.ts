@@ -70,6 +70,10 @@ const kinds = {
     retryable: true,
     hint: 'Free space on the disk of the database, then try again.',
   },
+  TINYMQ_SCRATCH_FULL: {
+    retryable: true,
+    hint: 'Give temporary files room: SQLITE_TMPDIR names their directory.',
+  },
   TINYMQ_IO: { retryable: false, hint: 'Check the disk; then open the database again.' },
   TINYMQ_CORRUPT: { retryable: false, hint: 'Check the disk, and restore the file from a backup.' },
   TINYMQ_NOT_A_DATABASE: {

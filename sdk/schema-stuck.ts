@@ -64,6 +64,15 @@ const adviceByCode: readonly (readonly [string, string])[] = [
   ],
   ['TINYMQ_PEER_STORE', 'look at the disk and the log of the peer'],
   ['TINYMQ_STORE', 'look at the disk of this machine and the log of the daemon'],
+  ['TINYMQ_DISK_FULL', 'free space on the disk of the database: all then goes on by itself'],
+  [
+    'TINYMQ_BUSY',
+    'find the program that keeps a write transaction open here (fuser FILE), and end it',
+  ],
+  [
+    'TINYMQ_SCRATCH_FULL',
+    'free space where SQLITE_TMPDIR points, or else where the database is; all goes on meanwhile',
+  ],
   ['TINYMQ_VERSION', 'update tinymq at the older end'],
   ['TINYMQ_PEER_LIMIT', 'raise message_bytes_max in mqmeta at the peer, or send it in pieces'],
   ['TINYMQ_TOO_LARGE', 'send it in pieces'],
@@ -83,10 +92,14 @@ const startDaemon = 'start the daemon of this database: tinymq check says whethe
 const underKey =
   'start tinymq there, let its UDP port in, and compare tinymq keys list here and there'
 
+/** The same for a program; undefined for a code that has none. */
+export const remedyFor = (code: string): string | undefined =>
+  adviceByCode.find(([name]) => name === code)?.[1]
+
 /** The same for a program that has a lane before it: its code, and its key or ''. */
 export function adviceOf(code: string | null, key: string): string {
   if (code === 'TINYMQ_NO_ANSWER' && key !== '') return underKey
-  return adviceByCode.find(([name]) => name === code)?.[1] ?? 'see the log of both daemons'
+  return remedyFor(code ?? '') ?? 'see the log of both daemons'
 }
 
 const said = (sentence: string, code: string): string => `coalesce(${sentence}, ${code})`

@@ -78,7 +78,7 @@ test(
     await b.start()
     const another = insertNumbered({ sender: 'late', to: b, first: 1, last: 1 })
     await rejects(a.sql(another), /database or disk is full/)
-    const warning = await a.logs('TINYMQ_STORE', 60_000)
+    const warning = await a.logs('TINYMQ_DISK_FULL', 60_000)
     t.diagnostic(JSON.stringify(warning))
     equal(await b.sql('SELECT count(*) FROM mqin;'), '0')
 

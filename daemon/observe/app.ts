@@ -165,7 +165,8 @@ async function metricsOf({ observer, process }: AppParts, door: Door): Promise<s
   })
   const { counters, readiness } = observer
   const { isReady } = readiness
-  const input = { counters, process: process(), look, isReady, refused: door.refused }
+  const { fault } = observer
+  const input = { counters, process: process(), look, isReady, fault, refused: door.refused }
   return metricsText(input, door.series)
 }
 

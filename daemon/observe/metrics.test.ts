@@ -39,6 +39,7 @@ function inputOf(peers: readonly Peer[]): MetricsInput {
     process: { version: '1', startedAtMs: 1, residentBytes: 1, cpuUs: 1 },
     look: { ...emptyLook, peers, peerCount: peers.length },
     isReady: true,
+    fault: undefined,
     refused: {},
   }
 }

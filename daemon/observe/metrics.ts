@@ -6,6 +6,7 @@ import { commitBoundsUs } from '../store/tally.ts'
 import { expositionText, type Family, type Histogram, type Sample } from './exposition.ts'
 import type { Count } from './page-api.ts'
 import type { PeerSeries } from './peer-series.ts'
+import type { StoreFault } from '../store/store-fault.ts'
 import type { TablesLook } from './tables/look.ts'
 
 /** What belongs to the process, and not to the daemon alone. */
@@ -22,6 +23,8 @@ export type MetricsInput = {
   /** Undefined: the tables cannot be read at this moment. */
   readonly look: TablesLook | undefined
   readonly isReady: boolean
+  /** What keeps the store from writing. */
+  readonly fault: StoreFault | undefined
   /** Requests that were refused, by why. */
   readonly refused: { readonly [reason: string]: number }
 }
@@ -58,12 +61,23 @@ function counterBy(
   return { name, type: 'counter', help, samples }
 }
 
-function processFamilies({ process, look, isReady, refused }: MetricsInput): Family[] {
+function processFamilies({ process, look, isReady, fault, refused }: MetricsInput): Family[] {
   const { version, startedAtMs, residentBytes, cpuUs } = process
   const built = { labels: { version }, value: 1 }
   return [
     { name: 'tinymq_build_info', type: 'gauge', help: 'The version of tinymq.', samples: [built] },
     gauge('tinymq_ready', '1 while peers are served, as /readyz says.', Number(isReady)),
+    {
+      name: 'tinymq_store_fault',
+      type: 'gauge',
+      help: '1 while something keeps the store from writing, by its code; level as in the log.',
+      samples: [
+        {
+          labels: { code: fault?.code ?? '', level: fault?.level ?? '' },
+          value: Number(fault !== undefined),
+        },
+      ],
+    },
     gauge(
       'tinymq_tables_readable',
       '1 when the tables could be read for this answer; else what they tell is left out.',

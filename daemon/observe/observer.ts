@@ -8,6 +8,7 @@ import { percentileUs } from './commit-times.ts'
 import type { History } from './history.ts'
 import type { Health, HealthLevel, History as HistoryAnswer, Overview, Peers } from './page-api.ts'
 import type { Reader } from './reader.ts'
+import type { StoreFault } from '../store/store-fault.ts'
 import type { TablesLook } from './tables/look.ts'
 
 export type NodeFacts = Overview['node']
@@ -20,6 +21,8 @@ export type ObserverParts = {
   readonly facts: () => NodeFacts
   /** Whether peers are served at this moment; else why not. */
   readonly readiness: () => Readiness
+  /** What keeps the store from writing. */
+  readonly fault: () => StoreFault | undefined
 }
 
 export type Readiness = { readonly isReady: boolean; readonly sentence: string }
@@ -65,6 +68,10 @@ export class Observer {
     return this.#parts.readiness()
   }
 
+  get fault(): StoreFault | undefined {
+    return this.#parts.fault()
+  }
+
   history(minutes: number): HistoryAnswer {
     return this.#parts.history.read(minutes, Date.now())
   }
@@ -79,7 +86,7 @@ export class Observer {
   async health(): Promise<Health> {
     const ask = async (): Promise<Health> => this.reader.ask<'health'>({ type: 'health' })
     this.#health = kept(this.#health, lookMs, ask)
-    return this.#health.answer
+    return withFault(await this.#health.answer, this.fault)
   }
 
   /** @throws TinymqError */
@@ -162,6 +169,14 @@ function kept<Answer>(
   const atMs = performance.now()
   if (before !== undefined && atMs - before.atMs < forMs) return before
   return { atMs, answer: ask() }
+}
+
+/** First, for all else may follow from it. */
+function withFault(health: Health, fault: StoreFault | undefined): Health {
+  if (fault === undefined) return health
+  const { code, level, sentence, hint } = fault
+  const finding = { code, level, sentence: `${sentence}.`, hint }
+  return { ok: health.ok && level !== 'error', findings: [finding, ...health.findings] }
 }
 
 function worstOf({ findings }: Health): HealthLevel {

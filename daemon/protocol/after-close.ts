@@ -70,9 +70,9 @@ export const noProgress: Trouble = {
 }
 
 /** Our own store has dropped the session. */
-export function lostStore(reason: string, retryAfterMs: number): AfterClose {
+export function lostStore(reason: string, retryAfterMs: number, code = 'TINYMQ_STORE'): AfterClose {
   const pauseUs = Math.max(retryAfterMs * 1000, reopenPauseUs)
-  return { pauseUs, trouble: { code: 'TINYMQ_STORE', reason } }
+  return { pauseUs, trouble: { code, reason } }
 }
 
 function leastPauseUs(code: number): number {

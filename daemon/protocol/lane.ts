@@ -25,6 +25,7 @@ import { StatusTeller } from './status-teller.ts'
 import type { LaneAddress, OpenedFacts, StoreResult, StoreWork } from './store-port.ts'
 
 type Judged = Extract<StoreResult, { type: 'judged' }>
+type StoreLost = Extract<StoreResult, { type: 'lost' }>
 type LaneOpened = Extract<StoreResult, { type: 'lane-opened' }>
 
 export class Lane {
@@ -186,8 +187,8 @@ export class Lane {
   }
 
   /** The store has lost its grip on this session: its database is full or busy. */
-  onStoreLost(reason: string, retryAfterMs: number, nowUs: number, out: Output[]): void {
-    this.#rest(rests.lostStore(reason, retryAfterMs), nowUs, out, this.session)
+  onStoreLost({ reason, retryAfterMs, code }: StoreLost, nowUs: number, out: Output[]): void {
+    this.#rest(rests.lostStore(reason, retryAfterMs, code), nowUs, out, this.session)
   }
 
   /** The lane has no rows any more. */

@@ -286,7 +286,7 @@ export class Node {
         return this.#forLaneId(result.lane, nowUs, (lane) => lane.onRetryNow(nowUs, out))
       case 'lost':
         return this.#forSession(result.session, nowUs, (lane) =>
-          lane.onStoreLost(result.reason, result.retryAfterMs, nowUs, out),
+          lane.onStoreLost(result, nowUs, out),
         )
       case 'lane-opened':
         return this.#forSession(result.session, nowUs, (lane) => lane.onLaneOpened(result))

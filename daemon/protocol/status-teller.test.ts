@@ -22,6 +22,12 @@ class Told {
     return this.#take()
   }
 
+  open(nowUs: number): string[] {
+    const session = { peer: { ip: '10.0.0.2', port: 9000 }, traffic: { rttUs: 5 } }
+    this.teller.tellOpen(session as never, nowUs, this.#out)
+    return this.#take()
+  }
+
   traffic(id: number, packets: number, isResting: boolean, nowUs: number): string[] {
     const session = { id, traffic: { rttUs: 1, packets, lost: packets / 10 } }
     this.teller.tellTraffic(session, isResting, nowUs, this.#out)
@@ -64,8 +70,22 @@ test('a reason is logged once, whatever was tried in between, and again after al
   deepStrictEqual(told.tell({ type: 'connecting' }), ['connecting'])
   deepStrictEqual(told.trouble('why'), ['waiting'])
   deepStrictEqual(told.trouble('else'), ['else', 'waiting'])
-  told.tell({ type: 'open', rttUs: 5 })
-  deepStrictEqual(told.trouble('else'), ['else', 'waiting'])
+  told.tell({ type: 'open', rttUs: 5 }, 1)
+  deepStrictEqual(told.trouble('else', 60_000_001), ['else', 'waiting'])
+  told.tell({ type: 'idle' })
+  deepStrictEqual(told.trouble('else', 60_000_002), ['else', 'waiting'])
+})
+
+test('sessions that open and soon end for the same reason are two lines a minute', () => {
+  const told = new Told()
+  deepStrictEqual(told.open(0), ['?', 'open'])
+  deepStrictEqual(told.trouble('full', 1), ['full', 'waiting'])
+  for (let second = 2; second < 60; second += 2) {
+    deepStrictEqual(told.open(second * 1_000_000), ['open'])
+    deepStrictEqual(told.trouble('full', second * 1_000_000 + 1), ['waiting'])
+  }
+  deepStrictEqual(told.open(60_000_000), ['?', 'open'])
+  deepStrictEqual(told.trouble('full', 120_000_000), ['full', 'waiting'])
 })
 
 test('traffic is told as what came on top, once a second while rows flow and at rest', () => {

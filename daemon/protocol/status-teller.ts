@@ -10,11 +10,15 @@ import type { Output } from './node-io.ts'
 import type { OutboundSession } from './outbound-session.ts'
 import type { LaneAddress, LaneStatus, SessionId, Traffic } from './store-port.ts'
 
+/** A session that lasts less may be one of many that end for the same reason. */
+const flapUs = 60_000_000
+
 export class StatusTeller {
   readonly #lane: LaneAddress
   #said = ''
-  /** The last reason that was logged: attempts in between do not make it new. */
+  /** The last reason that was logged: attempts and short sessions do not make it new. */
   #logged = ''
+  #openLoggedUs = -Infinity
   #saidAtUs = -Infinity
   #traffic: { readonly id: SessionId | undefined; readonly packets: number; readonly lost: number }
   #trafficAtUs = -Infinity
@@ -25,32 +29,34 @@ export class StatusTeller {
   }
 
   tellOpen({ peer: to, traffic }: OutboundSession, nowUs: number, out: Output[]): void {
-    out.push({ type: 'event', event: { type: 'lane-open', lane: this.#lane, to } })
+    // Sessions that open and end again, for one reason, are one line, not two every few seconds.
+    if (this.#logged === '' || nowUs - this.#openLoggedUs >= flapUs) {
+      this.#openLoggedUs = nowUs
+      out.push({ type: 'event', event: { type: 'lane-open', lane: this.#lane, to } })
+    }
     this.tell({ type: 'open', rttUs: traffic.rttUs }, nowUs, out)
   }
 
   /** To the peer, and to the log. */
   tellBroken(session: OutboundSession, reason: string, out: Output[]): void {
     out.push(closing(session, closeCode.protocol, reason))
-    const event = { type: 'peer-broke-rule', from: session.peer, reason } as const
-    out.push({ type: 'event', event })
+    out.push({ type: 'event', event: { type: 'peer-broke-rule', from: session.peer, reason } })
   }
 
   /** How it goes with greeting. */
   tellConnecting(connector: Connector, nowUs: number, out: Output[]): void {
     const trouble = connector.trouble()
     if (trouble === undefined) return this.tell({ type: 'connecting' }, nowUs, out)
-    const retryInUs = Math.max(0, connector.deadlineUs() - nowUs)
-    this.tellTrouble(trouble, retryInUs, nowUs, out)
+    this.tellTrouble(trouble, Math.max(0, connector.deadlineUs() - nowUs), nowUs, out)
   }
 
   /** `retryInUs` undefined: not before somebody acts. */
   tellTrouble(trouble: Trouble, retryInUs: number | undefined, nowUs: number, out: Output[]): void {
-    const { code, reason } = trouble
-    const status = { type: 'waiting', code, reason, retryInUs } as const
-    if (this.#logged !== keyOf(status)) {
+    const status = { type: 'waiting', ...trouble, retryInUs } as const
+    const wasOpen = this.#said === 'open' && nowUs - this.#openLoggedUs >= flapUs
+    if (wasOpen || this.#logged !== keyOf(status)) {
       this.#logged = keyOf(status)
-      out.push({ type: 'event', event: { type: 'lane-waits', lane: this.#lane, code, reason } })
+      out.push({ type: 'event', event: { type: 'lane-waits', lane: this.#lane, ...trouble } })
     }
     this.tell(status, nowUs, out)
   }
@@ -61,7 +67,7 @@ export class StatusTeller {
     const isKnown = key === this.#said
     if (isKnown && (status.type !== 'waiting' || nowUs - this.#saidAtUs < statusPauseUs)) return
     this.#said = key
-    if (status.type === 'open' || status.type === 'idle') this.#logged = ''
+    if (status.type === 'idle') this.#logged = ''
     this.#saidAtUs = nowUs
     out.push({ type: 'store', work: { type: 'lane-status', lane: this.#lane.lane, status } })
   }

@@ -177,6 +177,8 @@ export type StoreResult =
       readonly session: SessionId
       readonly retryAfterMs: number
       readonly reason: string
+      /** Of a fault of this end's store, if it is one that has a code of its own. */
+      readonly code?: string
     }
   | {
       readonly type: 'accepted'

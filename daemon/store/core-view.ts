@@ -51,11 +51,14 @@ export class CoreView {
   }
 
   /** Answers that end every session, whatever a failed turn had made of it. */
-  loseAll(retryAfterMs: number, reason: string): StoreResult[] {
+  loseAll(retryAfterMs: number, reason: string, code?: string): StoreResult[] {
     const results = Array.from(this.#sessions, ([session, side]): StoreResult => {
-      if (side === 'outbound') return { type: 'lost', session, retryAfterMs, reason }
-      const code = closeCode.store
-      return { type: 'turned-away', session, code, sequence: 0, retryAfterMs, reason }
+      if (side === 'outbound') {
+        const lost = { type: 'lost', session, retryAfterMs, reason } as const
+        return code === undefined ? lost : { ...lost, code }
+      }
+      const rest = { code: closeCode.store, sequence: 0, retryAfterMs, reason }
+      return { type: 'turned-away', session, ...rest }
     })
     this.#sessions.clear()
     return results

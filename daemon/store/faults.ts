@@ -2,7 +2,7 @@
  * What can go wrong with the database, sorted by what is to be done about it. Must never tell
  * errors apart by their text.
  */
-import { fromSqlite, TinymqError } from '../../sdk/errors.ts'
+import { fromSqlite, TinymqError, type TinymqErrorCode } from '../../sdk/errors.ts'
 import { sqliteCode } from './connection.ts'
 
 /**
@@ -22,7 +22,7 @@ export class DatabaseChanged extends Error {
  * database says now may not be what is on the disk. `bug`: not an error of the database at all.
  */
 export type Fault =
-  | { readonly type: 'wait'; readonly reason: string }
+  | { readonly type: 'wait'; readonly reason: string; readonly code: TinymqErrorCode | undefined }
   | { readonly type: 'fatal'; readonly error: TinymqError }
   | { readonly type: 'bug' }
 
@@ -40,14 +40,15 @@ const fatal: readonly string[] = [
 ]
 
 export function faultOf(error: unknown): Fault {
-  if (error instanceof DatabaseChanged) return { type: 'wait', reason: error.message }
+  if (error instanceof DatabaseChanged)
+    return { type: 'wait', reason: error.message, code: undefined }
   const code = sqliteCode(error)
   if (code === undefined) return { type: 'bug' }
   const translated = fromSqlite(error)
   if (!(translated instanceof TinymqError)) return { type: 'bug' }
   if (fatal.includes(primary(code)) && code !== corruptVirtualTable)
     return { type: 'fatal', error: translated }
-  return { type: 'wait', reason: translated.message }
+  return { type: 'wait', reason: translated.message, code: translated.code }
 }
 
 /** A constraint or a trigger rejects the row, and would reject it again. */

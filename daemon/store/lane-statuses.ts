@@ -12,6 +12,12 @@ const retryGrainMs = 500
 /** … nor is a round-trip time that moves by less than this part. */
 const rttGrain = 0.25
 
+/**
+ * A session that opens does not end a fault: the next row may meet it again. What is confirmed
+ * does, or a session that lasts so long.
+ */
+const keepMs = 15_000
+
 type Written = {
   readonly state: LaneStatus['type']
   readonly code: string | null
@@ -29,6 +35,8 @@ export class LaneStatuses {
   readonly #count: BetterSqlite3.Statement<[number, number, number, LaneId]>
   readonly #known = new Map<LaneId, Written>()
   readonly #unwritten = new Set<LaneId>()
+  /** Lanes that are open, or on the way, with the fault of before; since when. */
+  readonly #doubtful = new Map<LaneId, number>()
   readonly #traffic = new Map<LaneId, Traffic>()
   #writtenAtMs = -Infinity
 
@@ -46,7 +54,8 @@ export class LaneStatuses {
   /** Takes note; `write` writes it. */
   set(lane: LaneId, status: LaneStatus, nowMs: number): void {
     const before = this.#known.get(lane)
-    const after = statusRow(status, before, nowMs)
+    const said = statusRow(status, before, nowMs)
+    const after = this.#withFault(lane, said, before, nowMs)
     if (before !== undefined && isSame(before, after)) return
     this.#known.set(lane, after)
     this.#unwritten.add(lane)
@@ -59,8 +68,30 @@ export class LaneStatuses {
     this.#traffic.set(lane, sum)
   }
 
+  /** The peer has confirmed rows of this lane: what was wrong with it is over. */
+  onProgress(lane: LaneId, nowMs: number): void {
+    const row = this.#known.get(lane)
+    if (!this.#doubtful.delete(lane) || row === undefined) return
+    this.#known.set(lane, { ...row, code: null, error: null, since: nowMs })
+    this.#unwritten.add(lane)
+  }
+
+  #withFault(lane: LaneId, said: Written, before: Written | undefined, nowMs: number): Written {
+    const isOpening = said.state === 'open' || said.state === 'connecting'
+    if (!isOpening || before?.code === undefined || before.code === null) {
+      this.#doubtful.delete(lane)
+      return said
+    }
+    if (!this.#doubtful.has(lane)) this.#doubtful.set(lane, nowMs)
+    const { code, error, since } = before
+    return { ...said, code, error, since }
+  }
+
   /** It is worth a transaction of its own. */
   isDue(nowMs: number): boolean {
+    for (const [lane, sinceMs] of this.#doubtful) {
+      if (Math.abs(nowMs - sinceMs) >= keepMs) this.onProgress(lane, nowMs)
+    }
     // Either way: the clock may have been set back.
     return this.#unwrittenCount > 0 && Math.abs(nowMs - this.#writtenAtMs) >= pauseMs
   }

@@ -146,6 +146,13 @@ export class Lanes {
     return this.#changed
   }
 
+  /** Those of them of which rows were confirmed in this transaction. */
+  get confirmed(): LaneId[] {
+    return Array.from(this.#changed)
+      .filter(({ address, confirmed }) => this.#onDisk.get(address.lane)?.confirmed !== confirmed)
+      .map(({ address }) => address.lane)
+  }
+
   newStream(): Uint8Array {
     return this.#environment.randomBytes(streamBytes)
   }

@@ -21,7 +21,7 @@ import { OutboxRows } from './outbox-rows.ts'
 import { Outbox } from './outbox.ts'
 import { LateRows, ParkedRows } from './parked.ts'
 import { Parts } from './parts.ts'
-import { Rekeying } from './rekeying.ts'
+import { Rekeying, type IndexRebuild } from './rekeying.ts'
 import { RowDeletion, type Suspended } from './row-deletion.ts'
 import { Runs } from './runs.ts'
 import { Scanner } from './scanner.ts'
@@ -40,6 +40,7 @@ export type Outside = {
   readonly core: CoreView
   readonly suspects: Suspects
   readonly suspended: Map<LaneId, Suspended>
+  readonly rebuild: IndexRebuild
 }
 
 export type Memory = {
@@ -88,7 +89,7 @@ export function memoryOf(outside: Outside): Memory {
   const settle = (lane: LaneId): void => outbox.settle(lane)
   const scanned = { connection, lanes, places, rows, parked, late, known: core.lanes }
   const scanner = new Scanner({ ...scanned, hasSession, settle })
-  const rekeying = new Rekeying({ ...shared, keying })
+  const rekeying = new Rekeying({ ...shared, keying, rebuild: outside.rebuild })
   const unread = new Set<LaneId>()
   return {
     origin,

@@ -11,6 +11,7 @@ import type { Sha256 } from '../protocol/chain.ts'
 import type { LaneId } from '../protocol/store-port.ts'
 import type { Connection } from './connection.ts'
 import type { Events } from './events.ts'
+import { faultOf } from './faults.ts'
 import type { Keying } from './keying.ts'
 import type { Lanes } from './lanes.ts'
 import { beginStream } from './new-stream.ts'
@@ -23,18 +24,27 @@ export type RekeyingParts = {
   readonly runs: Runs
   readonly events: Events
   readonly sha256: Sha256
+  readonly rebuild: IndexRebuild
 }
+
+/** When the index is tried again, if it could not be built: it outlives failed turns. */
+export type IndexRebuild = { nextTryMs: number | undefined }
+
+/** Temporary files had no room. */
+const retryMs = 60_000
 
 export class Rekeying {
   readonly #parts: RekeyingParts
   readonly #wanted: string
   readonly #read: BetterSqlite3.Statement<[], string>
   readonly #indexed: BetterSqlite3.Statement<[], number>
+  readonly #outside: IndexRebuild
   #isDone = false
 
   constructor(parts: RekeyingParts) {
     this.#parts = parts
     const { choice } = parts.keying
+    this.#outside = parts.rebuild
     this.#wanted =
       choice.type === 'keys'
         ? JSON.stringify({ keyless: choice.keylessTokens.toSorted() })
@@ -46,12 +56,18 @@ export class Rekeying {
   }
 
   /**
-   * Does it, inside a transaction of its own, if it has to be done. `onCommitted` must follow.
+   * Does it, inside the turn's transaction, if it has to be done. `onCommitted` must follow.
+   * @returns why the index could not be built, just now: what was does as well, more slowly.
    * @throws DatabaseBusy
    */
-  apply(nowMs: number): void {
-    if (this.#isDone) return
-    if (this.#indexed.get() !== this.#columns) this.#rebuildIndex()
+  apply(nowMs: number): string | undefined {
+    if (this.#isDone) return undefined
+    const problem = this.#tryRebuild(nowMs)
+    this.#renew(nowMs)
+    return problem
+  }
+
+  #renew(nowMs: number): void {
     const before = this.#read.get() ?? '{}'
     if (before === this.#wanted) return
     this.#parts.connection.begin()
@@ -68,7 +84,29 @@ export class Rekeying {
   }
 
   onCommitted(): void {
-    this.#isDone = true
+    this.#isDone = this.#outside.nextTryMs === undefined
+  }
+
+  /** In a transaction of its own, so that nothing else fails with it. */
+  #tryRebuild(nowMs: number): string | undefined {
+    const { nextTryMs } = this.#outside
+    if (nextTryMs !== undefined && Math.abs(nextTryMs - nowMs) <= retryMs && nowMs < nextTryMs) {
+      return undefined
+    }
+    this.#outside.nextTryMs = undefined
+    if (this.#indexed.get() === this.#columns) return undefined
+    const { connection } = this.#parts
+    try {
+      this.#rebuildIndex()
+      connection.commit()
+      return undefined
+    } catch (error) {
+      const fault = faultOf(error)
+      if (fault.type !== 'wait' || fault.code !== 'TINYMQ_DISK_FULL') throw error
+      connection.rollback()
+      this.#outside.nextTryMs = nowMs + retryMs
+      return fault.reason
+    }
   }
 
   get #columns(): number {

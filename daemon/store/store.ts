@@ -4,7 +4,7 @@
  * sync again that has failed.
  */
 import { unreachable } from '../protocol/assert.ts'
-import type { SessionId, StoreResult, StoreWork } from '../protocol/store-port.ts'
+import type { LaneId, SessionId, StoreResult, StoreWork } from '../protocol/store-port.ts'
 import { equalBytes } from '../protocol/wire.ts'
 import { Connection, DatabaseBusy, type ConnectionOptions } from './connection.ts'
 import { CoreView } from './core-view.ts'
@@ -14,6 +14,8 @@ import { DatabaseChanged, faultOf } from './faults.ts'
 import { LaneStatuses } from './lane-statuses.ts'
 import type { KeyingChoice } from './keying.ts'
 import { memoryOf, readOrigin, type Memory, type Outside } from './memory.ts'
+import { FaultWatch, type StoreFault } from './store-fault.ts'
+import type { Suspended } from './row-deletion.ts'
 import { Suspects } from './suspects.ts'
 import type { Done } from './tally.ts'
 import { resultOf, type Answer, type Turn } from './turn.ts'
@@ -46,6 +48,10 @@ const busyPauseUs = 20_000
 const commitsPerRest = 50
 /** The disk is full, say. Sessions are asked to come back after this. */
 const troublePauseMs = 2_000
+/** Another program holds the lock for so long: the operator is informed … */
+const busyMsMin = 3_000
+/** … and peers are asked to come back later. */
+const busyMsMax = 8_000
 /** How many peers are told that this node is back. */
 const peersMax = 256
 
@@ -75,11 +81,16 @@ export class Store {
   readonly #statuses: LaneStatuses
   /** What does not fit into a transaction waits here, in its order. */
   #backlog: StoreTask[] = []
+  /** Events of this turn about the store itself: they are written in a later one. */
+  readonly #news: StoreTask[] = []
   readonly #nowUs: () => number
   #version = -1
   /** The pause has begun: the database is not locked any more. */
   #quietFromUs = Number.NEGATIVE_INFINITY
   #commits = 0
+  readonly #faults = new FaultWatch()
+  /** Since when another program has held the lock, in each turn. */
+  #busySinceMs: number | undefined
   #restedAtCommit = 0
 
   /** Use `openStore`. */
@@ -89,14 +100,9 @@ export class Store {
     const suspects = new Suspects()
     this.#nowUs = environment.nowUs
     this.#connection = connection
-    this.#outside = {
-      connection,
-      environment,
-      keyingChoice,
-      core: this.#core,
-      suspects,
-      suspended: new Map(),
-    }
+    const suspended = new Map<LaneId, Suspended>()
+    const kept = { core: this.#core, suspects, suspended, rebuild: { nextTryMs: undefined } }
+    this.#outside = { connection, environment, keyingChoice, ...kept }
     this.#statuses = new LaneStatuses(connection)
     this.#memory = memoryOf(this.#outside)
     this.#origin = this.#memory.origin
@@ -119,6 +125,11 @@ export class Store {
     return Math.max(0, this.#duty.pauseUs - passedUs)
   }
 
+  /** What keeps it from writing; undefined when nothing does. */
+  get fault(): StoreFault | undefined {
+    return this.#faults.current
+  }
+
   /** Transactions so far. */
   get commits(): number {
     return this.#commits
@@ -136,12 +147,14 @@ export class Store {
     const answers: Answer[] = []
     const turn: Turn = { nowMs, emit: (answer) => void answers.push(answer) }
     const done: StoreTask[] = []
+    const startUs = this.#nowUs()
+    this.#faults.look(nowMs)
     try {
       const isNews = this.#look(nowMs)
       if (isNews) this.#connection.repairSchema()
       const memory = (this.#memory ??= memoryOf(this.#outside))
       this.#origin = memory.origin
-      memory.rekeying.apply(nowMs)
+      this.#maintain(memory, nowMs)
       // Rows that were rerouted go before new ones: a read must not come before this look.
       if (isNews) {
         this.#expectOrigin(memory)
@@ -151,13 +164,21 @@ export class Store {
       memory.deletion.retry(isNews, nowMs)
       this.#commit(memory, nowMs)
     } catch (error) {
-      if (!(error instanceof DatabaseBusy)) return this.#recover(error, done)
+      if (!(error instanceof DatabaseBusy)) return this.#recover(error, done, nowMs)
+      this.#busySinceMs ??= nowMs
+      const waitedMs = (this.#nowUs() - startUs) / 1_000
+      const busyMs = Math.abs(nowMs - this.#busySinceMs) + waitedMs
+      if (busyMs >= busyMsMin) this.#onFault('TINYMQ_BUSY', 'error', busySentence, nowMs)
+      if (busyMs >= busyMsMax) {
+        return this.#loseAll(done, busySentence, 'TINYMQ_BUSY', busyPauseUs)
+      }
       // Nothing was written. What was answered so far needed no transaction, and a task that needs
       // one begins it before it changes anything.
       this.#duty.onTrouble(busyPauseUs)
       this.#quietFromUs = this.#nowUs()
     }
     this.#backlog.splice(0, done.length)
+    this.#backlog.unshift(...this.#news.splice(0))
     const results = answers.map(resultOf)
     this.#core.onAnswered(results)
     return results
@@ -277,6 +298,7 @@ export class Store {
 
   #commit(memory: Memory, nowMs: number): void {
     const { lanes, runs, senders, scanner, rekeying, outbox, inbox } = memory
+    for (const lane of lanes.confirmed) this.#statuses.onProgress(lane, nowMs)
     if (this.#statuses.isDue(nowMs)) this.#connection.begin()
     if (this.#connection.hasBegun) {
       this.#statuses.write()
@@ -285,6 +307,8 @@ export class Store {
       senders.write(nowMs)
       const heldUs = this.#connection.commit()
       this.#commits++
+      this.#faults.onCommitted()
+      this.#busySinceMs = undefined
       this.#statuses.onCommitted(nowMs)
       scanner.onCommitted()
       this.#duty.onCommit(heldUs, nowMs)
@@ -296,20 +320,43 @@ export class Store {
   }
 
   /** Nothing of this turn has happened: what is in memory may say that it has. */
-  #recover(error: unknown, done: readonly StoreTask[]): StoreResult[] {
+  #recover(error: unknown, done: readonly StoreTask[], nowMs: number): StoreResult[] {
     const fault = faultOf(error)
     if (fault.type === 'fatal') throw fault.error
     if (fault.type === 'bug') throw error
+    const { code, reason } = fault
+    if (code !== undefined) this.#onFault(code, 'error', reason, nowMs)
+    return this.#loseAll(done, reason, code, troublePauseMs * 1_000)
+  }
+
+  /** What a daemon does once for itself. Where it has no room, the work goes on without. */
+  #maintain({ rekeying }: Memory, nowMs: number): void {
+    const reason = rekeying.apply(nowMs)
+    if (reason === undefined) return
+    this.#onFault('TINYMQ_SCRATCH_FULL', 'warn', `mqout_lane cannot be built: ${reason}`, nowMs)
+  }
+
+  #onFault(...fault: Parameters<FaultWatch['on']>): void {
+    const event = this.#faults.on(...fault)
+    if (event !== undefined) this.#news.push({ type: 'event', ...event })
+  }
+
+  #loseAll(
+    done: readonly StoreTask[],
+    reason: string,
+    code: string | undefined,
+    pauseUs: number,
+  ): StoreResult[] {
     this.#memory = undefined
     this.#connection.rollback()
     // The sessions are over. Events are bound to none: they are said when they can be. What the
     // core has said of lanes is noted already.
     const events = done.filter(({ type }) => type === 'event')
     const left = this.#backlog.slice(done.length).filter((task) => !('session' in task))
-    this.#backlog = [...events, ...left]
-    this.#duty.onTrouble(troublePauseMs * 1_000)
+    this.#backlog = [...this.#news.splice(0), ...events, ...left]
+    this.#duty.onTrouble(pauseUs)
     this.#quietFromUs = this.#nowUs()
-    return this.#core.loseAll(troublePauseMs, fault.reason)
+    return this.#core.loseAll(troublePauseMs, reason, code)
   }
 }
 
@@ -322,6 +369,8 @@ function forget({ outbox, inbox, scanner }: Memory, session: SessionId): void {
   if (lane !== undefined && !outbox.hasSession(lane)) scanner.onForgotten(lane)
   inbox.forget(session)
 }
+
+const busySentence = 'another program has held the write lock of the database for seconds'
 
 const peersSql = `SELECT host, port FROM mqsender
   WHERE host <> '' AND port BETWEEN 1 AND 65535

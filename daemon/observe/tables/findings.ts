@@ -64,7 +64,7 @@ function troubles(db: Database.Database): HealthFinding[] {
     .prepare<[], Trouble>(
       `SELECT host, port, coalesce(error_code, '') AS code, error,
          EXISTS (SELECT 1 FROM mqout AS o WHERE o.host = l.host AND o.port = l.port) AS isWaitedFor
-       FROM mqlane AS l WHERE state = 'waiting' ORDER BY since LIMIT ${troublesMax}`,
+       FROM mqlane AS l WHERE error_code IS NOT NULL ORDER BY since LIMIT ${troublesMax}`,
     )
     .all()
     .filter(({ isWaitedFor }) => isWaitedFor === 1)

@@ -51,6 +51,7 @@ export class AppBench {
         reader,
         facts: () => facts,
         readiness: () => this.readiness,
+        fault: () => undefined,
       }),
       rules: { names, canAct },
       password,

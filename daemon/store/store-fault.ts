@@ -1,0 +1,66 @@
+/**
+ * What keeps the store from writing, for whoever can fix it at this end: a full disk, a lock that
+ * another program holds, temporary files without room. Must never change what the store does.
+ */
+import { TinymqError, type TinymqErrorCode } from '../../sdk/errors.ts'
+import { remedyFor } from '../../sdk/schema-stuck.ts'
+import type { StoreEvent } from './events.ts'
+
+export type StoreFault = {
+  /** The same in log, `mqevent`, `mqlane`, `tinymq check`, /readyz, doctor, page and metrics. */
+  readonly code: TinymqErrorCode
+  /** `error`: nothing is sent or received; `warn`: all goes on, but not as it should. */
+  readonly level: 'error' | 'warn'
+  /** What is wrong, without a full stop. */
+  readonly sentence: string
+  /** What to do. */
+  readonly hint: string
+  readonly sinceMs: number
+}
+
+/** A fault that has not come again for so long is over, if something was written since. */
+const overMs = 5_000
+/** Of faults of the same kind one event is enough in this time. */
+const eventMs = 600_000
+
+export class FaultWatch {
+  #fault: StoreFault | undefined
+  #seenAtMs = -Infinity
+  #hasWritten = false
+  readonly #eventAtMs = new Map<TinymqErrorCode, number>()
+
+  /** Undefined when the store can write. */
+  get current(): StoreFault | undefined {
+    return this.#fault
+  }
+
+  /** @returns the event that is to be written as soon as that is possible. */
+  on(
+    code: TinymqErrorCode,
+    level: StoreFault['level'],
+    sentence: string,
+    nowMs: number,
+  ): StoreEvent | undefined {
+    this.#seenAtMs = nowMs
+    this.#hasWritten = false
+    const hint = remedyFor(code) ?? new TinymqError(code, sentence).hint
+    const isSame = this.#fault?.code === code
+    // What stops everything is not hidden by what stops little.
+    if (!isSame && !(level === 'warn' && this.#fault?.level === 'error')) {
+      this.#fault = { code, level, sentence, hint, sinceMs: nowMs }
+    }
+    if (Math.abs(nowMs - (this.#eventAtMs.get(code) ?? -Infinity)) < eventMs) return undefined
+    this.#eventAtMs.set(code, nowMs)
+    return { code, detail: `${sentence}: ${hint}` }
+  }
+
+  onCommitted(): void {
+    this.#hasWritten = true
+  }
+
+  /** To be called in each turn. */
+  look(nowMs: number): void {
+    // Either way: the clock may have been set back.
+    if (this.#hasWritten && Math.abs(nowMs - this.#seenAtMs) >= overMs) this.#fault = undefined
+  }
+}

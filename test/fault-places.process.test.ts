@@ -1,0 +1,144 @@
+/**
+ * A receiver that cannot write: every place that informs somebody says so, under one code, with one
+ * level and one remedy, at its own end as well as at the sender's.
+ */
+import { deepEqual, equal, match, ok } from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import BetterSqlite3 from 'better-sqlite3'
+import type { Machine } from './harness/machine.ts'
+import { needs } from './harness/needs.ts'
+import { Scene } from './harness/scene.ts'
+import { besideProcess, fillDiskWhole, onSmallDisk } from './harness/small-disk.ts'
+import { until } from './harness/until.ts'
+
+const program = join(import.meta.dirname, '..', 'dist', 'bin', 'tinymq.js')
+const withinMs = 60_000
+
+type Fault = {
+  readonly code: string
+  readonly says: RegExp
+  readonly remedy: RegExp
+  /** Brings it about; the function that it returns ends it. */
+  readonly cause: (receiver: Machine) => () => void
+}
+
+type Answer = { readonly status: number; readonly text: string }
+
+async function run(command: string, ...args: readonly string[]): Promise<Answer> {
+  return new Promise((resolve) => {
+    execFile(command, args, (error, stdout, stderr) => {
+      resolve({ status: Number(error?.code ?? 0), text: stdout + stderr })
+    })
+  })
+}
+
+async function get({ port }: Machine, path: string): Promise<Answer> {
+  const answer = await fetch(`http://127.0.0.1:${port}${path}`)
+  return { status: answer.status, text: await answer.text() }
+}
+
+/** Every place at the receiver's end that is not its log or a table. */
+async function places(
+  receiver: Machine,
+  prefix: readonly string[],
+): Promise<{ [place: string]: Answer }> {
+  const [command = '', ...rest] = [...prefix, process.execPath, program]
+  const { database } = receiver
+  return {
+    check: await run(command, ...rest, 'check', database),
+    doctor: await run(command, ...rest, 'doctor', database, '--json'),
+    readyz: await get(receiver, '/readyz'),
+    page: await get(receiver, '/api/health'),
+    metrics: await get(receiver, '/metrics'),
+  }
+}
+
+async function play(
+  scene: Scene,
+  receiver: Machine,
+  fault: Fault,
+  prefix: readonly string[] = [],
+): Promise<void> {
+  const { code, says, remedy } = fault
+  const sender = await scene.running('a')
+  const { host, port } = receiver
+  const insert = `INSERT INTO mqout (host, port, data) VALUES ('${host}', ${port}, 'x');`
+  await sender.sql(insert)
+  await sender.sentAll(withinMs)
+  const end = fault.cause(receiver)
+  // Large enough for what little room a page that is there already may have.
+  await sender.sql(insert.replace("'x'", 'hex(zeroblob(300000))'))
+
+  const line = await receiver.logs('store-waits', withinMs)
+  deepEqual([line.level, line['code']], ['error', code])
+  match(String(line['reason']), says)
+  match(String(line['advice']), remedy)
+  const told = await places(receiver, prefix)
+  for (const [place, { text }] of Object.entries(told)) {
+    ok(text.includes(code), `${place}: ${text}`)
+    if (place !== 'metrics') match(text, says, place)
+    if (place !== 'metrics') match(text, remedy, place)
+  }
+  equal(told['check']?.status, 1)
+  equal(told['readyz']?.status, 503)
+  match(told['metrics']?.text ?? '', /^tinymq_ready 0$/m)
+  const metric = `tinymq_store_fault{code="${code}",level="error"} 1`
+  ok(told['metrics']?.text.includes(metric))
+  const finding = (told['doctor']?.text ?? '').split('\n').find((text) => text.includes(code))
+  equal((JSON.parse(finding ?? '{}') as { level?: string }).level, 'bad')
+  const { findings } = JSON.parse(told['page']?.text ?? '{}') as {
+    findings: { code: string; level: string }[]
+  }
+  equal(findings.find((one) => one.code === code)?.level, 'error')
+  // At the sender's end it is the peer's store, with the same words.
+  const select = 'SELECT reason FROM mqstatus;'
+  match(await sender.shows(select, /TINYMQ_PEER_STORE/, withinMs), says)
+  match(await sender.sql('SELECT advice FROM mqstuck;'), /disk and the log of the peer/)
+
+  end()
+  await sender.sentAll(withinMs)
+  await receiver.logs('store-works', withinMs)
+  equal(await receiver.sql(`SELECT count(*) FROM mqevent WHERE code = '${code}';`), '1')
+  await until({ what: 'the receiver to be ready', withinMs }, async () => {
+    return (await get(receiver, '/readyz')).status === 200
+  })
+  const after = await places(receiver, prefix)
+  equal(after['check']?.status, 0, after['check']?.text)
+  ok(after['metrics']?.text.includes('tinymq_store_fault{code="",level=""} 0'))
+}
+
+test('a write lock that another program holds is told at every place', async (t) => {
+  const scene = new Scene(t)
+  const receiver = await scene.running('b')
+  await play(scene, receiver, {
+    code: 'TINYMQ_BUSY',
+    says: /another program has held the write lock/,
+    remedy: /find the program that keeps a write transaction open/,
+    cause: ({ database }) => {
+      const db = new BetterSqlite3(database)
+      db.exec('BEGIN IMMEDIATE')
+      return () => void db.close()
+    },
+  })
+})
+
+test('a full disk is told at every place', { skip: needs('root') }, async (t) => {
+  const scene = new Scene(t)
+  const directory = join(scene.directory, 'small')
+  mkdirSync(directory)
+  const receiver = await scene.running('b', {
+    database: join(directory, 'b.db'),
+    prefix: onSmallDisk(directory, 16),
+    shellPrefix: besideProcess,
+  })
+  const fault: Fault = {
+    code: 'TINYMQ_DISK_FULL',
+    says: /database or disk is full/,
+    remedy: /free space on the disk of the database/,
+    cause: ({ daemon }) => fillDiskWhole(daemon.pid, directory),
+  }
+  await play(scene, receiver, fault, besideProcess(receiver.daemon.pid))
+})
