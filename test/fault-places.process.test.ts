@@ -45,7 +45,7 @@ async function places(
   receiver: Machine,
   prefix: readonly string[],
 ): Promise<{ [place: string]: Answer }> {
-  const [command = '', ...rest] = [...prefix, process.execPath, program]
+  const [command, ...rest] = [...prefix, process.execPath, program]
   const { database } = receiver
   return {
     check: await run(command, ...rest, 'check', database),
