@@ -4,8 +4,9 @@
  * datagram.
  */
 import type Database from 'better-sqlite3'
+import { adviceOf } from '../../../sdk/schema-stuck.ts'
 import { surroundings } from '../../database-file.ts'
-import { sqlText, type Finding, type Level } from '../../doctor/finding.ts'
+import type { Finding, Level } from '../../doctor/finding.ts'
 import { bufferFinding } from '../../doctor/machine.ts'
 import { placeFindings } from '../../doctor/place.ts'
 import { readTables } from '../../doctor/tables.ts'
@@ -14,6 +15,7 @@ import type { Health, HealthFinding, HealthLevel } from '../page-api.ts'
 type Trouble = {
   readonly host: string
   readonly port: number
+  readonly key: string
   readonly code: string
   readonly error: string | null
   readonly isWaitedFor: number
@@ -62,16 +64,17 @@ function toHealth({ level, about, sentence, fix }: Finding): HealthFinding {
 function troubles(db: Database.Database): HealthFinding[] {
   return db
     .prepare<[], Trouble>(
-      `SELECT host, port, coalesce(error_code, '') AS code, error,
+      `SELECT host, port, key, coalesce(error_code, '') AS code, error,
          EXISTS (SELECT 1 FROM mqout AS o WHERE o.host = l.host AND o.port = l.port) AS isWaitedFor
        FROM mqlane AS l WHERE error_code IS NOT NULL ORDER BY since LIMIT ${troublesMax}`,
     )
     .all()
     .filter(({ isWaitedFor }) => isWaitedFor === 1)
-    .map(({ host, port, code, error }) => ({
+    .map(({ host, port, key, code, error }) => ({
       level: 'warn',
       code,
       sentence: `Rows wait for ${host}:${port}: ${error ?? code}.`,
-      hint: `See SELECT * FROM mqstuck WHERE host = ${sqlText(host)}; it says what to do.`,
+      // As `mqstuck` and doctor have it.
+      hint: adviceOf(code, key),
     }))
 }
