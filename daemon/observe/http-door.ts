@@ -89,7 +89,7 @@ export class HttpDoor {
   readonly #options: DoorOptions
   readonly #password: string | undefined
   readonly #waiting = new Set<Socket>()
-  #serving: Promise<HttpServing> | undefined
+  #serving: Promise<HttpServing | undefined> | undefined
 
   /** `listener` listens. */
   constructor(listener: Server, options: DoorOptions, password: string | undefined) {
@@ -105,7 +105,7 @@ export class HttpDoor {
 
   async close(): Promise<void> {
     for (const socket of this.#waiting) socket.destroy()
-    if (this.#serving !== undefined) await (await this.#serving).close()
+    await (await this.#serving)?.close()
     const { promise, resolve } = Promise.withResolvers<undefined>()
     this.#listener.close(() => resolve(undefined))
     return promise
@@ -119,12 +119,20 @@ export class HttpDoor {
     this.#serving ??= this.#load()
     const serving = await this.#serving
     this.#waiting.delete(socket)
-    if (!socket.destroyed) serving.take(socket)
+    if (serving === undefined) socket.destroy()
+    else if (!socket.destroyed) serving.take(socket)
   }
 
-  async #load(): Promise<HttpServing> {
-    const { HttpServing: Serving } = await import('./http-server.ts')
+  /** Undefined: an upgrade in place has removed the file, and messages go on all the same. */
+  async #load(): Promise<HttpServing | undefined> {
     const { config, observer, log } = this.#options
+    const loaded = await import('./http-server.ts').catch((error: unknown) => {
+      const sentence = 'The status page cannot be loaded: restart the daemon after an upgrade.'
+      log({ level: 'error', event: 'http-off', sentence, fields: { reason: String(error) } })
+      return undefined
+    })
+    if (loaded === undefined) return undefined
+    const { HttpServing: Serving } = loaded
     return Serving.begin(this.#listener, {
       observer,
       names: config.httpNames,
