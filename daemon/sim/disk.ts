@@ -181,10 +181,15 @@ export class Disk {
     return tail
   }
 
-  /** A copy as `VACUUM INTO` makes it. @returns its path. */
-  backup(): string {
+  /** A copy as `VACUUM INTO` makes it, without the rows for these hosts. @returns its path. */
+  backup(without: readonly string[] = []): string {
     const path = join(this.#options.directory, `backup-${++this.#backups}`)
     this.user.prepare('VACUUM INTO ?').run(path)
+    if (without.length === 0) return path
+    const db = new BetterSqlite3(path)
+    const erase = db.prepare('DELETE FROM mqout WHERE host = ?')
+    for (const host of without) erase.run(host)
+    db.close()
     return path
   }
 

@@ -239,14 +239,12 @@ export class Faults {
     if (machine.isCopy || machines.some((other) => other.name === name)) return
     ledger.hasCopies = true
     ledger.hasReplaced = true
-    const backup = { path: machine.disk.backup(), inbox: machine.inbox.state }
+    // Its operator leaves to the original what the original sends to itself.
+    const path = machine.disk.backup(this.#world.namesOf(machine.name))
+    const backup = { path, inbox: machine.inbox.state }
     const copy = this.#world.add(name, backup)
     copy.isCopy = true
     copy.hasSent = true
-    // Its operator leaves to the original what the original sends to itself.
-    const erase = copy.disk.user.prepare('DELETE FROM mqout WHERE host = ?')
-    for (const host of this.#world.namesOf(machine.name)) erase.run(host)
-    copy.disk.onClientWrote()
     copy.inbox.onReplaced(backup.inbox)
     copy.outbox.onReplaced()
     copy.start()
