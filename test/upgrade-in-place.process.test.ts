@@ -10,7 +10,7 @@ import { until } from './harness/until.ts'
 
 const root = join(import.meta.dirname, '..')
 
-test('a connection to the status page after an upgrade in place does not end the daemon', async (t) => {
+test('a status page that an upgrade in place has removed ends no daemon', async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'tinymq-upgrade-'))
   t.after(() => rmSync(directory, { recursive: true, force: true }))
   for (const name of ['dist', 'package.json']) {
