@@ -52,11 +52,11 @@ export class StatusTeller {
 
   /** `retryInUs` undefined: not before somebody acts. */
   tellTrouble(trouble: Trouble, retryInUs: number | undefined, nowUs: number, out: Output[]): void {
-    const status = { type: 'waiting', ...trouble, retryInUs } as const
+    const status = { ...trouble, type: 'waiting', retryInUs } as const
     const wasOpen = this.#said === 'open' && nowUs - this.#openLoggedUs >= flapUs
     if (wasOpen || this.#logged !== keyOf(status)) {
       this.#logged = keyOf(status)
-      out.push({ type: 'event', event: { type: 'lane-waits', lane: this.#lane, ...trouble } })
+      out.push({ type: 'event', event: { ...trouble, type: 'lane-waits', lane: this.#lane } })
     }
     this.tell(status, nowUs, out)
   }
