@@ -10,12 +10,14 @@ type Part = {
   readonly name: string
   readonly command: readonly string[]
   readonly scale?: string
-  /** Test files at once; most processes wait for a clock most of the time. */
+  /** Test files at once: most wait for a clock, and what measures time runs alone. */
   readonly concurrency?: string
 }
 
 const long = process.argv.includes('--long')
 const npm = (script: string, ...args: string[]): string[] => ['npm', 'run', '-s', script, ...args]
+const processes = (name: string): string[] =>
+  npm('process-tests', '--', `test/**/${name}.process.test.ts`)
 
 const parts: readonly Part[] = long
   ? [
@@ -26,7 +28,9 @@ const parts: readonly Part[] = long
   : [
       { name: 'units', command: npm('unit'), scale: '0.3' },
       { name: 'simulator', command: npm('sim', '--', '--seeds', '30') },
-      { name: 'processes', command: npm('test:process'), scale: '0.05', concurrency: '3' },
+      { name: 'build', command: npm('build') },
+      { name: 'processes', command: processes('!(*.timing)'), scale: '0.05', concurrency: '3' },
+      { name: 'timings', command: processes('*.timing'), scale: '0.05' },
     ]
 
 const sums = new Map([
