@@ -29,8 +29,8 @@ const parts: readonly Part[] = long
       { name: 'units', command: npm('unit'), scale: '0.3' },
       { name: 'simulator', command: npm('sim', '--', '--seeds', '30') },
       { name: 'build', command: npm('build') },
-      { name: 'processes', command: processes('!(*.timing)'), scale: '0.05', concurrency: '3' },
-      { name: 'timings', command: processes('*.timing'), scale: '0.05' },
+      { name: 'processes', command: processes('!(*-timing)'), scale: '0.05', concurrency: '3' },
+      { name: 'timings', command: processes('*-timing'), scale: '0.05' },
     ]
 
 const sums = new Map([
