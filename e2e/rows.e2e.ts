@@ -1,5 +1,5 @@
 /** Rows of every size and kind, and rows that somebody deletes, reroutes or refuses. No netem. */
-import { deepEqual, match } from 'node:assert/strict'
+import { deepEqual, equal, match } from 'node:assert/strict'
 import { range } from '../test/harness/numbered.ts'
 import { largeBoundaries, mediumBoundaries } from './messages.ts'
 import { laneOf, type Stage } from './stage.ts'
@@ -94,6 +94,7 @@ story(
 )
 
 story('a row that a trigger of the inbox refuses, and takes later', async (stage) => {
+  stage.allowEvents('TINYMQ_REFUSED')
   const firstRefused = each - refusedRows + 1
   // First in the outbox and last in the inbox: whatever is parked is overtaken (P4).
   stage.insert({ from: 'MachineA', to: 'MachineC', first: each + 1, last: each + 1 })
@@ -111,6 +112,8 @@ story('a row that a trigger of the inbox refuses, and takes later', async (stage
   const refused = stage.idsOf(laneOf('MachineA', 'MachineB'), range(firstRefused, each))
   deepEqual(stage.values('MachineA', 'SELECT id FROM mqout ORDER BY id'), refused, 'they are kept')
   deepEqual(stage.values('MachineA', 'SELECT id FROM mqparked ORDER BY id'), refused)
+  const events = "SELECT count(*) FROM mqevent WHERE code = 'TINYMQ_REFUSED' AND host = 'MachineA'"
+  equal(stage.value('MachineB', events), 1, 'the receiver says why, once')
   stage.execute('MachineB', 'DROP TRIGGER refuse')
   stage.execute('MachineA', 'DELETE FROM mqparked')
   return { MachineB: { MachineA: each }, MachineC: { MachineA: [each + 1] } }
