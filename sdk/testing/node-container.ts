@@ -67,6 +67,9 @@ function hardened(spec: NodeSpec): Dockerode.HostConfig {
   }
 }
 
+/** The log says that a daemon runs; a program in each machine every ten seconds slows a lab down. */
+const noHealthCheck = { Test: ['NONE'] }
+
 /** Makes the container of the daemon and does not start it. */
 export async function createNode(docker: Dockerode, spec: NodeSpec): Promise<Dockerode.Container> {
   const variables = {
@@ -80,6 +83,7 @@ export async function createNode(docker: Dockerode, spec: NodeSpec): Promise<Doc
     User: machineUser,
     Env: Object.entries(variables).map(([name, value]) => `${name}=${value}`),
     Labels: labels(spec, 'node'),
+    Healthcheck: noHealthCheck,
     HostConfig: hardened(spec),
   })
 }
@@ -98,6 +102,7 @@ export async function createApp(
     Cmd: words,
     Env: Object.entries(spec.environment).map(([name, value]) => `${name}=${value}`),
     Labels: labels(spec, 'app'),
+    Healthcheck: noHealthCheck,
     HostConfig: hardened(spec),
   })
 }
