@@ -67,7 +67,7 @@ function hardened(spec: NodeSpec): Dockerode.HostConfig {
   }
 }
 
-/** The log says that a daemon runs; a program in each machine every ten seconds slows a lab down. */
+/** The log says that a daemon runs, and a program every ten seconds slows a lab down. */
 const noHealthCheck = { Test: ['NONE'] }
 
 /** Makes the container of the daemon and does not start it. */
