@@ -133,7 +133,9 @@ export class Stage {
   /** Makes the messages of a batch: what must arrive is known from here on. */
   make({ from, to, first, last, bytes = bytesDefault, large }: Batch): Message[] {
     const count = last - first + 1
-    const exact = large ?? (count < countWithLarge ? [] : mediumBoundaries)
+    // A guest carries a megabit a second: over a narrow link these would be most of the bytes.
+    const isNarrow = this.#link.length > 0
+    const exact = large ?? (isNarrow || count < countWithLarge ? [] : mediumBoundaries)
     const step = count / 2 / (exact.length + 1)
     const places = exact.map((size, index) => {
       return [first + Math.floor(count / 2 + step * index), size] as const
