@@ -13,7 +13,7 @@ import { hasNetem, type Place, runStories } from './place.ts'
 import { type Finding, readFindings, renderFindings } from './report.ts'
 
 const folder = import.meta.dirname
-const minutesDefault = 40
+const minutesDefault = 48
 
 const usage = `npm run e2e -- [--only NAME]... [--native] [--guests N] [--minutes N]
   --only NAME   only the stories whose names contain NAME
