@@ -9,6 +9,7 @@ import { readConfig } from './config.ts'
 import { startDaemon, type Daemon } from './daemon.ts'
 import { createLog, type Log } from './log.ts'
 import { trimMemoryAfterStart } from './memory.ts'
+import { isLookingUp } from './name-process.ts'
 import type { Config } from './options.ts'
 import { describeError, exitCodeOf } from './start-error.ts'
 
@@ -66,6 +67,7 @@ function stopOnSignal(started: Promise<Daemon>, log: Log): void {
     setTimeout(() => endNow(0), drainMs)
     void started.then(async (daemon) => {
       await daemon.stop()
+      if (isLookingUp()) endNow(0)
       process.exit(0)
     })
   }

@@ -30,7 +30,7 @@ function isLoopback({ ips }: Resolved): boolean {
 }
 
 test('the system is asked in a process of its own, for several names at once', async (context) => {
-  const names = new NameProcess()
+  const names = new NameProcess(undefined, 0)
   context.after(() => names.stop())
   const both = ['localhost', 'no.such.name.invalid'].map(async (host) => resolved(names, host))
   const [here, nowhere] = await Promise.all(both)
@@ -46,7 +46,7 @@ const faults: Readonly<Record<string, string>> = {
 
 for (const [fault, text] of Object.entries(faults)) {
   test(`this process asks the system when the other one ${fault}`, async (context) => {
-    const names = new NameProcess(programOf(context, text))
+    const names = new NameProcess(programOf(context, text), 0)
     context.after(() => names.stop())
     ok(isLoopback(await resolved(names, 'localhost')))
     ok(isLoopback(await resolved(names, 'localhost')))
@@ -62,7 +62,7 @@ test('a process that hangs is ended with the one that asks', async (context) => 
       for (;;) ;
     })`
   const program = programOf(context, text)
-  const names = new NameProcess(program)
+  const names = new NameProcess(program, 0)
   names.lookup('slow.example', () => ok(false, 'It was answered.'))
   const pid = await context.waitFor(() => Number(readFileSync(new URL('pid', program), 'utf8')), {
     timeout: 20_000,

@@ -1,7 +1,9 @@
 /**
- * The system's look-ups in a process of their own. A look-up that hangs holds a thread until the
- * system gives up, half a minute later: here it would delay the look-ups of other names and the end
- * of the process. Must never judge a name.
+ * The system's look-ups: the first ones in this process, and what comes while those take long in a
+ * process of its own. A look-up that hangs holds a thread until the system gives up, half a minute
+ * later: here it would delay the look-ups of other names and the end of the process. To start a
+ * process takes a slow machine seconds: none is started for names that are found at once. Must
+ * never judge a name.
  */
 import { fork, type ChildProcess } from 'node:child_process'
 import { getDefaultResultOrder } from 'node:dns'
@@ -16,6 +18,8 @@ type Asked = {
   readonly timer: NodeJS.Timeout
 }
 
+/** Look-ups that this process does itself: libuv leaves them one half of its four threads. */
+const hereMax = 2
 /**
  * Look-ups that run at the same time. More: threads, of which a container may have few. Fewer:
  * names that hang hold up others sooner.
@@ -30,8 +34,24 @@ const overdueMax = lookupsAtOnce / 2
 /** The process takes ten megabytes: it ends when nobody has asked for so long. */
 const restMs = 60_000
 
+let lookupsHere = 0
+
+/** Whether an orderly end of this process would wait for the name service. */
+export function isLookingUp(): boolean {
+  return lookupsHere > 0
+}
+
+function lookUpHere(host: string, callback: LookupCallback): void {
+  lookupsHere++
+  systemLookup(host, (error, found) => {
+    lookupsHere--
+    callback(error, found)
+  })
+}
+
 export class NameProcess {
   readonly #program: URL
+  readonly #hereMax: number
   #child: ChildProcess | undefined
   /** It could not run, or it ended: this process asks the system itself from then on. */
   #hasFailed = false
@@ -39,13 +59,14 @@ export class NameProcess {
   readonly #asked = new Map<number, Asked>()
   #restTimer: NodeJS.Timeout | undefined
 
-  /** `program`: for tests; the one beside this file if left out. */
-  constructor(program = programUrl()) {
+  /** `program`, `most`: for tests; the one beside this file, and `hereMax`, if left out. */
+  constructor(program = programUrl(), most = hereMax) {
     this.#program = program
+    this.#hereMax = most
   }
 
   readonly lookup: Lookup = (host, callback) => {
-    if (this.#hasFailed) return systemLookup(host, callback)
+    if (this.#hasFailed || lookupsHere < this.#hereMax) return lookUpHere(host, callback)
     clearTimeout(this.#restTimer)
     const id = ++this.#lastId
     const timer = setTimeout(() => this.#endOverdue(), overdueMs).unref()
@@ -107,7 +128,7 @@ export class NameProcess {
     this.#hasFailed = true
     const asked = [...this.#asked.values()]
     this.stop()
-    for (const { host, callback } of asked) systemLookup(host, callback)
+    for (const { host, callback } of asked) lookUpHere(host, callback)
   }
 }
 
