@@ -7,7 +7,7 @@ import type { Stage } from './stage.ts'
 import { stageFor } from './story.ts'
 
 /** Slow enough for a change to come in between. */
-const slowLink = { lossPercent: 5, delayMs: 20, jitterMs: 5, rateKbit: 500 }
+const slowLink = { lossPercent: 5, delayMs: 20, jitterMs: 5, rateKbit: 250 }
 const messageBytes = 1_000
 const messages = 1_000
 
