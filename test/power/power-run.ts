@@ -126,7 +126,10 @@ export class PowerRun {
     for (const { machine } of this.places) {
       const checked = await machine.sql('PRAGMA integrity_check;')
       if (checked !== 'ok') problems.push(`integrity_check of ${machine.name}: ${checked}`)
-      const events = await machine.sql('SELECT code, detail FROM mqevent;')
+      // That a disk was full is what these tests do.
+      const events = await machine.sql(
+        "SELECT code, detail FROM mqevent WHERE code <> 'TINYMQ_DISK_FULL';",
+      )
       if (events !== '') problems.push(`events of ${machine.name}: ${events}`)
     }
     return problems
