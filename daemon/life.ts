@@ -101,6 +101,7 @@ export class Life {
       lock.announce(socket.address)
       const keying = keyingOf(options.config, options.ring !== undefined)
       removeGuard(options.path)
+      removeHealth(realPath(options.path))
       writeHealth(realPath(options.path), undefined)
       const store = await openStoreThread(options.path, storeEvents(options), keying)
       if (isNew) options.log(createdLine(realPath(options.path)))
