@@ -18,8 +18,11 @@ type Asked = {
   readonly timer: NodeJS.Timeout
 }
 
-/** Look-ups that this process does itself: libuv leaves them one half of its four threads. */
-const hereMax = 2
+/**
+ * Look-ups that this process does itself: libuv leaves them one half of its four threads. None
+ * where nothing ends the process while they hang (Node.js before 22.15).
+ */
+const hereMax = 'execve' in process ? 2 : 0
 /**
  * Look-ups that run at the same time. More: threads, of which a container may have few. Fewer:
  * names that hang hold up others sooner.
