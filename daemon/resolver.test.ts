@@ -159,7 +159,7 @@ test('a name that is gone has lost its addresses', (context) => {
   names.resolver.stop()
 })
 
-test('an address that comes after all have given up is told', (context) => {
+test('an address that comes after all have given up is reported', (context) => {
   const names = withClock(context)
   names.resolver.resolve('b')
   context.mock.timers.tick(10_000)

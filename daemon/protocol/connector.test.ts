@@ -265,7 +265,7 @@ test('after a minute the handshake is another one', () => {
   ok(one.noise[0] !== other.noise[0] || one.noise[1] !== other.noise[1])
 })
 
-test('what the system does not send is told as such, for as long as it sends nothing', () => {
+test('what the system does not send is reported as such, for as long as it sends nothing', () => {
   const connector = resolved('fd00::1', '10.0.0.1')
   const troubleAfter = (rounds: number, ...unsent: readonly string[]): string => {
     for (let round = 0; round < rounds; round++) {

@@ -13,7 +13,7 @@ import {
   Writer,
 } from './wire.ts'
 
-// Numbers near the borders of the four lengths, where a codec goes wrong, as well as any others.
+// Numbers near the borders of the four lengths, where a codec goes wrong, and at random.
 const varints = fc.oneof(
   fc.maxSafeNat(),
   fc.nat({ max: 70_000 }),

@@ -18,7 +18,7 @@ const retryMs = 10_000
 const retryAfterNewsMs = 1_000
 /** A trigger that rolls a whole transaction back ends all sessions: it gets few chances. */
 const suspendMs = 3_600_000
-/** The event is asked whether it was told lately no more often than this. */
+/** No more often is it looked up whether the event was written lately. */
 const sayAgainMs = 60_000
 /** Runs of one retry: at most some 8,000 rows. */
 const runsPerRetry = 8
