@@ -149,3 +149,51 @@ test('a row that is kept goes to its peer once, though keys are given meanwhile'
   send(sender, near, 'b')
   deepEqual(inboxOf(near), ['one', 'two', 'three', 'four'])
 })
+
+test('a row that is kept comes once, though its sender is restored meanwhile', (t) => {
+  const { sender, near } = machines(t)
+  sender.user.exec(notes(''))
+  send(sender, near, 'b')
+  const backup = `${sender.path}-backup`
+  sender.backup(backup)
+  insert(sender, 'b', 'four')
+  send(sender, near, 'b')
+  sender.restore(backup)
+  insert(sender, 'b', 'five')
+  send(sender, near, 'b')
+  send(sender, near, 'b')
+  deepEqual(inboxOf(near), ['one', 'two', 'three', 'four', 'five'])
+})
+
+test('a row that is kept is not lost in silence when its peer is restored', (t) => {
+  const { sender, near } = machines(t)
+  const backup = `${near.path}-backup`
+  near.backup(backup)
+  sender.user.exec(notes(''))
+  send(sender, near, 'b')
+  near.restore(backup)
+  insert(sender, 'b', 'four')
+  send(sender, near, 'b')
+  send(sender, near, 'b')
+  deepEqual(inboxOf(near), ['two', 'four'])
+  deepEqual(eventsOf(sender), ['OUTBOX_FAILED', 'PEER_ROLLED_BACK'])
+  const [event] = sender.all("SELECT detail FROM mqevent WHERE code = 'PEER_ROLLED_BACK'")
+  match(String(event?.['detail']), /lost the messages 1 to 3/)
+})
+
+test('a lock that is held now and then, for a moment, is not one that is held for long', (t) => {
+  const { sender, near } = machines(t)
+  sender.user.exec(notes(''))
+  send(sender, near, 'b')
+  const { store, user } = sender
+  // Each time it tries to delete the row that is kept, and has nothing else to write.
+  for (let time = 0; time < 2; time++) {
+    sender.nowMs += 20_000
+    user.exec('BEGIN IMMEDIATE')
+    deepEqual(store.run([], sender.nowMs), [])
+    user.exec('ROLLBACK')
+    ok(store.pauseUs > 0, 'the lock was in its way')
+    equal(store.fault, undefined)
+    store.run([], sender.nowMs)
+  }
+})

@@ -163,6 +163,7 @@ export class Store {
       this.#workThrough(memory, turn, done)
       memory.deletion.retry(isNews, nowMs)
       this.#commit(memory, nowMs)
+      this.#busySinceMs = undefined
     } catch (error) {
       if (!(error instanceof DatabaseBusy)) return this.#recover(error, done, nowMs)
       this.#busySinceMs ??= nowMs
@@ -308,7 +309,6 @@ export class Store {
       const heldUs = this.#connection.commit()
       this.#commits++
       this.#faults.onCommitted()
-      this.#busySinceMs = undefined
       this.#statuses.onCommitted(nowMs)
       scanner.onCommitted()
       this.#duty.onCommit(heldUs, nowMs)
