@@ -39,6 +39,19 @@ test('the system is asked in a process of its own, for several names at once', a
   ok(nowhere.reason !== '')
 })
 
+const skip = !('execve' in process) && 'Node.js before 22.15 asks in the other process only'
+
+test('for names that are found at once no process is started', { skip }, async (context) => {
+  const text = `
+    import { writeFileSync } from 'node:fs'
+    writeFileSync(new URL('started', import.meta.url), '')`
+  const program = programOf(context, text)
+  const names = new NameProcess(program)
+  context.after(() => names.stop())
+  for (let looks = 0; looks < 3; looks++) ok(isLoopback(await resolved(names, 'localhost')))
+  equal(names.isRunning, false)
+})
+
 const faults: Readonly<Record<string, string>> = {
   'cannot be loaded': 'import "./nothing.mjs"',
   'ends when it is asked': 'process.on("message", () => process.exit(1))',

@@ -79,6 +79,11 @@ export class NameProcess {
     return undefined
   }
 
+  /** Whether the other process is there. */
+  get isRunning(): boolean {
+    return this.#child !== undefined
+  }
+
   /** What was asked is not answered any more. */
   stop(): void {
     clearTimeout(this.#restTimer)
