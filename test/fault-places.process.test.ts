@@ -4,14 +4,13 @@
  */
 import { deepEqual, equal, match, ok } from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import BetterSqlite3 from 'better-sqlite3'
 import type { Machine } from './harness/machine.ts'
 import { needs } from './harness/needs.ts'
 import { Scene } from './harness/scene.ts'
-import { besideProcess, fillDiskWhole, onSmallDisk } from './harness/small-disk.ts'
+import { besideProcess, fillDiskWhole, smallDisk } from './harness/small-disk.ts'
 import { until } from './harness/until.ts'
 
 const program = join(import.meta.dirname, '..', 'dist', 'bin', 'tinymq.js')
@@ -127,13 +126,8 @@ test('a write lock that another program holds is told at every place', async (t)
 
 test('a full disk is told at every place', { skip: needs('root') }, async (t) => {
   const scene = new Scene(t)
-  const directory = join(scene.directory, 'small')
-  mkdirSync(directory)
-  const receiver = await scene.running('b', {
-    database: join(directory, 'b.db'),
-    prefix: onSmallDisk(directory, 16),
-    shellPrefix: besideProcess,
-  })
+  const { directory, machine } = smallDisk(scene.directory, 'b', 16)
+  const receiver = await scene.running('b', machine)
   const fault: Fault = {
     code: 'TINYMQ_DISK_FULL',
     says: /database or disk is full/,

@@ -1,12 +1,11 @@
 /** A receiver and a sender whose disk is full. */
 import { equal, ok, rejects } from 'node:assert/strict'
-import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { needs } from './harness/needs.ts'
 import { checkInbox, insertNumbered } from './harness/numbered.ts'
 import { Scene } from './harness/scene.ts'
-import { besideProcess, fillDisk, fillDiskWhole, onSmallDisk } from './harness/small-disk.ts'
+import { fillDisk, fillDiskWhole, smallDisk } from './harness/small-disk.ts'
 import { until } from './harness/until.ts'
 
 const messages = 30_000
@@ -21,14 +20,9 @@ test(
   { skip },
   async (t) => {
     const scene = new Scene(t)
-    const directory = join(scene.directory, 'small')
-    mkdirSync(directory)
+    const { directory, machine } = smallDisk(scene.directory, 'b', diskMebibytes)
     const a = await scene.running('a')
-    const b = await scene.running('b', {
-      database: join(directory, 'b.db'),
-      prefix: onSmallDisk(directory, diskMebibytes),
-      shellPrefix: besideProcess,
-    })
+    const b = await scene.running('b', machine)
     const empty = fillDisk(b.daemon.pid, directory, diskMebibytes - freeMebibytes)
     await a.sql(insertNumbered({ sender: 'a', to: b, first: 1, last: messages, bytes: 500 }))
     const reason = await a.shows(
@@ -62,13 +56,8 @@ test(
   { skip },
   async (t) => {
     const scene = new Scene(t)
-    const directory = join(scene.directory, 'small')
-    mkdirSync(directory)
-    const a = await scene.running('a', {
-      database: join(directory, 'a.db'),
-      prefix: onSmallDisk(directory, diskMebibytes),
-      shellPrefix: besideProcess,
-    })
+    const { directory, machine } = smallDisk(scene.directory, 'a', diskMebibytes)
+    const a = await scene.running('a', machine)
     const b = await scene.machine('b')
     await a.sql(insertNumbered({ sender: 'a', to: b, first: 1, last: messages, bytes: 500 }))
     await a.shows('SELECT DISTINCT state FROM mqstatus LIMIT 1;', /^waiting$/)

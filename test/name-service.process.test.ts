@@ -2,14 +2,14 @@
 import { equal, ok } from 'node:assert/strict'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import Database from 'better-sqlite3'
 import type { Machine } from './harness/machine.ts'
 import { needs } from './harness/needs.ts'
 import { Scene } from './harness/scene.ts'
-import { besideProcess, fillDiskWhole, onSmallDisk } from './harness/small-disk.ts'
+import { fillDiskWhole, smallDisk } from './harness/small-disk.ts'
 
 const skip = needs('root')
 /** Three of them, as /etc/resolv.conf takes at most: the system asks one after the other. */
@@ -84,14 +84,9 @@ test('a daemon ends within five seconds while somebody holds the write lock', as
 
 test('a daemon ends within five seconds on a full disk', { skip }, async (t) => {
   const scene = new Scene(t)
-  const directory = join(scene.directory, 'small')
-  mkdirSync(directory)
+  const { directory, machine } = smallDisk(scene.directory, 'b', 16)
   const a = await scene.running('a')
-  const b = await scene.running('b', {
-    database: join(directory, 'b.db'),
-    prefix: onSmallDisk(directory, 16),
-    shellPrefix: besideProcess,
-  })
+  const b = await scene.running('b', machine)
   await a.sql(`INSERT INTO mqout (host, port, data) VALUES ('127.0.0.1', ${b.port}, 'one');`)
   await a.sentAll(10_000)
   fillDiskWhole(b.daemon.pid, directory)

@@ -2,10 +2,27 @@
  * A small file system for one machine: a tmpfs in a mount namespace that the daemon has for itself,
  * so that it goes away with the daemon, however the test ends. It takes root and Linux.
  */
-import { appendFileSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { MachineOptions } from './machine.ts'
+
+export type SmallDisk = {
+  readonly directory: string
+  /** For the machine whose database is there. */
+  readonly machine: Pick<MachineOptions, 'database' | 'prefix' | 'shellPrefix'>
+}
+
+/** A disk of this size in a directory of the test, for the machine of this name. */
+export function smallDisk(inDirectory: string, name: string, mebibytes: number): SmallDisk {
+  const directory = join(inDirectory, 'small')
+  mkdirSync(directory)
+  const database = join(directory, `${name}.db`)
+  const prefix = onSmallDisk(directory, mebibytes)
+  return { directory, machine: { database, prefix, shellPrefix: besideProcess } }
+}
 
 /** The words to run a program by, in a namespace where `directory` is a tmpfs of this size. */
-export function onSmallDisk(directory: string, mebibytes: number): string[] {
+function onSmallDisk(directory: string, mebibytes: number): string[] {
   const script = `mount -t tmpfs -o size=${mebibytes}m tmpfs "$0" && exec "$@"`
   return ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', script, directory]
 }
