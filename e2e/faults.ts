@@ -207,12 +207,11 @@ export const faults: readonly Fault[] = [
 const early: readonly Change[] = [
   change(
     'daemon/store/store.ts',
-    `      this.#commit(memory, nowMs)
-    } catch`,
+    '      this.#commit(memory, nowMs)\n',
     `      const early = answers.map(resultOf).filter(({ type }) => type === 'received')
       if (early.length > 0) globalThis.tinymqEarly(early)
       this.#commit(memory, nowMs)
-    } catch`,
+`,
   ),
   change(
     'daemon/store-host.ts',
