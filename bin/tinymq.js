@@ -57,22 +57,20 @@ function run(args) {
   if (first === 'ui') return ui(args.slice(1))
   if (first === 'demo') return demo(args.slice(1))
   if (first !== undefined && /^\d/.test(first)) return daemon(args)
-  if (first === '--help' || first === '-h') return print(usage)
-  if (first === '--version') {
+  if (first === 'help' && args.length > 1) return run([...args.slice(1), '--help'])
+  if (first === '--help' || first === '-h' || first === 'help') return print(usage)
+  if (['--version', '-V', '-v', 'version'].includes(first || '')) {
     return import('../daemon/version.ts').then(({ readVersion }) => print(`${readVersion()}\n`))
   }
   if (first !== undefined && commands.includes(first)) return command(args)
   // An option can only be the daemon's, as in: tinymq --bind 127.0.0.1 9000
   if (first !== undefined && first.startsWith('-')) return daemon(args)
-  process.stderr.write(`${first === undefined ? '' : noCommand(first)}${usage}`)
+  // A word that is no command: it says which one may be meant.
+  if (first !== undefined && !/[./]/.test(first)) return command(args)
+  const order = `tinymq: the port comes first: tinymq 9000 ${first}\n`
+  process.stderr.write(first === undefined ? usage : order)
   process.exitCode = badUsage
   return undefined
-}
-
-/** @param {string} word */
-function noCommand(word) {
-  const order = /[./]/.test(word) ? ` The port comes first: tinymq 9000 ${word}` : ''
-  return `tinymq: there is no command ${word}.${order}\n`
 }
 
 /**

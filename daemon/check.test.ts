@@ -45,6 +45,7 @@ test('a daemon that runs is healthy, on every way to name its database', async (
   match(out, new RegExp(`^healthy: The daemon \\(process ${process.pid} on .*\\) answers on UDP`))
   match(out, new RegExp(` port ${daemon.address.port}\\.\n$`))
   deepEqual(await run([], { TINYMQ_DATABASE: database }), { code: 0, out, err: '' })
+  deepEqual(await run(['-d', database]), { code: 0, out, err: '' })
   const json = JSON.parse((await run(['--json', database])).out) as Health
   deepEqual([json.healthy, json.database], [true, database])
 })

@@ -5,16 +5,22 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
+import {
+  databaseOf,
+  databaseOption,
+  databaseUsage,
+  problemOf,
+  type Environment,
+} from './command-line.ts'
 import { examine, type Health } from './health.ts'
-import { options } from './options.ts'
 
 const usage = `Usage: tinymq check [database] [--wait SECONDS] [--json]
 
 Reports whether the daemon of this database answers right now.
 
-  database   the file (default: ${options.database.variable}, else ${options.database.default})
+${databaseUsage}
   --wait     waits so long, at most, for the daemon to answer
-  --json     one object: healthy, database, code (when not healthy), sentence
+  --json     one object: healthy, database, code (of a fault), sentence
 
 It ends with 0 when all is well, 1 when it is not, 64 when it was called wrongly.
 `
@@ -25,7 +31,7 @@ const exits = { healthy: 0, unhealthy: 1, badUsage: 64 } as const
 const answerMs = 3_000
 
 export type CheckIo = {
-  readonly environment: { readonly [variable: string]: string | undefined }
+  readonly environment: Environment
   readonly out: (text: string) => void
   readonly err: (text: string) => void
 }
@@ -68,24 +74,22 @@ function parse(args: readonly string[], { environment, err }: CheckIo): Request 
       args: [...args],
       allowPositionals: true,
       options: {
+        database: databaseOption,
         wait: { type: 'string', default: '0' },
         json: { type: 'boolean' },
         help: { type: 'boolean', short: 'h' },
       },
     })
-    const [database, extra] = positionals
-    if (extra !== undefined) throw new TypeError(`${extra}: one argument too many`)
-    if (database === '') throw new TypeError('the database must be the path of a file')
-    const fallback = environment[options.database.variable] || options.database.default
+    const database = databaseOf(values.database, positionals, environment)
     const { wait, json = false, help = false } = values
     const seconds = Number(wait)
     if (wait === '' || !(seconds >= 0 && seconds <= waitSecondsMax)) {
       throw new TypeError(`--wait must be a number of seconds, 0 to ${waitSecondsMax}`)
     }
-    return { database: database ?? fallback, waitMs: seconds * 1_000, json, help }
+    return { database, waitMs: seconds * 1_000, json, help }
   } catch (error) {
     if (!(error instanceof TypeError)) throw error
-    err(`tinymq check: ${error.message}\n${usage}`)
+    err(`tinymq check: ${problemOf(error)}\n${usage}`)
     return undefined
   }
 }

@@ -20,9 +20,17 @@ export type HealthCode =
   | 'TINYMQ_NO_ANSWER'
   | TinymqErrorCode
 
-/** `sentence` is for people and says what to do; `database` is the path as it was given. */
+/**
+ * `sentence` is for people and says what to do; `database` is the path as it was given. A healthy
+ * daemon has a `code` when it works under a fault that it can bear.
+ */
 export type Health =
-  | { readonly healthy: true; readonly database: string; readonly sentence: string }
+  | {
+      readonly healthy: true
+      readonly database: string
+      readonly code?: HealthCode
+      readonly sentence: string
+    }
   | {
       readonly healthy: false
       readonly database: string
@@ -58,7 +66,8 @@ export async function examine(database: string, withinMs: number): Promise<Healt
       if (fault === undefined) return { healthy: true, database, sentence: `${sentence}.` }
       const { code, level, sentence: what, hint } = fault
       if (level === 'warn') {
-        return { healthy: true, database, sentence: `${sentence}, but ${what} (${code}): ${hint}` }
+        const but = `${sentence}, but ${what} (${code}): ${hint}`
+        return { healthy: true, database, code, sentence: but }
       }
       const stands = `${sentence}, but sends and receives nothing, for ${what}`
       return unhealthy(code, `${stands}: ${hint}`)

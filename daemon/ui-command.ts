@@ -8,9 +8,15 @@ import { hostname } from 'node:os'
 import { parseArgs } from 'node:util'
 import { isThere } from '../sdk/database.ts'
 import { fromSqlite, TinymqError } from '../sdk/errors.ts'
+import {
+  databaseOf,
+  databaseOption,
+  databaseUsage,
+  problemOf,
+  type Environment,
+} from './command-line.ts'
 import { realPath } from './database-file.ts'
 import { holderOf, type Holder } from './instance-lock.ts'
-import { options } from './options.ts'
 import { showAddress } from './protocol/address.ts'
 import type { Address } from './protocol/node-io.ts'
 
@@ -18,9 +24,9 @@ const usage = `Usage: tinymq ui [database] [--print] [--json]
 
 Opens the status page of the daemon of this database in a browser, and prints its address.
 
-  database  the file (default: ${options.database.variable}, else ${options.database.default})
-  --print   only print the address
-  --json    one object: url, or null and a sentence
+${databaseUsage}
+  --print    only print the address
+  --json     one object: url, or null and a sentence
 
 It ends with 0 when there is a page, 1 when there is none, 64 when it was called wrongly.
 `
@@ -28,7 +34,7 @@ It ends with 0 when there is a page, 1 when there is none, 64 when it was called
 const answerMs = 3_000
 
 export type UiIo = {
-  readonly environment: { readonly [variable: string]: string | undefined }
+  readonly environment: Environment
   readonly out: (text: string) => void
   readonly err: (text: string) => void
   /** Whether a person looks at stdout. */
@@ -63,19 +69,18 @@ function parse(args: readonly string[], { environment, err }: UiIo): Request | '
       args: [...args],
       allowPositionals: true,
       options: {
+        database: databaseOption,
         print: { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h' },
       },
     })
     if (values.help === true) return 'help'
-    const [database, extra] = positionals
-    if (extra !== undefined) throw new TypeError(`${extra}: one argument too many`)
-    const fallback = environment[options.database.variable] || options.database.default
-    return { database: database ?? fallback, print: values.print, json: values.json }
+    const database = databaseOf(values.database, positionals, environment)
+    return { database, print: values.print, json: values.json }
   } catch (error) {
     if (!(error instanceof TypeError)) throw error
-    err(`tinymq ui: ${error.message}\n${usage}`)
+    err(`tinymq ui: ${problemOf(error)}\n${usage}`)
     return undefined
   }
 }

@@ -3,6 +3,7 @@
  * that it ends with (daemon/start-error.ts), and what its signals do.
  */
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { createSocket, type Socket } from 'node:dgram'
 import {
   chmodSync,
@@ -16,6 +17,7 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { needs } from './harness/needs.ts'
 import { PastedProcess } from './harness/pasting.ts'
 import { until } from './harness/until.ts'
@@ -76,13 +78,33 @@ test('wrong options: 64, with every problem', async () => {
   ok(text.endsWith('(TINYMQ_BAD_OPTION)'), text)
 })
 
-test('no such command: 64, with the usage', async () => {
-  const [code, text] = await refusal(program, 'frobnicate')
-  equal(code, 64)
-  match(text, /^tinymq: there is no command frobnicate\.\nUsage: /)
-  const [swapped, told] = await refusal(program, './mq.db', '9000')
-  equal(swapped, 64)
-  match(told, /^tinymq: .* \.\/mq\.db\. The port comes first: tinymq 9000 \.\/mq\.db\nUsage: /)
+test('no such command: 64, and the one that is meant', async () => {
+  const calls: [string, RegExp][] = [
+    ['frobnicate', /^tinymq: unknown command 'frobnicate'\n\(--help says more\)$/],
+    ['sned', /^tinymq: unknown command 'sned'\n\(Did you mean send\?\)/],
+    ['doctr', /^tinymq: unknown command 'doctr'\n\(Did you mean doctor\?\)/],
+    ['./mq.db 9000', /^tinymq: the port comes first: tinymq 9000 \.\/mq\.db$/],
+    ['send --bogus', /^tinymq: unknown option '--bogus'/],
+    ['check --bogus', /^tinymq check: Unknown option '--bogus'\nUsage: /],
+    ['check a -d b', /^tinymq check: a: one argument too many\nUsage: /],
+    ['', /^Usage: /],
+  ]
+  for (const [words, expected] of calls) {
+    const [code, text] = await refusal(program, ...words.split(' ').filter(Boolean))
+    equal(code, 64, words)
+    match(text, expected)
+  }
+})
+
+test('help and version as other programs have them', async () => {
+  const saying = async (...words: string[]): Promise<string> => {
+    const { stdout } = await promisify(execFile)(process.execPath, [program, ...words])
+    return stdout
+  }
+  equal(await saying('help'), await saying('--help'))
+  equal(await saying('help', 'send'), await saying('send', '--help'))
+  const version = await saying('--version')
+  for (const word of ['version', '-V', '-v']) equal(await saying(word), version)
 })
 
 test('an option before the port is an option of the daemon', async () => {

@@ -87,7 +87,7 @@ async function play(
   const metric = `tinymq_store_fault{code="${code}",level="error"} 1`
   ok(told['metrics']?.text.includes(metric))
   const finding = (told['doctor']?.text ?? '').split('\n').find((text) => text.includes(code))
-  equal((JSON.parse(finding ?? '{}') as { level?: string }).level, 'bad')
+  equal((JSON.parse(finding ?? '{}') as { level?: string }).level, 'error')
   const { findings } = JSON.parse(told['page']?.text ?? '{}') as {
     findings: { code: string; level: string }[]
   }

@@ -9,6 +9,7 @@ import Database from 'better-sqlite3'
 import { open } from '../../sdk/index.ts'
 import { startDaemon } from '../daemon.ts'
 import { doctor } from './doctor.ts'
+import { writeHealth } from '../health-file.ts'
 import type { Finding } from './finding.ts'
 import { placeFindings } from './place.ts'
 
@@ -63,7 +64,7 @@ async function takenPort(context: TestContext): Promise<number> {
   return socket.address().port
 }
 
-test('nothing is bad while a daemon runs and another answers where rows go', async (context) => {
+test('there is no error while a daemon runs and another answers where rows go', async (context) => {
   const [place, there] = [directory(), directory()]
   const peer = await startDaemon({ database: join(there, 'db'), port: 0, bind: '127.0.0.1' })
   context.after(async () => peer.stop())
@@ -81,11 +82,26 @@ test('nothing is bad while a daemon runs and another answers where rows go', asy
   ok(place !== '')
 })
 
+test('a fault that the daemon can bear is a warning, with its code and remedy', async (context) => {
+  const database = databaseWith()
+  const daemon = await startDaemon({ database, port: 0 })
+  context.after(async () => daemon.stop())
+  const [code, hint] = ['TINYMQ_SCRATCH_FULL', 'free space there'] as const
+  const sentence = 'mqout_lane cannot be built'
+  writeHealth(database, { code, level: 'warn', sentence, hint, sinceMs: 1 })
+  const seen = await visit(database)
+  equal(seen.code, 0)
+  match(
+    saidOf(seen.findings, 'daemon'),
+    /^warn .*cannot be built.*SCRATCH_FULL.* free space there$/,
+  )
+})
+
 test('a directory that is missing, and a directory where the file should be', async () => {
   const place = directory()
   const missing = await visit(join(place, 'none', 'db'))
   equal(missing.code, 1)
-  match(saidOf(missing.findings, 'directory'), /bad There is no directory .*create it or choose/)
+  match(saidOf(missing.findings, 'directory'), /error There is no directory .*create it or choose/)
   mkdirSync(join(place, 'db'))
   match(saidOf((await visit(join(place, 'db'))).findings, 'directory'), /A directory is there/)
 })
@@ -95,7 +111,7 @@ test('a file that is mounted alone, and a place that dies with the container', (
   const mounted = { mounts: [{ root: '/x', point: path, type: 'ext4' }], isContainer: true }
   match(saidOf(placeFindings(path, mounted), 'directory'), /Only the file .* is mounted.*--volume/)
   const root = { mounts: [{ root: '/', point: '/', type: 'overlay' }], isContainer: true }
-  match(saidOf(placeFindings(path, root), 'directory'), /warning .*deleted with the container/)
+  match(saidOf(placeFindings(path, root), 'directory'), /warn .*deleted with the container/)
 })
 
 test('no database, no tables, not a database, damaged, newer', async () => {
@@ -179,7 +195,7 @@ test('a clock that is behind, parked and dead rows, events', async () => {
         (${now - 8 * 86_400_000}, 'SELF_FORKED');`,
     ),
   )
-  match(saidOf(findings, 'clock'), /warning .*a row is of .*Set the clock/)
+  match(saidOf(findings, 'clock'), /warn .*a row is of .*Set the clock/)
   match(saidOf(findings, 'outbox'), /Set aside: 1 row; .*TINYMQ_REFUSED: too large.*retry --all/)
   match(saidOf(findings, 'inbox'), /Could not be processed: 2\. .*dead list/)
   match(saidOf(findings, 'events'), /PEER_ROLLED_BACK 2 times.*SELECT \* FROM mqevent/)

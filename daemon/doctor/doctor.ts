@@ -3,6 +3,13 @@
  * each fault what to do about it. Must never change anything, and works with the daemon up or down.
  */
 import { parseArgs } from 'node:util'
+import {
+  databaseOf,
+  databaseOption,
+  databaseUsage,
+  problemOf,
+  type Environment,
+} from '../command-line.ts'
 import { realPath, surroundings } from '../database-file.ts'
 import { holderOf } from '../instance-lock.ts'
 import { options } from '../options.ts'
@@ -17,17 +24,17 @@ const usage = `Usage: tinymq doctor [database] [--port PORT] [--thorough] [--jso
 Looks at the database, its directory and disk, the daemon and its port, every destination and the
 clock, and says of each fault what to do.
 
-  database   the file (default: ${options.database.variable}, else ${options.database.default})
+${databaseUsage}
   --port     the UDP port that the daemon would take
              (default: ${options.port.variable}, else ${options.port.default})
   --thorough read the whole file for damage, however large it is
-  --json     one object a line: level (ok, warning, bad), about, sentence, fix
+  --json     one object a line: level (ok, warn, error), about, sentence, fix
 
-It ends with 0 when nothing is bad, 1 when something is, 64 when it was called wrongly.
+It ends with 0 when there is no error, 1 when there is one, 64 when it was called wrongly.
 `
 
 export type DoctorIo = {
-  readonly environment: { readonly [variable: string]: string | undefined }
+  readonly environment: Environment
   readonly out: (text: string) => void
   readonly err: (text: string) => void
 }
@@ -47,10 +54,10 @@ export async function doctor(args: readonly string[], io: DoctorIo): Promise<num
     io.out(usage)
     return 0
   }
-  let isBad = false
+  let hasError = false
   const tell = (findings: readonly Finding[]): void => {
     for (const finding of findings) {
-      isBad ||= finding.level === 'bad'
+      hasError ||= finding.level === 'error'
       io.out(request.json ? `${JSON.stringify(finding)}\n` : findingText(finding))
     }
   }
@@ -63,7 +70,7 @@ export async function doctor(args: readonly string[], io: DoctorIo): Promise<num
   const isUsed = tables.destinations.length > 0
   const ownPort = isUsed ? holderOf(realPath(database))?.address?.port : undefined
   tell(await peerFindings(tables.destinations, { ownPort }))
-  return isBad ? 1 : 0
+  return hasError ? 1 : 0
 }
 
 function parse(
@@ -75,6 +82,7 @@ function parse(
       args: [...args],
       allowPositionals: true,
       options: {
+        database: databaseOption,
         port: { type: 'string' },
         thorough: { type: 'boolean' },
         json: { type: 'boolean' },
@@ -82,17 +90,15 @@ function parse(
       },
     })
     if (values.help === true) return 'help'
-    const [database, extra] = positionals
-    if (extra !== undefined) throw new TypeError(`${extra}: one argument too many`)
     const text = values.port ?? (environment[options.port.variable] || String(options.port.default))
     const port = options.port.kind.parse(text)
     if ('problem' in port) throw new TypeError(`--port ${port.problem}, not "${text}"`)
-    const fallback = environment[options.database.variable] || options.database.default
+    const database = databaseOf(values.database, positionals, environment)
     const { thorough = false, json = false } = values
-    return { database: database ?? fallback, port: port.value, thorough, json }
+    return { database, port: port.value, thorough, json }
   } catch (error) {
     if (!(error instanceof TypeError)) throw error
-    err(`tinymq doctor: ${error.message}\n${usage}`)
+    err(`tinymq doctor: ${problemOf(error)}\n${usage}`)
     return undefined
   }
 }

@@ -2,8 +2,12 @@
 
 import { oneLine } from '../../sdk/cli/terminal.ts'
 
-/** `bad`: messages stand still or are in danger; `warning`: they may be soon. */
-export type Level = 'ok' | 'warning' | 'bad'
+/**
+ * As the log, the page and the events have it. `error`: nothing moves at this machine, or what is
+ * there is in danger; `warn`: some rows wait, or all may soon. A peer that is away is no error of
+ * this machine: its rows wait, and go when it is back.
+ */
+export type Level = 'ok' | 'warn' | 'error'
 
 export type Finding = {
   readonly level: Level
@@ -14,22 +18,22 @@ export type Finding = {
   readonly fix: string
 }
 
-export const ok = (about: string, sentence: string): Finding => ({
+export const okFinding = (about: string, sentence: string): Finding => ({
   level: 'ok',
   about,
   sentence,
   fix: '',
 })
 
-export const warning = (about: string, sentence: string, fix: string): Finding => ({
-  level: 'warning',
+export const warnFinding = (about: string, sentence: string, fix: string): Finding => ({
+  level: 'warn',
   about,
   sentence,
   fix,
 })
 
-export const bad = (about: string, sentence: string, fix: string): Finding => ({
-  level: 'bad',
+export const errorFinding = (about: string, sentence: string, fix: string): Finding => ({
+  level: 'error',
   about,
   sentence,
   fix,
@@ -43,12 +47,12 @@ export function splitAdvice(text: string): { readonly sentence: string; readonly
     : { sentence: text.slice(0, at), fix: text.slice(at + 2) }
 }
 
-const marks: { readonly [Kind in Level]: string } = { ok: 'ok', warning: 'WARN', bad: 'BAD' }
+const marks: { readonly [Kind in Level]: string } = { ok: 'ok', warn: 'WARN', error: 'ERROR' }
 
 /** A line, and a second one that says what to do. Peers and senders wrote some of it. */
 export function findingText({ level, about, sentence, fix }: Finding): string {
-  const first = `${marks[level].padEnd(4)}  ${oneLine(`${about}: ${sentence}`)}\n`
-  return fix === '' ? first : `${first}      -> ${oneLine(fix)}\n`
+  const first = `${marks[level].padEnd(5)}  ${oneLine(`${about}: ${sentence}`)}\n`
+  return fix === '' ? first : `${first}       -> ${oneLine(fix)}\n`
 }
 
 /** For a statement that is pasted: a host may be what a stranger gave as the address to answer. */

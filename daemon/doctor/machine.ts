@@ -2,16 +2,19 @@
 import { createSocket } from 'node:dgram'
 import { readFileSync } from 'node:fs'
 import { examine } from '../health.ts'
-import { bad, ok, splitAdvice, warning, type Finding } from './finding.ts'
+import { errorFinding, okFinding, splitAdvice, warnFinding, type Finding } from './finding.ts'
 
 const answerMs = 3_000
 const bufferBytesMin = 2 * 1024 ** 2
 
 export async function daemonFinding(database: string, port: number): Promise<Finding[]> {
   const health = await examine(database, answerMs)
-  if (health.healthy) return [ok('daemon', health.sentence)]
   const { sentence, fix } = splitAdvice(health.sentence)
-  const down = bad('daemon', `${sentence} (${health.code}).`, fix)
+  if (health.healthy) {
+    if (health.code === undefined) return [okFinding('daemon', health.sentence)]
+    return [warnFinding('daemon', `${sentence}.`, fix)]
+  }
+  const down = errorFinding('daemon', `${sentence} (${health.code}).`, fix)
   return health.code === 'TINYMQ_NOT_RUNNING' ? [down, await portFinding(port)] : [down]
 }
 
@@ -23,9 +26,9 @@ async function portFinding(port: number): Promise<Finding> {
   socket.bind(port, () => resolve(undefined))
   const problem = await promise
   socket.close()
-  if (problem === undefined) return ok('port', `UDP port ${port} is free.`)
+  if (problem === undefined) return okFinding('port', `UDP port ${port} is free.`)
   const fix = `Find who has it: ss -lunp 'sport = :${port}'; or choose another port.`
-  return bad('port', `UDP port ${port} cannot be had (${problem}).`, fix)
+  return errorFinding('port', `UDP port ${port} cannot be had (${problem}).`, fix)
 }
 
 /** What the kernel lets a socket hold; smaller, and bursts are lost before the daemon sees them. */
@@ -34,7 +37,7 @@ export function bufferFinding(): Finding[] {
   if (bytes === undefined || bytes >= bufferBytesMin) return []
   const sentence = `The kernel lets a UDP socket hold ${bytes} bytes: fast bursts are lost.`
   const fix = `On the host: sudo sysctl -w net.core.rmem_max=${2 * bufferBytesMin}`
-  return [warning('buffers', sentence, fix)]
+  return [warnFinding('buffers', sentence, fix)]
 }
 
 function readLimit(path: string): number | undefined {

@@ -9,7 +9,7 @@ import { isLoopback } from '../protocol/address.ts'
 import { ownAddresses } from '../network.ts'
 import { lookupsAtOnce, NameProcess } from '../name-process.ts'
 import { Resolver, type Lookup, type Resolved } from '../resolver.ts'
-import { bad, ok, sqlText, warning, type Finding } from './finding.ts'
+import { okFinding, sqlText, warnFinding, type Finding } from './finding.ts'
 import { rowsText, type Destination } from './tables.ts'
 
 const answerMs = 2_000
@@ -81,18 +81,17 @@ async function peerFinding(
   const others = all.filter((ip) => !isOwn(ip, port))
   const ips = others.length > 0 ? others : all
   const own = all.filter((ip) => !ips.includes(ip))
-  const level = waiting > 0 ? bad : warning
   if (ips.length === 0) {
     const update = `UPDATE mqout SET host = … WHERE host = ${sqlText(host)};`
     const fix = `Mend the name in DNS or /etc/hosts, or send them elsewhere: ${update}`
-    return level(about, `${resolved?.reason ?? 'The name is not known'}; ${rows}.`, fix)
+    return warnFinding(about, `${resolved?.reason ?? 'The name is not known'}; ${rows}.`, fix)
   }
   const signs = await Promise.all(ips.map(async (ip) => signOfLife({ ip, port }, answerMs)))
   if (!signs.includes('answer')) {
     const unsent = signs.find((sign) => typeof sign === 'object')
     if (unsent !== undefined && !signs.includes('silence')) {
       const fix = `Its routes or its own firewall are in the way: ip route get ${ips[0]}`
-      return level(about, `This machine sends nothing there (${unsent.code}); ${rows}.`, fix)
+      return warnFinding(about, `This machine sends nothing there (${unsent.code}); ${rows}.`, fix)
     }
     const fix =
       `Start tinymq there, and let UDP port ${port} in: sudo ufw allow ${port}/udp, or the ` +
@@ -100,10 +99,10 @@ async function peerFinding(
       'A machine with several addresses may answer from another one, which a firewall between ' +
       'them drops: start the daemon there with --bind and this address.'
     const not = own.map((ip) => `; ${ip} is an address of this machine too, and is not asked`)
-    return level(about, `No answer from ${ips.join(' and ')}${not.join('')}; ${rows}.`, fix)
+    return warnFinding(about, `No answer from ${ips.join(' and ')}${not.join('')}; ${rows}.`, fix)
   }
-  if (error === null && errorCode === null) return ok(about, `It answers; ${rows}.`)
+  if (error === null && errorCode === null) return okFinding(about, `It answers; ${rows}.`)
   const reason = `${error ?? 'there was a fault'}${errorCode === null ? '' : ` (${errorCode})`}`
   const fix = `${adviceOf(errorCode, key)}; then tinymq retry ${host}:${port}`
-  return warning(about, `It answers now, but for these rows: ${reason}; ${rows}.`, fix)
+  return warnFinding(about, `It answers now, but for these rows: ${reason}; ${rows}.`, fix)
 }

@@ -6,7 +6,7 @@ import { cleanupWarning } from '../cleanup.ts'
 import { checkPlace, realPath, type Surroundings } from '../database-file.ts'
 import { volatilityOf } from '../mounts.ts'
 import { StartError } from '../start-error.ts'
-import { bad, ok, splitAdvice, warning, type Finding } from './finding.ts'
+import { errorFinding, okFinding, splitAdvice, warnFinding, type Finding } from './finding.ts'
 
 const about = 'directory'
 const spaceMin = 64 * 1024 ** 2
@@ -22,7 +22,10 @@ export function placeFindings(path: string, around: Surroundings): Finding[] {
   const lost = volatilityOf(realPath(path), around.mounts, around.isContainer)
   const place =
     lost === undefined
-      ? ok(about, `${directory} can be written, and its file system keeps SQLite's promises.`)
+      ? okFinding(
+          about,
+          `${directory} can be written, and its file system keeps SQLite's promises.`,
+        )
       : lossWarning(lost)
   const cleanup = cleanupWarning(realPath(path))
   const cleaned = cleanup === undefined ? [] : [lossWarning(cleanup)]
@@ -31,16 +34,16 @@ export function placeFindings(path: string, around: Surroundings): Finding[] {
 
 function lossWarning(text: string): Finding {
   const { sentence, fix } = splitAdvice(text)
-  return warning(about, `${sentence}.`, fix)
+  return warnFinding(about, `${sentence}.`, fix)
 }
 
 function refusal(error: unknown): Finding {
   if (error instanceof StartError) {
     const { sentence, fix } = splitAdvice(error.message)
-    return bad(about, `${sentence} (${error.code}).`, fix)
+    return errorFinding(about, `${sentence} (${error.code}).`, fix)
   }
   if (error instanceof TinymqError) {
-    return bad(about, `${error.message} (${error.code})`, error.hint)
+    return errorFinding(about, `${error.message} (${error.code})`, error.hint)
   }
   throw error
 }
@@ -50,9 +53,12 @@ function spaceFinding(directory: string): Finding {
   const free = bavail * bsize
   const said = `${Math.floor(free / 1024 ** 2)} MiB free, ${percent(bavail, blocks)} of the disk`
   const fix = 'Free space, or move the database: without space nothing can be received or numbered.'
-  if (files > 0 && ffree === 0) return bad('disk', 'It has no inode left for a new file.', fix)
-  if (free < spaceMin) return bad('disk', `${said}.`, fix)
-  return bavail < blocks * spacePartMin ? warning('disk', `${said}.`, fix) : ok('disk', `${said}.`)
+  if (files > 0 && ffree === 0)
+    return errorFinding('disk', 'It has no inode left for a new file.', fix)
+  if (free < spaceMin) return errorFinding('disk', `${said}.`, fix)
+  return bavail < blocks * spacePartMin
+    ? warnFinding('disk', `${said}.`, fix)
+    : okFinding('disk', `${said}.`)
 }
 
 const percent = (part: number, whole: number): string =>

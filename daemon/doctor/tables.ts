@@ -8,7 +8,7 @@ import { isThere, openToRead } from '../../sdk/database.ts'
 import { fromSqlite, TinymqError } from '../../sdk/errors.ts'
 import { timeText } from '../../sdk/times.ts'
 import { missingIn, tablesVersion } from '../../sdk/schema-migrate.ts'
-import { bad, ok, warning, type Finding } from './finding.ts'
+import { errorFinding, okFinding, warnFinding, type Finding } from './finding.ts'
 
 export type Destination = {
   readonly host: string
@@ -42,7 +42,7 @@ export function readTables(path: string, nowMs: number, isThorough: boolean): Ta
   try {
     if (!isThere(path)) {
       const fix = `Start the daemon, which makes it: tinymq 9000 ${path}`
-      return { findings: [bad(about, `There is no file ${path}.`, fix)], destinations: [] }
+      return { findings: [errorFinding(about, `There is no file ${path}.`, fix)], destinations: [] }
     }
     const db = openToRead(path)
     try {
@@ -54,7 +54,7 @@ export function readTables(path: string, nowMs: number, isThorough: boolean): Ta
     const error = fromSqlite(cause)
     if (!(error instanceof TinymqError)) throw error
     const sentence = `${error.message.replace(/\.$/, '')} (${error.code}).`
-    return { findings: [bad(about, sentence, error.hint)], destinations: [] }
+    return { findings: [errorFinding(about, sentence, error.hint)], destinations: [] }
   }
 }
 
@@ -66,7 +66,7 @@ function reportOf(
 ): TableReport {
   if (tablesVersion(db) === 0) {
     const fix = 'Start the daemon on it, or name the database that has them.'
-    return { findings: [bad(about, 'It has no tables of tinymq.', fix)], destinations: [] }
+    return { findings: [errorFinding(about, 'It has no tables of tinymq.', fix)], destinations: [] }
   }
   const findings = [
     ...missing(db),
@@ -85,7 +85,7 @@ function missing(db: Database.Database): Finding[] {
   const names = missingIn(db)
   if (names.length === 0) return []
   const fix = 'Restart the daemon, which makes them again.'
-  return [bad(about, `These objects of ours are missing: ${names.join(', ')}.`, fix)]
+  return [errorFinding(about, `These objects of ours are missing: ${names.join(', ')}.`, fix)]
 }
 
 function integrity(db: Database.Database, path: string, isThorough: boolean): Finding[] {
@@ -93,12 +93,12 @@ function integrity(db: Database.Database, path: string, isThorough: boolean): Fi
   if (size > checkBytesMax && !isThorough) {
     const mebibytes = Math.round(size / 1024 ** 2)
     const sentence = `Its tables are ours. At ${mebibytes} MiB it was not read through.`
-    return [ok(about, `${sentence} --thorough does that.`)]
+    return [okFinding(about, `${sentence} --thorough does that.`)]
   }
   const answer = db.pragma('quick_check(1)', { simple: true })
-  if (answer === 'ok') return [ok(about, 'Its tables are ours, and SQLite finds no damage.')]
+  if (answer === 'ok') return [okFinding(about, 'Its tables are ours, and SQLite finds no damage.')]
   const fix = 'Stop the daemon, keep the file, and restore a backup: tinymq backup --help.'
-  return [bad(about, `SQLite finds damage: ${String(answer)}.`, fix)]
+  return [errorFinding(about, `SQLite finds damage: ${String(answer)}.`, fix)]
 }
 
 /** A reader that never ends its transaction keeps the log from being taken over. */
@@ -106,7 +106,7 @@ function log(path: string): Finding[] {
   const bytes = statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0
   if (bytes <= walBytesMax) return []
   const fix = 'Find the program that keeps a read transaction open on this file, and end it.'
-  return [warning('log', `${path}-wal has ${Math.round(bytes / 1024 ** 2)} MiB.`, fix)]
+  return [warnFinding('log', `${path}-wal has ${Math.round(bytes / 1024 ** 2)} MiB.`, fix)]
 }
 
 /** What other programs have set on their connections is nowhere in the file. */
@@ -117,7 +117,7 @@ function durability(db: Database.Database): Finding {
     .all()
     .filter((name) => name.startsWith('DEFAULT_WAL_SYNCHRONOUS='))
   const begins = option.endsWith('=1') ? '1' : '2'
-  return ok(
+  return okFinding(
     'durability',
     'What the daemon takes and what the SDK sends survives a power cut (synchronous=FULL). ' +
       'What others do cannot be seen here: on their connections PRAGMA synchronous must say 2, ' +
@@ -139,9 +139,9 @@ function clock(db: Database.Database, nowMs: number): Finding[] {
   const fix = 'Set the clock (timedatectl set-ntp true): times and retries go by it.'
   if (newest !== null && newest !== undefined && newest > nowMs + futureMs) {
     const at = timeText(newest)
-    return [warning('clock', `It is ${now} here, and a row is of ${at}.`, fix)]
+    return [warnFinding('clock', `It is ${now} here, and a row is of ${at}.`, fix)]
   }
-  return [ok('clock', `It is ${now}, after everything in the tables.`)]
+  return [okFinding('clock', `It is ${now}, after everything in the tables.`)]
 }
 
 function apart(db: Database.Database): Finding[] {
@@ -156,11 +156,11 @@ function apart(db: Database.Database): Finding[] {
   if (counts !== undefined && counts.parked > 0) {
     const sentence = `Set aside: ${rowsText(counts.parked)}; the first because ${counts.code}.`
     const fix = 'Mend the cause, then tinymq retry --all; tinymq status names each.'
-    findings.push(warning('outbox', sentence, fix))
+    findings.push(warnFinding('outbox', sentence, fix))
   }
   if (counts !== undefined && counts.dead > 0) {
     const fix = 'See tinymq dead list, then tinymq dead redrive or DELETE FROM mqdead.'
-    findings.push(warning('inbox', `Could not be processed: ${countText(counts.dead)}.`, fix))
+    findings.push(warnFinding('inbox', `Could not be processed: ${countText(counts.dead)}.`, fix))
   }
   return findings
 }
@@ -183,7 +183,7 @@ function events(db: Database.Database, nowMs: number): Finding[] {
     const last = timeText(at)
     const sentence = `${code} ${count === 1 ? 'once' : `${count} times`}, last at ${last}.`
     const fix = `Read it: SELECT * FROM mqevent WHERE code = '${code}';`
-    return warning('events', sentence, fix)
+    return warnFinding('events', sentence, fix)
   })
 }
 

@@ -4,10 +4,10 @@ import type { Context } from './command.ts'
 
 const shells = ['bash', 'zsh', 'fish'] as const
 
-type Words = { readonly command: string; readonly words: readonly string[] }
-
 /** Commands that live outside this program: the daemon's. */
-const elsewhere: readonly string[] = ['daemon', 'demo', 'check', 'doctor', 'keys', 'ui']
+export const elsewhere: readonly string[] = ['daemon', 'demo', 'check', 'doctor', 'keys', 'ui']
+
+type Words = { readonly command: string; readonly words: readonly string[] }
 
 export function addCompletion(program: Command, { terminal }: Context): void {
   program

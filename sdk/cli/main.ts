@@ -54,11 +54,17 @@ async function createProgram(wanted: string, context: Context): Promise<Command>
       // Who has asked for help and does not read it need not be told.
       writeOut: (text) => void Promise.resolve(terminal.out(text)).catch(() => undefined),
       writeErr: (text) => terminal.say(text),
+      outputError: (text, write) => write(text.replace(/^error: /, 'tinymq: ')),
     })
   // The completions are of all of them.
   const one = wanted === 'completion' ? undefined : commands[wanted]
   const loads = one === undefined ? Object.values(commands) : [one]
   for (const add of await Promise.all(loads.map(async (load) => load()))) add(program, context)
+  // A word that is none of them may be meant for one.
+  if (!Object.hasOwn(commands, wanted)) {
+    const { elsewhere } = await import('./completion.ts')
+    for (const name of elsewhere) program.command(name)
+  }
   return program
 }
 
@@ -67,7 +73,9 @@ function tell(error: unknown, terminal: Terminal): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitUsage
   if (error instanceof TinymqError) {
     const sentence = error.message.replace(/\.$/, '')
-    terminal.say(`tinymq: ${sentence}. ${error.hint} (${error.code})\n`)
+    // Who typed a command made no call.
+    const hint = error.code === 'TINYMQ_BAD_ARGUMENT' ? '--help says more.' : error.hint
+    terminal.say(`tinymq: ${sentence}. ${hint} (${error.code})\n`)
     return exitCodeOfTinymq(error.code) ?? exitUsage
   }
   if (error instanceof OutputError) {

@@ -6,7 +6,7 @@
 import type Database from 'better-sqlite3'
 import { adviceOf } from '../../../sdk/schema-stuck.ts'
 import { surroundings } from '../../database-file.ts'
-import type { Finding, Level } from '../../doctor/finding.ts'
+import type { Finding } from '../../doctor/finding.ts'
 import { bufferFinding } from '../../doctor/machine.ts'
 import { placeFindings } from '../../doctor/place.ts'
 import { readTables } from '../../doctor/tables.ts'
@@ -22,7 +22,6 @@ type Trouble = {
 }
 
 const troublesMax = 50
-const levels: { readonly [Is in Level]: HealthLevel } = { ok: 'ok', warning: 'warn', bad: 'error' }
 
 /** To look for damage takes long: what was found stands for so long. */
 const doctorMs = 30_000
@@ -57,7 +56,7 @@ const worstFirst = (a: HealthFinding, b: HealthFinding): number =>
   order.indexOf(a.level) - order.indexOf(b.level)
 
 function toHealth({ level, about, sentence, fix }: Finding): HealthFinding {
-  return { level: levels[level], code: about, sentence, hint: fix }
+  return { level, code: about, sentence, hint: fix }
 }
 
 /** A peer that does not answer is no fault of this daemon's: rows wait for it, and that is all. */
@@ -73,8 +72,11 @@ function troubles(db: Database.Database): HealthFinding[] {
     .map(({ host, port, key, code, error }) => ({
       level: 'warn',
       code,
-      sentence: `Rows wait for ${host}:${port}: ${error ?? code}.`,
+      sentence: asSentence(`Rows wait for ${host}:${port}: ${error ?? code}`),
       // As `mqstuck` and doctor have it.
       hint: adviceOf(code, key),
     }))
 }
+
+/** A reason may end as a question. */
+const asSentence = (text: string): string => (/[.?!]$/.test(text) ? text : `${text}.`)

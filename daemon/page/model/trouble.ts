@@ -58,8 +58,7 @@ export function isStuck({ direction, errorCode, state }: Peer): boolean {
 }
 
 export function toneOfPeer(peer: Peer): Tone {
-  if (isStuck(peer)) return 'error'
-  if (peer.errorCode !== null) return 'warn'
+  if (isStuck(peer) || peer.errorCode !== null) return 'warn'
   if (peer.state === 'connecting') return 'warn'
   return peer.state === 'open' ? 'ok' : 'quiet'
 }
