@@ -129,7 +129,7 @@ test(
     )
     equal(host.Init, true)
     equal(host.Memory, 512 * 1024 ** 2)
-    equal(host.PidsLimit, 100)
+    equal(host.PidsLimit, 256)
     deepEqual(host.LogConfig.Config, { 'max-file': '3', 'max-size': '10m' })
   },
 )
