@@ -14,6 +14,8 @@ import { Tally } from './tally.ts'
  */
 const rowsPerTransaction = 2_000
 const bytesPerTransaction = 1_048_576
+/** So many must succeed after one that an object of the owner's has kept from it. */
+const carefulCommits = 256
 
 /** Nobody has touched anything: the same work can be given again. */
 export class DatabaseBusy extends Error {
@@ -50,6 +52,8 @@ export class Connection {
   #beginUs = 0
   #rowsSpent = 0
   #bytesSpent = 0
+  #carefulCommits = 0
+  #blamed: ((reason: string) => void)[] = []
 
   /**
    * Opens or makes the file at `path`, with all tables.
@@ -139,6 +143,7 @@ export class Connection {
     this.#beginUs = this.#nowUs()
     this.#rowsSpent = 0
     this.#bytesSpent = 0
+    this.#blamed = []
   }
 
   #orBusy(work: () => void): void {
@@ -163,9 +168,23 @@ export class Connection {
     return this.#db.inTransaction ? rowsPerTransaction - this.#rowsSpent : rowsPerTransaction
   }
 
+  /**
+   * A COMMIT has failed because of an object of the owner's (a foreign key that is checked there):
+   * each piece of work has a transaction of its own until it is known which piece it is.
+   */
+  get isCareful(): boolean {
+    return this.#carefulCommits > 0
+  }
+
+  /** If the COMMIT of this transaction fails so, and little else is in it, `told` hears why. */
+  blame(told: (reason: string) => void): void {
+    this.#blamed.push(told)
+  }
+
   /** The transaction is as large as it may be: what is left to do waits for the next. */
   get isSpent(): boolean {
     if (!this.#db.inTransaction) return false
+    if (this.isCareful && this.#blamed.length > 0) return true
     return this.#rowsSpent >= rowsPerTransaction || this.#bytesSpent >= bytesPerTransaction
   }
 
@@ -173,11 +192,25 @@ export class Connection {
   commit(): number {
     this.#expectTransaction()
     const startUs = this.#nowUs()
-    this.#commit.run()
+    try {
+      this.#commit.run()
+    } catch (error) {
+      this.#onCommitFailed(error)
+      throw error
+    }
     this.#hasBegun = false
+    this.#carefulCommits = Math.max(0, this.#carefulCommits - 1)
     const endUs = this.#nowUs()
     this.tally.onCommit(endUs - startUs)
     return endUs - this.#beginUs
+  }
+
+  #onCommitFailed(error: unknown): void {
+    if (!(error instanceof Error) || sqliteCode(error)?.startsWith('SQLITE_CONSTRAINT') !== true) {
+      return
+    }
+    if (this.isCareful) for (const told of this.#blamed) told(error.message)
+    this.#carefulCommits = carefulCommits
   }
 
   /** Moves what the log holds into the file, as far as nobody is in the way. */

@@ -4,6 +4,7 @@
  */
 import type BetterSqlite3 from 'better-sqlite3'
 import type { Connection } from './connection.ts'
+import { isOwners } from './faults.ts'
 
 const eventsMax = 1_000
 const hourMs = 3_600_000
@@ -25,8 +26,12 @@ export class Events {
   readonly #prune: BetterSqlite3.Statement<[number]>
   readonly #newest: BetterSqlite3.Statement<[string, string, number], number | null>
 
-  constructor(connection: Connection) {
+  readonly #onLost: (reason: string) => void
+
+  /** `onLost` hears why an event could not be written: a trigger of the owner's on `mqevent`. */
+  constructor(connection: Connection, onLost: (reason: string) => void) {
     this.#connection = connection
+    this.#onLost = onLost
     this.#insert = connection.prepareChange(
       'INSERT INTO mqevent (at, code, host, port, detail) VALUES (?, ?, ?, ?, ?)',
     )
@@ -45,7 +50,15 @@ export class Events {
   add(event: StoreEvent, nowMs: number): void {
     this.#connection.begin()
     const { code, host, port, detail } = event
-    const { lastInsertRowid } = this.#insert.run(nowMs, code, host ?? null, port ?? null, detail)
-    this.#prune.run(Number(lastInsertRowid) - eventsMax)
+    try {
+      this.#connection.nested(() => {
+        const row: NewEvent = [nowMs, code, host ?? null, port ?? null, detail]
+        const { lastInsertRowid } = this.#insert.run(...row)
+        this.#prune.run(Number(lastInsertRowid) - eventsMax)
+      })
+    } catch (error) {
+      if (!isOwners(error) || !this.#connection.isWriting) throw error
+      this.#onLost(`mqevent cannot be written: ${error.message}`)
+    }
   }
 }

@@ -5,6 +5,7 @@
 import type BetterSqlite3 from 'better-sqlite3'
 import type { LaneId, LaneStatus, Traffic } from '../protocol/store-port.ts'
 import type { Connection } from './connection.ts'
+import { isOwners } from './faults.ts'
 
 const pauseMs = 1_000
 /** A time of retry that moves by less is not worth a write … */
@@ -96,8 +97,22 @@ export class LaneStatuses {
     return this.#unwrittenCount > 0 && Math.abs(nowMs - this.#writtenAtMs) >= pauseMs
   }
 
-  /** Writes what has changed, inside the open transaction. `onCommitted` must follow. */
-  write(): void {
+  /**
+   * Writes what has changed, inside the open transaction. `onCommitted` must follow.
+   * @returns why it could not: a trigger of the owner's on `mqlane`.
+   */
+  write(): string | undefined {
+    if (this.#unwrittenCount === 0) return undefined
+    try {
+      this.#connection.nested(() => this.#writeAll())
+      return undefined
+    } catch (error) {
+      if (!isOwners(error) || !this.#connection.isWriting) throw error
+      return `mqlane cannot be written: ${error.message}`
+    }
+  }
+
+  #writeAll(): void {
     for (const lane of this.#unwritten) {
       const row = this.#known.get(lane)
       if (row === undefined) continue

@@ -41,6 +41,8 @@ export type Outside = {
   readonly suspects: Suspects
   readonly suspended: Map<LaneId, Suspended>
   readonly rebuild: IndexRebuild
+  /** An object of the owner's keeps the daemon from writing what nothing depends on. */
+  readonly onUnwritten: (reason: string) => void
 }
 
 export type Memory = {
@@ -70,7 +72,7 @@ export function memoryOf(outside: Outside): Memory {
   const rows = new OutboxRows(connection, keying)
   const parked = new ParkedRows(connection)
   const late = new LateRows(connection, keying)
-  const events = new Events(connection)
+  const events = new Events(connection, outside.onUnwritten)
   const deletion = new RowDeletion(connection, keying, events, outside.suspended)
   const confirming = new Confirming(connection, lanes, runs, keying, deletion)
   const numbering = new Numbering(connection, lanes, runs, rows, parked, late)

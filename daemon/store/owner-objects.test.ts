@@ -98,3 +98,49 @@ test('triggers and indexes of ours that are dropped are made again at once', (t)
   )
   ok(linkOf(pair).settle())
 })
+
+test('a message that fails at COMMIT alone is parked, and nobody else waits', (t) => {
+  const pair = pairOf(t)
+  const { world, sender, receiver } = pair
+  const other = world.machine()
+  t.after(() => other.close())
+  receiver.user.exec(`CREATE TABLE skus (sku PRIMARY KEY);
+    CREATE TABLE orders (sku REFERENCES skus DEFERRABLE INITIALLY DEFERRED);
+    CREATE TRIGGER app AFTER INSERT ON mqin
+      BEGIN INSERT INTO orders SELECT NEW.data WHERE NEW.data = 'no sku'; END`)
+  for (const data of ['one', 'two', 'no sku', 'three']) insert(sender, 'b', data)
+  insert(other, 'b', 'other')
+  for (let tries = 0; tries < 8; tries++) {
+    const link = linkOf(pair)
+    link.settle(60)
+    link.drop()
+    const beside = new LaneLink({ from: other, to: receiver, lane: laneTo(other) })
+    beside.settle(60)
+    beside.drop()
+  }
+  deepEqual(inboxOf(receiver).toSorted(), ['one', 'other', 'three', 'two'])
+  const parked = sender.all('SELECT id, code, reason FROM mqparked')
+  const reason = 'FOREIGN KEY constraint failed'
+  deepEqual(parked, [{ id: 3, code: 'TINYMQ_REFUSED', reason }])
+})
+
+for (const [table, on] of [
+  ['mqevent', 'INSERT ON mqevent'],
+  ['mqlane', 'UPDATE OF state ON mqlane'],
+] as const) {
+  test(`a trigger on ${table} that fails keeps no row, and is told`, (t) => {
+    const pair = pairOf(t)
+    const { sender, receiver } = pair
+    deliver(pair, 'zero')
+    sender.user.exec(`CREATE TRIGGER app AFTER ${on} BEGIN SELECT json('{'); END`)
+    sender.nowMs += 2_000
+    sender.run({ type: 'event', code: 'CHECK', detail: 'planted' })
+    const { lane } = laneTo(sender)
+    sender.run({ type: 'lane-status', lane, status: { type: 'connecting' } })
+    deliver(pair, 'one')
+    deepEqual(inboxOf(receiver), ['zero', 'one'])
+    const { fault } = sender.store
+    deepEqual([fault?.level, fault?.code], ['warn', 'TINYMQ_SQLITE'])
+    match(fault?.sentence ?? '', new RegExp(`^${table} cannot be written: malformed JSON`))
+  })
+}

@@ -66,6 +66,27 @@ const keepers: readonly Keeper[] = [
     rollsBack: true,
   },
   {
+    what: 'a trigger whose row has no parent at COMMIT',
+    sql: `CREATE TABLE audit (sku REFERENCES skus DEFERRABLE INITIALLY DEFERRED);
+      CREATE TABLE skus (sku PRIMARY KEY);
+      ${trigger('WHEN OLD.id = 2 BEGIN INSERT INTO audit VALUES (7)')}`,
+    fix: 'DROP TRIGGER keeper',
+    says: /FOREIGN KEY constraint failed/,
+    isOfAll: true,
+    rollsBack: true,
+  },
+  {
+    what: 'a foreign key of two columns that is checked at COMMIT',
+    sql: `CREATE UNIQUE INDEX both ON mqout (id, token);
+      CREATE TABLE notes (mq, t, FOREIGN KEY (mq, t) REFERENCES mqout (id, token)
+        DEFERRABLE INITIALLY DEFERRED);
+      INSERT INTO notes SELECT id, token FROM mqout WHERE id = 2`,
+    fix: 'DROP TABLE notes',
+    says: /FOREIGN KEY constraint failed/,
+    isOfAll: true,
+    rollsBack: true,
+  },
+  {
     what: 'a trigger that does not compile',
     sql: trigger('BEGIN SELECT app_function(OLD.id)'),
     fix: 'DROP TRIGGER keeper',

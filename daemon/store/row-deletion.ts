@@ -16,7 +16,7 @@ import { Run, type RunRow } from './run.ts'
 const retryMs = 10_000
 /** … or as soon as this after another program has written something. */
 const retryAfterNewsMs = 1_000
-/** A trigger that rolls a whole transaction back ends all sessions: it gets few chances. */
+/** What makes a whole transaction fail ends all sessions: it gets few chances. */
 const suspendMs = 3_600_000
 /** No more often is it looked up whether the event was written lately. */
 const sayAgainMs = 60_000
@@ -35,7 +35,7 @@ export class RowDeletion {
   readonly #connection: Connection
   readonly #keying: Keying
   readonly #events: Events
-  /** Lanes whose rows a trigger keeps by rolling back; it outlives failed turns. */
+  /** Lanes whose rows an object of the owner's keeps by failing all; it outlives failed turns. */
   readonly #suspended: Map<LaneId, Suspended>
   readonly #schemaVersion: BetterSqlite3.Statement<[], number>
   readonly #keys: BetterSqlite3.Statement<[], Key>
@@ -98,6 +98,7 @@ export class RowDeletion {
     const statement = this.#connection.prepareChange<Range>(
       deleteRangeSql(this.#keying.isByToken) + this.#guard,
     )
+    this.#blame(lane.lane, nowMs)
     try {
       return this.#connection.nested(() => {
         let changes = 0
@@ -180,6 +181,7 @@ export class RowDeletion {
     }
     const sql = deleteOneSql + this.#guard
     const statement = this.#connection.prepareChange<[number, Uint8Array]>(sql)
+    this.#blame(lane, nowMs)
     try {
       if (statement.run(id, uid).changes > 0) return { isDeleted: true }
       return { isDeleted: false, reason: this.#guard === '' ? '' : 'a foreign key refers to it' }
@@ -192,8 +194,17 @@ export class RowDeletion {
   #expectOwners(error: unknown, lane: LaneId, nowMs: number): string {
     if (!isOwners(error)) throw error
     if (this.#connection.isWriting) return error.message
-    this.#suspended.set(lane, { reason: error.message, untilMs: nowMs + suspendMs })
+    this.#suspend(lane, error.message, nowMs)
     throw error
+  }
+
+  /** A foreign key that is checked at COMMIT may be of several columns, or behind a trigger. */
+  #blame(lane: LaneId, nowMs: number): void {
+    this.#connection.blame((reason) => this.#suspend(lane, reason, nowMs))
+  }
+
+  #suspend(lane: LaneId, reason: string, nowMs: number): void {
+    this.#suspended.set(lane, { reason, untilMs: nowMs + suspendMs })
   }
 
   #report({ lane, host, port }: LaneAddress, id: number, reason: string, nowMs: number): void {

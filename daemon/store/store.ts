@@ -92,6 +92,8 @@ export class Store {
   /** Since when another program has held the lock, in each turn. */
   #busySinceMs: number | undefined
   #restedAtCommit = 0
+  /** Why events or statuses of this turn are not in their table. */
+  #unwritten: string | undefined
 
   /** Use `openStore`. */
   constructor(path: string, options: StoreOptions) {
@@ -102,7 +104,8 @@ export class Store {
     this.#connection = connection
     const suspended = new Map<LaneId, Suspended>()
     const kept = { core: this.#core, suspects, suspended, rebuild: { nextTryMs: undefined } }
-    this.#outside = { connection, environment, keyingChoice, ...kept }
+    const onUnwritten = (reason: string): void => void (this.#unwritten = reason)
+    this.#outside = { connection, environment, keyingChoice, ...kept, onUnwritten }
     this.#statuses = new LaneStatuses(connection)
     this.#memory = memoryOf(this.#outside)
     this.#origin = this.#memory.origin
@@ -302,7 +305,9 @@ export class Store {
     for (const lane of lanes.confirmed) this.#statuses.onProgress(lane, nowMs)
     if (this.#statuses.isDue(nowMs)) this.#connection.begin()
     if (this.#connection.hasBegun) {
-      this.#statuses.write()
+      const unwritten = this.#statuses.write() ?? this.#unwritten
+      this.#unwritten = undefined
+      if (unwritten !== undefined) this.#onFault('TINYMQ_SQLITE', 'warn', unwritten, nowMs)
       for (const lane of lanes.changed) runs.write(lane)
       lanes.write()
       senders.write(nowMs)

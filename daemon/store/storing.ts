@@ -46,7 +46,8 @@ export class Storing {
 
   /** How many messages `store` should be given at once. */
   messagesMax(sender: Sender): number {
-    return this.#suspects.isAny(sender) ? 1 : Math.max(1, this.#connection.rowsLeft)
+    const isCareful = this.#connection.isCareful || this.#suspects.isAny(sender)
+    return isCareful ? 1 : Math.max(1, this.#connection.rowsLeft)
   }
 
   /**
@@ -120,12 +121,14 @@ export class Storing {
     nowMs: number,
   ): { readonly inserted: number; readonly problem: Refused | undefined } {
     if (messages.length === 0) return { inserted: 0, problem: undefined }
+    const last = sender.watermark + count
+    this.#connection.blame((reason) => this.#suspects.add(sender, last, count, reason))
     try {
       return this.#rows.insert(messages, arrival, nowMs)
     } catch (error) {
       // A disk that is full ends the transaction too, and is no fault of the row's.
       if (!this.#connection.isWriting && error instanceof Error && isRefusal(error)) {
-        this.#suspects.add(sender, count, error.message)
+        this.#suspects.add(sender, last, count, error.message)
       }
       throw error
     }

@@ -1,12 +1,15 @@
 /**
- * Rows that made a trigger of the inbox's owner roll back the whole transaction (RAISE(ROLLBACK)).
- * Only a turn that has failed teaches that, so this outlives failed turns, on purpose: the rows of
+ * Rows that made a trigger of the inbox's owner roll back the whole transaction (RAISE(ROLLBACK)),
+ * or made its COMMIT fail (a foreign key that is checked there). Only a turn that has failed teaches that, so this outlives failed turns, on purpose: the rows of
  * the batch come one by one, until it is known which it is, or all have passed. Must never hold
  * more than that.
  */
+import { equalBytes } from '../protocol/wire.ts'
 import type { Sender, SenderId } from './senders.ts'
 
 type Suspect = {
+  /** The transaction is gone, and its number may be another sender's next time. */
+  readonly sender: Sender
   /** One of the sequences up to here; this very one if `isCertain`. */
   readonly last: number
   readonly isCertain: boolean
@@ -17,18 +20,17 @@ export class Suspects {
   readonly #bySender = new Map<SenderId, Suspect>()
 
   isAny(sender: Sender): boolean {
-    return this.#bySender.has(sender.id)
+    return this.#of(sender) !== undefined
   }
 
-  /** One of the `count` rows behind the watermark is to blame: the transaction is gone. */
-  add(sender: Sender, count: number, reason: string): void {
-    const last = sender.watermark + count
-    this.#bySender.set(sender.id, { last, isCertain: count === 1, reason })
+  /** One of the `count` rows up to sequence `last` is to blame: the transaction is gone. */
+  add(sender: Sender, last: number, count: number, reason: string): void {
+    this.#bySender.set(sender.id, { sender, last, isCertain: count === 1, reason })
   }
 
   /** Why the next row must be refused, if it is known to be the one. */
   reasonAgainstNext(sender: Sender): string | undefined {
-    const suspect = this.#bySender.get(sender.id)
+    const suspect = this.#of(sender)
     const isNext = suspect?.isCertain === true && suspect.last === sender.watermark + 1
     return isNext ? suspect.reason : undefined
   }
@@ -37,5 +39,12 @@ export class Suspects {
   onPassed(sender: SenderId, sequence: number): void {
     const last = this.#bySender.get(sender)?.last
     if (last !== undefined && last <= sequence) this.#bySender.delete(sender)
+  }
+
+  #of(sender: Sender): Suspect | undefined {
+    const suspect = this.#bySender.get(sender.id)
+    if (suspect === undefined) return undefined
+    const { key, origin } = suspect.sender
+    return key === sender.key && equalBytes(origin, sender.origin) ? suspect : undefined
   }
 }
