@@ -118,7 +118,8 @@ test('a message that fails at COMMIT alone is parked, and nobody else waits', (t
     beside.settle(60)
     beside.drop()
   }
-  deepEqual(inboxOf(receiver).toSorted(), ['one', 'other', 'three', 'two'])
+  deepEqual(new Set(inboxOf(receiver)), new Set(['one', 'two', 'three', 'other']))
+  equal(inboxOf(receiver).length, 4)
   const parked = sender.all('SELECT id, code, reason FROM mqparked')
   const reason = 'FOREIGN KEY constraint failed'
   deepEqual(parked, [{ id: 3, code: 'TINYMQ_REFUSED', reason }])

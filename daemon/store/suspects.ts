@@ -1,8 +1,8 @@
 /**
  * Rows that made a trigger of the inbox's owner roll back the whole transaction (RAISE(ROLLBACK)),
- * or made its COMMIT fail (a foreign key that is checked there). Only a turn that has failed teaches that, so this outlives failed turns, on purpose: the rows of
- * the batch come one by one, until it is known which it is, or all have passed. Must never hold
- * more than that.
+ * or made its COMMIT fail (a foreign key that is checked there). Only a turn that has failed
+ * teaches that, so this outlives failed turns, on purpose: the rows of the batch come one by one,
+ * until it is known which it is, or all have passed. Must never hold more than that.
  */
 import { equalBytes } from '../protocol/wire.ts'
 import type { Sender, SenderId } from './senders.ts'
