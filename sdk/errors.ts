@@ -70,6 +70,12 @@ const kinds = {
     retryable: true,
     hint: 'Free space on the disk of the database, then try again.',
   },
+  TINYMQ_IDS_SPENT: {
+    retryable: false,
+    hint:
+      'Give that row a smaller id; then UPDATE sqlite_sequence SET seq = (SELECT max(id) FROM ' +
+      "mqin) WHERE name = 'mqin', or the same with mqout.",
+  },
   TINYMQ_SCRATCH_FULL: {
     retryable: true,
     hint: 'Give temporary files room: SQLITE_TMPDIR names their directory.',

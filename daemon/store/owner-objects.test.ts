@@ -125,6 +125,23 @@ test('a message that fails at COMMIT alone is parked, and nobody else waits', (t
   deepEqual(parked, [{ id: 3, code: 'TINYMQ_REFUSED', reason }])
 })
 
+test('a row of the inbox with the largest id is told as that, not as a full disk', (t) => {
+  const pair = pairOf(t)
+  const { sender, receiver } = pair
+  const largest = '9223372036854775807'
+  receiver.user.exec(`INSERT INTO mqin (id, data) VALUES (${largest}, 'mine')`)
+  insert(sender, 'b', 'one')
+  linkOf(pair).settle(20)
+  const { fault } = receiver.store
+  deepEqual([fault?.level, fault?.code], ['error', 'TINYMQ_IDS_SPENT'])
+  match(fault?.sentence ?? '', /^a row of mqin has the largest id/)
+  match(fault?.hint ?? '', /UPDATE sqlite_sequence/)
+  receiver.user.exec(`UPDATE mqin SET id = 7 WHERE id = ${largest};
+    UPDATE sqlite_sequence SET seq = (SELECT max(id) FROM mqin) WHERE name = 'mqin'`)
+  ok(linkOf(pair).settle())
+  deepEqual(inboxOf(receiver), ['mine', 'one'])
+})
+
 for (const [table, on] of [
   ['mqevent', 'INSERT ON mqevent'],
   ['mqlane', 'UPDATE OF state ON mqlane'],
