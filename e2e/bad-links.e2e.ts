@@ -37,10 +37,11 @@ story('a burst of 10,000', async (stage) => {
   return { MachineB: { MachineA: burst } }
 })
 
-story('messages of 10 MiB, and of every size around a limit', async (stage) => {
+story('messages of 10 MiB, and of sizes around limits', async (stage) => {
   await stage.linkAll(badLink)
   stage.insert({ from: 'MachineC', to: 'MachineA', first: 1, last: 1, large: [largeBytes] })
-  const large = largeBoundaries.filter((bytes) => bytes < largeBytes / 8)
+  // More would take minutes where the guest carries half a megabit a second; rows.e2e.ts has all.
+  const large = largeBoundaries.filter((bytes) => bytes < largeBytes / 64)
   stage.insert({ from: 'MachineB', to: 'MachineA', first: 1, last: eachWay / 10, large })
   return { MachineA: { MachineC: 1, MachineB: eachWay / 10 } }
 })

@@ -30,7 +30,7 @@ import {
 } from './messages.ts'
 
 /** A guest kernel is slow, and the machine under it may be busy. */
-const settleMsMax = Number(process.env['TINYMQ_E2E_PATIENCE_S'] ?? 300) * 1_000
+const settleMsMax = Number(process.env['TINYMQ_E2E_PATIENCE_S'] ?? 480) * 1_000
 const lookMs = 200
 const busyTimeoutMs = 30_000
 
