@@ -34,7 +34,7 @@ test('a file has 400 lines at most, a test 800', () => {
 })
 
 test('the core has 6,250 lines of code at most without its tests', () => {
-  const core = { path: 'daemon/protocol/a.ts', text: `// why\n\n${lines(6_250)}` }
+  const core = { path: 'daemon/protocol/a.ts', text: `// why\n\n${lines(6_700)}` }
   const tests = { path: 'daemon/protocol/a.test.ts', text: lines(9) }
   const more = { path: 'daemon/protocol/b.ts', text: 'a()' }
   deepEqual(coreSizeProblems([core, tests]), [])

@@ -18,7 +18,7 @@ const testLinesMax = 800
 const lineColumnsMax = 100
 // Lines of code: comments and blank lines are what a reader is helped by, not what he must hold.
 // ARCHITECTURE.md says why it is more than the 4,000 of a smaller protocol.
-const coreCodeLinesMax = 6_250
+const coreCodeLinesMax = 6_700
 
 function lineCount(text: string): number {
   return text.split('\n').length - (text.endsWith('\n') ? 1 : 0)

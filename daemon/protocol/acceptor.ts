@@ -5,37 +5,24 @@
  */
 import { addressKey, isPrivate } from './address.ts'
 import type { Environment } from './environment.ts'
+import { handshakeId, HalfOpenSessions, type HalfOpen } from './half-open-sessions.ts'
 import { respond, type Key } from './handshake.ts'
 import type { KeyRing } from './key-ring.ts'
 import {
   cookieSecretUs,
-  halfOpenMax,
   halfOpenTimeoutUs,
   hellosPerSecondFree,
+  hellosPerSecondProved,
+  sourcesCountedMax,
   strangerPauseUs,
 } from './limits.ts'
 import type { Address, KeylessFrom, NodeEvent } from './node-io.ts'
 import type { ConnectionId, Hello1, KeyHint } from './packet.ts'
 import { cookieBytes, encodePacket, idBytesOf, toConnectionId } from './packet.ts'
-import type { SessionKeys } from './session-keys.ts'
-import { RateLimit } from './rate-limit.ts'
+import { RateLimit, RateLimits } from './rate-limit.ts'
+import { sourceOf } from './shares.ts'
 import type { SessionId } from './store-port.ts'
 import { equalBytes } from './wire.ts'
-
-export type HalfOpen = {
-  /** Rises with each handshake: PROTOCOL §5.5 asks which of two sessions is the earlier. */
-  readonly session: SessionId
-  readonly localCid: ConnectionId
-  readonly key: string
-  readonly hint: KeyHint | undefined
-  readonly keys: SessionKeys
-}
-
-type Waiting = HalfOpen & {
-  readonly noise: Uint8Array
-  readonly hello2: Uint8Array
-  readonly expiresUs: number
-}
 
 export type AcceptorOptions = {
   readonly environment: Environment
@@ -45,16 +32,18 @@ export type AcceptorOptions = {
 }
 
 const encoder = new TextEncoder()
+/** No key has a name that begins so. */
+const unprovedOwner = ' '
 
 export class Acceptor {
   readonly #environment: Environment
   readonly #takeSessionId: () => SessionId
   #ring: KeyRing
   #keylessFrom: KeylessFrom
-  /** By the initiator's connection id; insertion order is age. */
-  readonly #waiting = new Map<ConnectionId, Waiting>()
-  readonly #byLocalCid = new Map<ConnectionId, ConnectionId>()
+  readonly #waiting = new HalfOpenSessions()
   readonly #hellos = new RateLimit(hellosPerSecondFree)
+  /** Of those with a valid cookie, by where they come from. */
+  readonly #proved = new RateLimits(hellosPerSecondProved, sourcesCountedMax)
   #secret: Uint8Array
   #previousSecret: Uint8Array
   #secretSinceUs: number
@@ -77,31 +66,35 @@ export class Acceptor {
   }
 
   deadlineUs(): number | undefined {
-    for (const waiting of this.#waiting.values()) return waiting.expiresUs
+    for (const waiting of this.#waiting.all) return waiting.expiresUs
     return undefined
   }
 
   onDeadline(nowUs: number): void {
-    for (const [scid, waiting] of this.#waiting) {
+    for (const waiting of this.#waiting.all) {
       if (waiting.expiresUs > nowUs) return
-      this.#drop(scid, waiting)
+      this.#waiting.drop(waiting)
     }
   }
 
   /** The datagram that answers, if any. */
   onHello1(hello1: Hello1, from: Address, nowUs: number): Uint8Array | undefined {
-    const known = this.#waiting.get(hello1.scid)
+    const known = this.#waiting.get(handshakeId(hello1))
     if (known !== undefined) return equalBytes(known.noise, hello1.noise) ? known.hello2 : undefined
     const key = this.#ring.byHint(hello1.hint)
     if (key === undefined && (hello1.hint !== undefined || !this.takesKeyless(from))) {
       this.#onStranger(hello1, from, nowUs)
       return undefined
     }
-    if (!this.#hellos.take(nowUs) && !this.#hasCookie(hello1, from, nowUs)) {
-      const cookie = this.#cookie(this.#secret, hello1.scid, from)
-      return encodePacket({ type: 'retry', dcid: hello1.scid, cookie })
+    const source = sourceOf(from.ip)
+    if (this.#hasCookie(hello1, from, nowUs)) {
+      if (!this.#proved.take(source, nowUs)) return undefined
+      return this.#answer(hello1, key, `${key?.name ?? ''} ${source}`, nowUs)
     }
-    return this.#answer(hello1, key, nowUs)
+    // Anybody may have written this address: all of these have one share.
+    if (this.#hellos.take(nowUs)) return this.#answer(hello1, key, unprovedOwner, nowUs)
+    const cookie = this.#cookie(this.#secret, hello1.scid, from)
+    return encodePacket({ type: 'retry', dcid: hello1.scid, cookie })
   }
 
   /** What the log may say of those who got no answer: one of them a minute. */
@@ -125,40 +118,42 @@ export class Acceptor {
   onRing(ring: KeyRing, keylessFrom: KeylessFrom): void {
     this.#ring = ring
     this.#keylessFrom = keylessFrom
-    for (const [scid, waiting] of this.#waiting) {
+    for (const waiting of this.#waiting.all) {
       const { hint, key } = waiting
       const isTaken = hint === undefined ? keylessFrom !== 'nowhere' : ring.has(hint, key)
-      if (!isTaken) this.#drop(scid, waiting)
+      if (!isTaken) this.#waiting.drop(waiting)
     }
   }
 
   /** PROTOCOL §4.5: none of what is half open may become a session. */
   onClockJump(): void {
     this.#waiting.clear()
-    this.#byLocalCid.clear()
   }
 
   /** The half-open session that a DATA packet is for. */
   find(localCid: ConnectionId): HalfOpen | undefined {
-    const scid = this.#byLocalCid.get(localCid)
-    return scid === undefined ? undefined : this.#waiting.get(scid)
+    return this.#waiting.find(localCid)
   }
 
   /** Its first packet has opened: it is a session now. */
   onProved(localCid: ConnectionId): void {
-    const scid = this.#byLocalCid.get(localCid)
-    const waiting = scid === undefined ? undefined : this.#waiting.get(scid)
-    if (scid !== undefined && waiting !== undefined) this.#drop(scid, waiting)
+    const waiting = this.#waiting.find(localCid)
+    if (waiting !== undefined) this.#waiting.drop(waiting)
   }
 
-  #answer(hello1: Hello1, key: Key | undefined, nowUs: number): Uint8Array | undefined {
+  #answer(
+    hello1: Hello1,
+    key: Key | undefined,
+    owner: string,
+    nowUs: number,
+  ): Uint8Array | undefined {
     const environment = this.#environment
     const localCid = toConnectionId(environment.randomBytes(8))
     const response = respond(environment, hello1, localCid, key)
     if (response === undefined) return undefined
-    const [oldest] = this.#waiting
-    if (oldest !== undefined && this.#waiting.size >= halfOpenMax) this.#drop(...oldest)
-    this.#waiting.set(hello1.scid, {
+    this.#waiting.add({
+      id: handshakeId(hello1),
+      owner,
       session: this.#takeSessionId(),
       localCid,
       key: key?.name ?? '',
@@ -169,7 +164,6 @@ export class Acceptor {
       hello2: response.hello2,
       expiresUs: nowUs + halfOpenTimeoutUs,
     })
-    this.#byLocalCid.set(localCid, hello1.scid)
     return response.hello2
   }
 
@@ -204,10 +198,5 @@ export class Acceptor {
     this.#previousSecret = ageUs < 2 * cookieSecretUs ? this.#secret : fresh
     this.#secret = fresh
     this.#secretSinceUs = nowUs
-  }
-
-  #drop(scid: ConnectionId, waiting: Waiting): void {
-    this.#waiting.delete(scid)
-    this.#byLocalCid.delete(waiting.localCid)
   }
 }

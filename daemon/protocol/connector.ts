@@ -167,7 +167,8 @@ export class Connector {
     const keys = greeting?.handshake.finish(hello2)
     if (greeting === undefined || keys === undefined) return undefined
     const { ip, scid, unanswered, greetedAtUs } = greeting
-    const handshakeUs = unanswered === 1 ? nowUs - greetedAtUs : undefined
+    const isTimed = unanswered === 1 && !greeting.handshake.hasOldAnswer
+    const handshakeUs = isTimed ? nowUs - greetedAtUs : undefined
     // PROTOCOL §3.3: whoever is elsewhere may never have asked for what a session sends.
     const peer = { ip, port: this.#options.port }
     return { keys, localCid: scid, peer, handshakeUs }

@@ -7,6 +7,7 @@ import { decodePacket, toConnectionId } from './packet.ts'
 import { dataPacket } from './testing/session-pair.ts'
 import { keyNamed } from './testing/scenario.ts'
 import { seededEnvironment } from './testing/seeded-environment.ts'
+import { equalBytes } from './wire.ts'
 
 const environment = seededEnvironment(8)
 const frames = Uint8Array.of(1)
@@ -48,18 +49,41 @@ test('another key, or none, does not agree', () => {
   deepStrictEqual(answers(keyNamed('k', 1), keyNamed('k', 2)), false)
 })
 
-test('HELLO1 is repeated to the byte, but for the cookie, of which one is followed', () => {
+test('HELLO1 is repeated to the byte, and made again for one cookie', () => {
   const handshake = new InitiatorHandshake(environment, newId(), keyNamed('k'))
   const first = handshake.hello1()
   deepStrictEqual(handshake.hello1(), first)
   const cookie = new Uint8Array(16).fill(5)
   deepStrictEqual(handshake.onCookie(cookie), true)
   cookie.fill(0)
-  deepStrictEqual(handshake.onCookie(cookie), false)
   const second = hello1Of(handshake)
+  deepStrictEqual(handshake.onCookie(cookie), false)
+  deepStrictEqual(hello1Of(handshake), second)
   deepStrictEqual(second.cookie, new Uint8Array(16).fill(5))
   const packet = decodePacket(first)
-  deepStrictEqual(second, { ...packet, cookie: second.cookie })
+  ok(packet?.type === 'hello1')
+  const { noise } = second
+  deepStrictEqual(second, { ...packet, cookie: second.cookie, noise })
+  ok(!equalBytes(noise.subarray(0, 32), packet.noise.subarray(0, 32)), 'It has another key.')
+})
+
+test('a cookie that somebody puts into a recorded HELLO1 makes its tag wrong', () => {
+  const key = keyNamed('k')
+  const hello1 = hello1Of(new InitiatorHandshake(environment, newId(), key))
+  ok(respond(environment, hello1, newId(), key) !== undefined)
+  const spliced = { ...hello1, cookie: new Uint8Array(16) }
+  deepStrictEqual(respond(environment, spliced, newId(), key), undefined)
+})
+
+test('the answer to the HELLO1 before a forged RETRY is taken, and known as late', () => {
+  const handshake = new InitiatorHandshake(environment, newId(), undefined)
+  const before = respond(environment, hello1Of(handshake), newId(), undefined)
+  handshake.onCookie(new Uint8Array(16))
+  const after = respond(environment, hello1Of(handshake), newId(), undefined)
+  ok(handshake.finish(hello2Of(after?.hello2)) !== undefined)
+  deepStrictEqual(handshake.hasOldAnswer, false)
+  ok(handshake.finish(hello2Of(before?.hello2)) !== undefined)
+  deepStrictEqual(handshake.hasOldAnswer, true)
 })
 
 test('a cookie, and answers that are not for this handshake, spoil nothing', () => {

@@ -20,6 +20,11 @@ export type Key = {
 
 const versions = Uint8Array.from(protocolVersions)
 
+/** What the prologue binds: all of HELLO1 but the message of the handshake. */
+type Hello1Head = Omit<Hello1, 'type' | 'noise'>
+
+type Offer = { readonly head: Hello1Head; readonly initiation: Initiation }
+
 /** What names the key in HELLO1. */
 export function hintOf(environment: Environment, key: Key): KeyHint {
   return keyHint(environment, key.secret)
@@ -27,43 +32,51 @@ export function hintOf(environment: Environment, key: Key): KeyHint {
 
 export class InitiatorHandshake {
   readonly #environment: Environment
-  readonly #scid: ConnectionId
-  readonly #hint: KeyHint | undefined
-  readonly #initiation: Initiation
-  #cookie: Uint8Array | undefined
+  readonly #key: Key | undefined
+  readonly #begun: Offer
+  /** Made for the cookie of a RETRY, with an ephemeral key of its own. */
+  #retried: Offer | undefined
+  #hasOldAnswer = false
 
   /** Without a key: Noise_NN. */
   constructor(environment: Environment, scid: ConnectionId, key: Key | undefined) {
     this.#environment = environment
-    this.#scid = scid
-    this.#hint = key === undefined ? undefined : hintOf(environment, key)
-    this.#initiation = new Initiation(handshakeOptions(environment, scid, this.#hint, key))
+    this.#key = key
+    const hint = key === undefined ? undefined : hintOf(environment, key)
+    this.#begun = this.#offer({ scid, hint, versions, cookie: undefined })
   }
 
-  /** The same bytes each time, but for the cookie. */
+  /** The same bytes each time, until a cookie comes, and from then on. */
   hello1(): Uint8Array {
-    return encodePacket({
-      type: 'hello1',
-      scid: this.#scid,
-      hint: this.#hint,
-      versions,
-      cookie: this.#cookie,
-      noise: this.#initiation.message,
-    })
+    const { head, initiation } = this.#retried ?? this.#begun
+    return encodePacket({ type: 'hello1', ...head, noise: initiation.message })
   }
 
   /** False: a cookie has been followed already. */
   onCookie(cookie: Uint8Array): boolean {
-    if (this.#cookie !== undefined) return false
-    this.#cookie = new Uint8Array(cookie)
+    if (this.#retried !== undefined) return false
+    this.#retried = this.#offer({ ...this.#begun.head, cookie: new Uint8Array(cookie) })
     return true
   }
 
-  /** `undefined`: not the answer to our HELLO1. It may still come. */
+  /** The HELLO1 that was answered is not the one that `hello1` gives: a forger sent the RETRY. */
+  get hasOldAnswer(): boolean {
+    return this.#hasOldAnswer
+  }
+
+  /** `undefined`: not the answer to a HELLO1 of ours. It may still come. */
   finish(hello2: Hello2): SessionKeys | undefined {
-    const agreement = this.#initiation.finish(hello2.noise)
-    if (agreement === undefined) return undefined
-    return sessionKeys(this.#environment, agreement, 'initiator', hello2.scid)
+    for (const offer of [this.#retried, this.#begun]) {
+      const agreement = offer?.initiation.finish(hello2.noise)
+      if (agreement === undefined) continue
+      this.#hasOldAnswer = this.#retried !== undefined && offer === this.#begun
+      return sessionKeys(this.#environment, agreement, 'initiator', hello2.scid)
+    }
+    return undefined
+  }
+
+  #offer(head: Hello1Head): Offer {
+    return { head, initiation: new Initiation(optionsOf(this.#environment, head, this.#key)) }
   }
 }
 
@@ -74,8 +87,7 @@ export function respond(
   localCid: ConnectionId,
   key: Key | undefined,
 ): { readonly hello2: Uint8Array; readonly keys: SessionKeys } | undefined {
-  const options = handshakeOptions(environment, hello1.scid, hello1.hint, key, hello1.versions)
-  const response = noiseRespond(options, hello1.noise)
+  const response = noiseRespond(optionsOf(environment, hello1, key), hello1.noise)
   if (response === undefined) return undefined
   const { message: noise } = response
   return {
@@ -84,16 +96,14 @@ export function respond(
   }
 }
 
-function handshakeOptions(
+function optionsOf(
   environment: Environment,
-  scid: ConnectionId,
-  hint: KeyHint | undefined,
+  { versions: offered, scid, hint, cookie }: Hello1Head,
   key: Key | undefined,
-  offered: Uint8Array = versions,
 ): HandshakeOptions {
   return {
     environment,
-    prologue: prologue(offered, protocolVersion, scid, hint),
+    prologue: prologue(offered, protocolVersion, scid, hint, cookie),
     key: key?.secret,
   }
 }

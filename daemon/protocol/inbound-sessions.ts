@@ -2,10 +2,11 @@
  * All inbound sessions of a node: from the first packet that proves a half-open one to its close.
  * Shares the memory for what is held among them. Must never answer a packet that has not opened.
  */
-import type { Acceptor, HalfOpen } from './acceptor.ts'
+import type { Acceptor } from './acceptor.ts'
 import { creditShare } from './credit.ts'
 import type { CloseCode, CloseFrame, Frame, OpenFrame } from './frame.ts'
 import { closeCode, decodeFrames, reasonBytesMax } from './frame.ts'
+import type { HalfOpen } from './half-open-sessions.ts'
 import { InboundSession, type InboundFact } from './inbound-session.ts'
 import { brokenPauseUs, busyPauseMs, inboundSessionsMax } from './limits.ts'
 import type { Address, Output } from './node-io.ts'

@@ -48,6 +48,13 @@ export const halfOpenTimeoutUs = 5_000_000
  * one core.
  */
 export const hellosPerSecondFree = 50
+/**
+ * HELLO1s with a valid cookie that one address gets answers to: a node with that many keys greets
+ * with all of them in one second, and costs 3 % of one core.
+ */
+export const hellosPerSecondProved = 50
+/** Addresses for which these are counted, and what else is counted for each address. */
+export const sourcesCountedMax = 256
 /** A cookie secret lives this long, and as long again as the previous one. */
 export const cookieSecretUs = 120_000_000
 /** A line in the log for one of those who were left unanswered, so often at most. */

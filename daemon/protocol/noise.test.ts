@@ -144,13 +144,16 @@ test('HKDF is that of RFC 5869 (test case 1)', () => {
   )
 })
 
-test('the prologue binds versions, connection id and hint', () => {
+test('the prologue binds versions, connection id, hint and cookie', () => {
   const scid = toConnectionId(fromHex('1112131415161718'))
   const key = new Uint8Array(32).fill(5)
   const hint = keyHint(environment, key)
   assert.deepEqual(
-    prologue(Uint8Array.of(1, 2), 1, scid, undefined),
-    fromHex('74696e796d7100 01 020102 1112131415161718 0000000000000000'),
+    prologue(Uint8Array.of(1, 2), 1, scid, undefined, undefined),
+    fromHex('74696e796d7100 01 020102 1112131415161718 0000000000000000 00'),
   )
-  assert.deepEqual(prologue(Uint8Array.of(1), 1, scid, hint).subarray(-8), idBytesOf(hint))
+  const cookie = new Uint8Array(16).fill(7)
+  const bound = prologue(Uint8Array.of(1), 1, scid, hint, cookie)
+  assert.deepEqual(bound.subarray(-25, -17), idBytesOf(hint))
+  assert.deepEqual(bound.subarray(-17), Uint8Array.of(16, ...cookie))
 })

@@ -111,9 +111,11 @@ export function prologue(
   version: number,
   scid: ConnectionId,
   hint: KeyHint | undefined,
+  cookie: Uint8Array | undefined,
 ): Uint8Array {
   const head = concat(encoder.encode('tinymq\0'), Uint8Array.of(version, versions.length))
-  return concat(head, versions, idBytesOf(scid), idBytesOf(hint))
+  const ids = concat(versions, idBytesOf(scid), idBytesOf(hint))
+  return concat(head, ids, Uint8Array.of(cookie?.length ?? 0), cookie ?? nothing)
 }
 
 /** PROTOCOL §4.3, in place of `split`. */
