@@ -8,7 +8,7 @@ import { test } from 'node:test'
 import { PageClient } from './harness/page-client.ts'
 import { Scene } from './harness/scene.ts'
 
-const connectionsMax = 64
+const connectionsMax = 128
 const drop = 'x-slow: 1\r\n'
 const dropMs = 200
 

@@ -29,12 +29,22 @@ export type AppParts = {
 }
 
 export type App = {
-  readonly fetch: (request: Request) => Response | Promise<Response>
+  /** `address`: of the client, as its limits are kept. */
+  readonly fetch: (request: Request, address: string) => Response | Promise<Response>
+  /** Counts a request that was rejected before it came here. */
+  readonly onRejected: (reason: string) => void
   /** Ends what would go on for ever. */
   readonly stop: () => void
 }
 
+type Bindings = { Bindings: { readonly address: string } }
+type AppContext = Context<Bindings>
+type Routes = Hono<Bindings>
+
 const bodyBytesMax = 1_024
+
+/** What keeps the daemon alive asks for these: whatever else is going on, they are answered. */
+export const signsOfLife: ReadonlySet<string> = new Set(['/healthz', '/readyz'])
 
 /** Nothing from elsewhere, no script or style within the page, no frame around it. */
 const pagePolicy = [
@@ -60,7 +70,7 @@ const headers: { readonly [name: string]: string } = {
 
 export function createApp(parts: AppParts): App {
   const { observer, log } = parts
-  const app = new Hono()
+  const app = new Hono<Bindings>()
   const streams = new EventStreams(async () => observer.overview())
   const door = new Door(parts)
   app.use(async (context, next) => {
@@ -88,10 +98,14 @@ export function createApp(parts: AppParts): App {
   app.get('*', (context) => fileAnswer(context, parts.page))
   app.notFound((context) => notFound(context))
   app.onError((error, context) => errorAnswer(error, context, log))
-  return { fetch: (request) => app.fetch(request), stop: () => streams.stop() }
+  return {
+    fetch: (request, address) => app.fetch(request, { address }),
+    onRejected: (reason) => door.count(reason),
+    stop: () => streams.stop(),
+  }
 }
 
-const failure = (code: string, message: string, hint = ''): ApiFailure => ({
+export const failure = (code: string, message: string, hint = ''): ApiFailure => ({
   error: { code, message, hint },
 })
 
@@ -106,45 +120,63 @@ class Door {
     this.#parts = parts
   }
 
-  refuse(context: Context): Response | undefined {
+  refuse(context: AppContext): Response | undefined {
     const refusal = refusalOf(callerOf(context), this.#parts.rules)
     if (refusal !== undefined) {
-      this.#count(refusal.code)
+      this.count(refusal.code)
       const { status, code, message, hint } = refusal
       return context.json(failure(code, message, hint), status as 403)
     }
     if (Number(context.req.header('content-length') ?? 0) <= bodyBytesMax) return undefined
-    this.#count('HTTP_BODY')
+    this.count('HTTP_BODY')
     return context.json(failure('HTTP_BODY', 'The body is too large; none is needed.'), 413)
   }
 
-  async askPassword(context: Context): Promise<Response | undefined> {
-    const { password, log } = this.#parts
+  /**
+   * The delay comes before the comparison: whoever closes the connection meanwhile has learned
+   * nothing. An address that has given no wrong password waits for nothing.
+   */
+  async askPassword(context: AppContext): Promise<Response | undefined> {
+    const { password } = this.#parts
     const given = context.req.header('authorization')
-    if (password === undefined || isAuthorized(given, password)) return undefined
+    if (password === undefined) return undefined
     // A browser asks without one first: that is no try.
-    if (given !== undefined) {
-      this.#count('HTTP_PASSWORD')
-      const { delayMs, isFirst } = this.#wrong.onWrong(performance.now())
-      if (isFirst) {
-        const sentence =
-          'Somebody gave a wrong password for HTTP. More of them are only counted, in ' +
-          'tinymq_http_refused_total.'
-        log({ level: 'warn', event: 'http-password', sentence })
-      }
-      await pause(delayMs)
+    if (given === undefined) return this.#passwordWanted(context)
+    const { address } = context.env
+    const delayMs = this.#wrong.begin(address, performance.now())
+    if (delayMs === undefined) {
+      this.count('HTTP_GUESSES')
+      context.header('connection', 'close')
+      const message = 'Wrong passwords came from this address: ask again in a few seconds.'
+      return context.json(failure('HTTP_GUESSES', message), 429)
     }
+    if (delayMs > 0) await pause(delayMs)
+    const isRight = isAuthorized(given, password)
+    const isFirst = this.#wrong.end(address, isRight, performance.now())
+    if (isRight) return undefined
+    this.count('HTTP_PASSWORD')
+    if (isFirst) {
+      const sentence =
+        'Somebody gave a wrong password for HTTP. More of them are only counted, in ' +
+        'tinymq_http_refused_total.'
+      this.#parts.log({ level: 'warn', event: 'http-password', sentence })
+    }
+    return this.#passwordWanted(context)
+  }
+
+  #passwordWanted(context: AppContext): Response {
+    context.header('connection', 'close')
     context.header('www-authenticate', 'Basic realm="tinymq", charset="UTF-8"')
     const hint = 'Any user name, with the password of --http-password-file.'
     return context.json(failure('HTTP_PASSWORD', 'A password is needed.', hint), 401)
   }
 
-  #count(reason: string): void {
+  count(reason: string): void {
     this.refused[reason] = (this.refused[reason] ?? 0) + 1
   }
 }
 
-function callerOf({ req }: Context): Caller {
+function callerOf({ req }: AppContext): Caller {
   return {
     method: req.method,
     path: req.path,
@@ -170,7 +202,7 @@ async function metricsOf({ observer, process }: AppParts, door: Door): Promise<s
   return metricsText(input, door.series)
 }
 
-function addReads(app: Hono, observer: Observer, streams: EventStreams): void {
+function addReads(app: Routes, observer: Observer, streams: EventStreams): void {
   const { reader } = observer
   app.get('/api/overview', async (context) => context.json(await observer.overview()))
   app.get('/api/peers', async (context) => context.json(await observer.peers()))
@@ -209,7 +241,7 @@ const actions: readonly { readonly path: string; readonly action: RowAction }[] 
   { path: '/api/inbox/:id/redrive', action: 'redrive' },
 ]
 
-function addActions(app: Hono, observer: Observer, log: Log): void {
+function addActions(app: Routes, observer: Observer, log: Log): void {
   for (const { path, action } of actions) {
     app.post(path, async (context) => {
       const id = idOf(context.req.param('id'))
@@ -225,7 +257,7 @@ const notBuilt = `The status page is not built here. In a clone of the project: 
 Its data is there all the same: api/overview, api/peers, api/outbox, api/inbox, metrics.
 `
 
-function fileAnswer(context: Context, page: ReadonlyMap<string, StaticFile>): Response {
+function fileAnswer(context: AppContext, page: ReadonlyMap<string, StaticFile>): Response {
   const { path } = context.req
   if (path.startsWith('/api/')) return notFound(context)
   if (page.size === 0 && path === '/') return context.text(notBuilt, 503)
@@ -240,7 +272,7 @@ function fileAnswer(context: Context, page: ReadonlyMap<string, StaticFile>): Re
   return context.body(file.bytes, 200, { 'content-type': file.type })
 }
 
-function notFound(context: Context): Response {
+function notFound(context: AppContext): Response {
   const hint = 'docs/observability.md lists what there is.'
   return context.json(failure('HTTP_NOT_FOUND', 'There is nothing at this address.', hint), 404)
 }
@@ -252,7 +284,7 @@ const statuses: { readonly [Code in TinymqErrorCode]?: 404 } = {
 }
 
 /** What is no fault of the caller or the world is ours: it is logged, and not shown. */
-function errorAnswer(error: Error, context: Context, log: Log): Response {
+function errorAnswer(error: Error, context: AppContext, log: Log): Response {
   if (error instanceof BadQuery) {
     return context.json(failure('TINYMQ_BAD_ARGUMENT', `${error.message}.`), 400)
   }

@@ -21,7 +21,8 @@ export type DoorOptions = {
   readonly log: Log
 }
 
-const connectionsMax = 64
+/** That wait until what answers is loaded; it has limits of its own. */
+const waitingMax = 64
 const loopback = '127.0.0.1'
 
 /**
@@ -35,7 +36,6 @@ export async function openHttpDoor(options: DoorOptions): Promise<HttpDoor | und
   if (config.http === 'off') return undefined
   const place = config.http ?? { ip: loopback, port: udpPort }
   const listener = createServer({ pauseOnConnect: true })
-  listener.maxConnections = connectionsMax
   try {
     await listen(listener, place)
   } catch (cause) {
@@ -112,6 +112,10 @@ export class HttpDoor {
   }
 
   async #onKnock(socket: Socket): Promise<void> {
+    if (this.#waiting.size >= waitingMax) {
+      socket.destroy()
+      return
+    }
     this.#waiting.add(socket)
     // It may go before anybody has answered.
     socket.on('error', () => socket.destroy())

@@ -1,14 +1,21 @@
 /**
- * Serves the application to sockets: limits of time and size for each connection. Must never be
- * loaded before somebody connects: it takes memory that an idle daemon does without.
+ * Serves the application to sockets: limits of time, size and number for each connection. Must
+ * never be loaded before somebody connects: it takes memory that an idle daemon does without.
  */
 import { once } from 'node:events'
-import { createServer, type Server as HttpServer } from 'node:http'
+import {
+  createServer,
+  type Server as HttpServer,
+  type IncomingMessage,
+  type ServerResponse,
+} from 'node:http'
 import type { Server, Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import type { Log } from '../log.ts'
-import { createApp } from './app.ts'
+import { createApp, failure, signsOfLife, type App } from './app.ts'
+import { addressOf, HttpConnections, type Rejection } from './http-connections.ts'
 import type { Observer } from './observer.ts'
+import { RequestFeed } from './request-feed.ts'
 import { pageFolder, readPage } from './static-files.ts'
 
 export type HttpOptions = {
@@ -29,9 +36,17 @@ const timeouts = {
 const headerBytesMax = 8_192
 const headersMax = 64
 
+const rejections: { readonly [Code in Exclude<Rejection, 'HTTP_PIPELINED'>]: [number, string] } = {
+  HTTP_RATE: [429, 'Too many requests of this address: ask less often.'],
+  HTTP_BUSY: [503, 'Too many requests are being answered: ask again in a moment.'],
+}
+
 export class HttpServing {
   readonly #server: HttpServer
-  readonly #stopApp: () => void
+  readonly #app: App
+  readonly #answer: ReturnType<typeof getRequestListener>
+  readonly #connections = new HttpConnections()
+  readonly #feeds = new WeakMap<Socket, RequestFeed>()
 
   /** Takes over the socket that `listener` listens on; connections may be taken once it does. */
   static async begin(listener: Server, options: HttpOptions): Promise<HttpServing> {
@@ -41,7 +56,7 @@ export class HttpServing {
   }
 
   private constructor(listener: Server, { observer, names, canAct, password, log }: HttpOptions) {
-    const app = createApp({
+    this.#app = createApp({
       observer,
       rules: { names, canAct },
       password,
@@ -54,12 +69,14 @@ export class HttpServing {
       }),
       log,
     })
-    this.#stopApp = app.stop
     const options = { ...timeouts, maxHeaderSize: headerBytesMax }
-    const answer = getRequestListener(app.fetch, { overrideGlobalObjects: false })
-    this.#server = createServer(options, (request, response) => void answer(request, response))
+    this.#answer = getRequestListener(
+      async (request, { incoming }) => this.#app.fetch(request, addressOf(incoming.socket)),
+      { overrideGlobalObjects: false },
+    )
+    this.#server = createServer(options, (request, response) => this.#onRequest(request, response))
     this.#server.maxHeadersCount = headersMax
-    this.#server.maxConnections = listener.maxConnections
+    this.#server.on('connection', (socket) => this.#onConnection(socket))
     this.#server.listen(listener)
     this.#server.unref()
   }
@@ -74,10 +91,30 @@ export class HttpServing {
   }
 
   async close(): Promise<void> {
-    this.#stopApp()
+    this.#app.stop()
     const { promise, resolve } = Promise.withResolvers<undefined>()
     this.#server.close(() => resolve(undefined))
     this.#server.closeAllConnections()
     return promise
+  }
+
+  #onConnection(socket: Socket): void {
+    if (this.#connections.add(socket, performance.now())) {
+      this.#feeds.set(socket, new RequestFeed(socket))
+    } else this.#app.onRejected('HTTP_RATE')
+  }
+
+  #onRequest(request: IncomingMessage, response: ServerResponse): void {
+    this.#feeds.get(request.socket)?.hold(response)
+    const isSign = signsOfLife.has(request.url ?? '')
+    const nowMs = performance.now()
+    const rejection = this.#connections.begin(request.socket, response, isSign, nowMs)
+    if (rejection === undefined) return void this.#answer(request, response)
+    this.#app.onRejected(rejection)
+    // That connection is closed.
+    if (rejection === 'HTTP_PIPELINED') return
+    const [status, message] = rejections[rejection]
+    response.writeHead(status, { 'content-type': 'application/json', connection: 'close' })
+    response.end(JSON.stringify(failure(rejection, message)))
   }
 }

@@ -63,18 +63,56 @@ export function isAuthorized(header: string | undefined, password: string): bool
 const delayMsFirst = 250
 const delayMsMax = 5_000
 const forgetMs = 60_000
+/** Passwords that wait to be compared: of one address, and in all. */
+const waitingOfAddressMax = 4
+const waitingMax = 16
+/** Addresses that are remembered. One that is forgotten begins at no delay. */
+const addressesMax = 1_024
 
+/** More wrong ones make the delay no longer. */
+const wrongMax = 16
+
+type Guesses = { readonly wrong: number; readonly waiting: number; readonly lastMs: number }
+
+/**
+ * How long a password must wait before it is compared, by how many wrong ones its address has
+ * given. So few wait at a time that the pace is that of the delays, however many are sent.
+ */
 export class WrongPasswords {
-  #count = 0
-  #lastMs = Number.NEGATIVE_INFINITY
+  readonly #guesses = new Map<string, Guesses>()
+  #waiting = 0
 
-  /** Counts one. @returns how long its answer must wait, and whether it begins a burst. */
-  onWrong(nowMs: number): { readonly delayMs: number; readonly isFirst: boolean } {
-    if (nowMs - this.#lastMs > forgetMs) this.#count = 0
-    this.#lastMs = nowMs
-    const delayMs = Math.min(delayMsMax, delayMsFirst * 2 ** this.#count)
-    const isFirst = this.#count === 0
-    this.#count = Math.min(this.#count + 1, 16)
-    return { delayMs, isFirst }
+  /** @returns how long to wait before `end`; undefined: too many wait, it must not be compared. */
+  begin(address: string, nowMs: number): number | undefined {
+    const { wrong, waiting } = this.#recall(address, nowMs)
+    const isFull = waiting >= waitingOfAddressMax || this.#waiting >= waitingMax
+    if (wrong > 0 && isFull) return undefined
+    this.#change(address, { wrong, waiting: waiting + 1, lastMs: nowMs })
+    this.#waiting++
+    return wrong === 0 ? 0 : Math.min(delayMsMax, delayMsFirst * 2 ** (wrong - 1))
+  }
+
+  /** The comparison is done. @returns whether a burst of wrong ones begins with it. */
+  end(address: string, isRight: boolean, nowMs: number): boolean {
+    const before = this.#recall(address, nowMs)
+    const wrong = isRight ? 0 : Math.min(before.wrong + 1, wrongMax)
+    this.#change(address, { wrong, waiting: before.waiting - 1, lastMs: nowMs })
+    this.#waiting--
+    return wrong === 1
+  }
+
+  #recall(address: string, nowMs: number): Guesses {
+    const guesses = this.#guesses.get(address) ?? { wrong: 0, waiting: 0, lastMs: nowMs }
+    const isOld = guesses.waiting === 0 && nowMs - guesses.lastMs > forgetMs
+    return isOld ? { ...guesses, wrong: 0 } : guesses
+  }
+
+  #change(address: string, guesses: Guesses): void {
+    this.#guesses.delete(address)
+    if (guesses.wrong === 0 && guesses.waiting === 0) return
+    this.#guesses.set(address, guesses)
+    if (this.#guesses.size <= addressesMax) return
+    const oldest = [...this.#guesses].find(([, { waiting }]) => waiting === 0)
+    if (oldest !== undefined) this.#guesses.delete(oldest[0])
   }
 }

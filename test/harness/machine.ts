@@ -16,6 +16,8 @@ export type MachineOptions = {
   readonly prefix?: readonly string[]
   /** What `sqlite3` is run by then, for the process of the daemon. */
   readonly shellPrefix?: (pid: number) => readonly string[]
+  /** What Node itself is given for its daemon. */
+  readonly nodeArgs?: readonly string[]
   /** What its daemon may end with by itself. */
   readonly mayEndWith?: number
 }

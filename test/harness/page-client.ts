@@ -20,16 +20,20 @@ export type Asking = {
 
 export class PageClient {
   readonly #port: number
+  /** The address that it asks from. */
+  readonly #from: string | undefined
 
-  constructor(port: number) {
+  constructor(port: number, from?: string) {
     this.#port = port
+    this.#from = from
   }
 
   async ask(path: string, { method = 'GET', headers = {}, host }: Asking = {}): Promise<Asked> {
     const startMs = performance.now()
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
     const options = { host: host ?? '127.0.0.1', port: this.#port, path, method, headers }
-    request({ ...options, agent: false }, resolve)
+    const from = this.#from === undefined ? {} : { localAddress: this.#from }
+    request({ ...options, ...from, agent: false }, resolve)
       .on('error', reject)
       .end()
     const answer = await promise

@@ -74,7 +74,7 @@ export class AppBench {
     for (const [name, value] of Object.entries({ host: '127.0.0.1:9000', ...headers })) {
       request.headers.set(name, value)
     }
-    return this.app.fetch(request)
+    return this.app.fetch(request, '127.0.0.1')
   }
 
   /** The body of an answer that must be 200. */
