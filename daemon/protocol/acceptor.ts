@@ -47,7 +47,7 @@ export class Acceptor {
   #secret: Uint8Array
   #previousSecret: Uint8Array
   #secretSinceUs: number
-  #stranger: NodeEvent | undefined
+  readonly #stranger: NodeEvent[] = []
   #strangerAtUs = -Infinity
 
   constructor(options: AcceptorOptions, nowUs: number) {
@@ -98,10 +98,8 @@ export class Acceptor {
   }
 
   /** What the log may say of those who got no answer: one of them a minute. */
-  takeStranger(): NodeEvent | undefined {
-    const stranger = this.#stranger
-    this.#stranger = undefined
-    return stranger
+  takeStranger(): readonly NodeEvent[] {
+    return this.#stranger.splice(0)
   }
 
   /** Whether a session of this peer may go on. */
@@ -170,7 +168,7 @@ export class Acceptor {
   #onStranger({ hint }: Hello1, from: Address, nowUs: number): void {
     if (nowUs - this.#strangerAtUs < strangerPauseUs) return
     this.#strangerAtUs = nowUs
-    this.#stranger = { type: 'stranger', from, hasKey: hint !== undefined }
+    this.#stranger.push({ type: 'stranger', from, hasKey: hint !== undefined })
   }
 
   /** PROTOCOL §3.4. */

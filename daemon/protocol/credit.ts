@@ -35,6 +35,11 @@ export class Credit {
     return this.#offset
   }
 
+  /** What the initiator may have sent that is not on disk. */
+  get outstanding(): number {
+    return this.#offset - this.#durable
+  }
+
   /**
    * How large an incomplete body may grow before it is written down: well below the window, or the
    * sender would stall.

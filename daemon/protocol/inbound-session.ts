@@ -19,6 +19,7 @@ import {
   dataOverheadBytes,
   elicitingDatagramBytesMin,
   silentForgetUs,
+  unopenedForgetUs,
 } from './limits.ts'
 import type { Address, Output } from './node-io.ts'
 import type { KeyHint } from './packet.ts'
@@ -57,11 +58,12 @@ export class InboundSession {
   readonly #keys: SessionKeys
   readonly #acks = new AckRanges()
   readonly #schedule = new AckSchedule()
-  readonly #stream = new ReceiveStream()
+  #stream = new ReceiveStream()
   readonly #credit: Credit
   #phase: Phase = { type: 'fresh' }
   #peer: Address
   #largest = -1
+  readonly #sinceUs: number
   #lastHeardUs: number
   #lastReceivedBytes = 0
   /** Bytes that may still go to the peer's address, by what has come from there. */
@@ -77,6 +79,7 @@ export class InboundSession {
     this.#peer = options.peer
     this.#keys = options.keys
     this.#credit = new Credit(options.creditShareBytes, nowUs)
+    this.#sinceUs = nowUs
     this.#lastHeardUs = nowUs
   }
 
@@ -93,8 +96,22 @@ export class InboundSession {
     return this.#stream.hasReady
   }
 
+  get lastHeardUs(): number {
+    return this.#lastHeardUs
+  }
+
+  /** It has never sent OPEN. */
+  get isFresh(): boolean {
+    return this.#phase.type === 'fresh'
+  }
+
+  /** What of the stream it makes this node hold, because something before it is missing. */
+  get chargedBytes(): number {
+    return this.#stream.chargedBytes
+  }
+
   isForgotten(nowUs: number): boolean {
-    return nowUs >= this.#lastHeardUs + silentForgetUs
+    return nowUs >= this.#forgetUs
   }
 
   // ---- facts
@@ -168,6 +185,7 @@ export class InboundSession {
 
   onEnded(): void {
     this.#phase = { type: 'ended' }
+    this.#stream = new ReceiveStream()
   }
 
   // ---- decisions
@@ -208,12 +226,16 @@ export class InboundSession {
     if (this.#phase.type === 'ended') return undefined
     const isDue = this.#mayAnswer && (this.#openedIsDue || this.#newsIsDue)
     if (isDue || this.#stream.hasReady) return nowUs
-    const forgetUs = this.#lastHeardUs + silentForgetUs
     const ackUs = this.#mayAnswer ? this.#schedule.deadlineUs() : undefined
-    return ackUs === undefined ? forgetUs : Math.min(ackUs, forgetUs)
+    return ackUs === undefined ? this.#forgetUs : Math.min(ackUs, this.#forgetUs)
   }
 
   // ---- inside
+
+  get #forgetUs(): number {
+    if (this.isFresh) return this.#sinceUs + unopenedForgetUs
+    return this.#lastHeardUs + silentForgetUs
+  }
 
   get #mayAnswer(): boolean {
     return this.#allowance >= answerBytesMax
@@ -238,7 +260,8 @@ export class InboundSession {
   /** A sentence when a rule was broken; 'crowded' when there is no room. */
   #onStream(offset: number, bytes: Uint8Array): string | undefined {
     if (this.#phase.type !== 'open') return 'rows before the stream was opened'
-    const received = this.#stream.onPiece(offset, bytes, this.#credit.offset)
+    const { offset: credit, outstanding } = this.#credit
+    const received = this.#stream.onPiece(offset, bytes, credit, outstanding)
     if (received === 'beyond-credit') return 'rows beyond the credit'
     return received === 'crowded' ? 'crowded' : undefined
   }

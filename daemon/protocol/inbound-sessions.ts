@@ -8,15 +8,23 @@ import type { CloseCode, CloseFrame, Frame, OpenFrame } from './frame.ts'
 import { closeCode, decodeFrames, reasonBytesMax } from './frame.ts'
 import type { HalfOpen } from './half-open-sessions.ts'
 import { InboundSession, type InboundFact } from './inbound-session.ts'
-import { brokenPauseUs, busyPauseMs, inboundSessionsMax } from './limits.ts'
+import { brokenPauseUs, busyPauseMs, heldBytesAll, inboundSessionsMax } from './limits.ts'
 import type { Address, Output } from './node-io.ts'
 import type { ConnectionId, DataPacket } from './packet.ts'
+import { ownerOf, Shares } from './shares.ts'
 import type { SessionId, StoreResult } from './store-port.ts'
 import { clampText } from './wire.ts'
 
 type TurnedAway = Extract<StoreResult, { type: 'turned-away' }>
 type Accepted = Extract<StoreResult, { type: 'accepted' }>
 type Received = Extract<StoreResult, { type: 'received' }>
+
+type Entry = {
+  readonly session: InboundSession
+  readonly cid: ConnectionId
+  readonly owner: string
+  chargedBytes: number
+}
 
 export type InboundSessionsOptions = {
   readonly acceptor: Acceptor
@@ -28,7 +36,13 @@ export class InboundSessions {
   readonly #byCid = new Map<ConnectionId, InboundSession>()
   /** The ids that the peers have chosen. */
   readonly #peerCids = new Set<ConnectionId>()
-  readonly #byId = new Map<SessionId, { session: InboundSession; cid: ConnectionId }>()
+  readonly #byId = new Map<SessionId, Entry>()
+  /** Whoever has most gives way when there are too many. */
+  readonly #shares = new Shares<Entry>()
+  /** Charged for all that waits out of order. */
+  #chargedBytes = 0
+  #begun = 0
+  readonly #ended: InboundSession[] = []
 
   constructor(options: InboundSessionsOptions) {
     this.#options = options
@@ -36,6 +50,21 @@ export class InboundSessions {
 
   get size(): number {
     return this.#byId.size
+  }
+
+  /** `bytes`: what waits out of order, with what it costs besides its bytes. */
+  get held(): { readonly sessions: number; readonly bytes: number } {
+    return { sessions: this.size, bytes: this.#chargedBytes }
+  }
+
+  /** How many sessions there have been. */
+  get begun(): number {
+    return this.#begun
+  }
+
+  /** Sessions that have ended since the last call: nobody needs to look after them. */
+  takeEnded(): readonly InboundSession[] {
+    return this.#ended.splice(0)
   }
 
   /** Whether a peer at this address has a session here. */
@@ -111,7 +140,8 @@ export class InboundSessions {
   /** Hands rows to the store, or forgets a session that is silent. */
   onDeadline(session: InboundSession, nowUs: number, out: Output[]): void {
     if (session.isForgotten(nowUs) || session.keys.isWorn) {
-      const reason = session.keys.isWorn ? 'worn' : 'silent'
+      const quiet = session.isFresh ? 'no OPEN' : 'silent'
+      const reason = session.keys.isWorn ? 'worn' : quiet
       this.#close(session.id, closeFrame(closeCode.done, reason), out)
       return
     }
@@ -153,7 +183,8 @@ export class InboundSessions {
     const { session: id, keys, key, hint } = halfOpen
     const creditShareBytes = creditShare(this.size + 1)
     const session = new InboundSession({ id, peer, keys, key, hint, creditShareBytes }, nowUs)
-    if (this.size >= inboundSessionsMax) {
+    const owner = ownerOf(key, peer.ip)
+    if (this.size >= inboundSessionsMax && !this.#makeRoom(owner, out)) {
       session.onHeard(peer, datagram.length)
       const frame = closeFrame(closeCode.busy, 'too many sessions', busyPauseMs)
       out.push(...session.close(frame))
@@ -161,8 +192,44 @@ export class InboundSessions {
     }
     this.#byCid.set(cid, session)
     this.#peerCids.add(keys.peerCid)
-    this.#byId.set(id, { session, cid })
+    this.#begun++
+    const entry = { session, cid, owner, chargedBytes: 0 }
+    this.#byId.set(id, entry)
+    this.#shares.add(owner, entry)
     return session
+  }
+
+  /** @returns whether there is room: somebody has more, or the same owner one that does nothing. */
+  #makeRoom(owner: string, out: Output[]): boolean {
+    const own = this.#shares.of(owner)
+    const fullest = this.#shares.fullest()
+    const isOwn = fullest.size <= own.size + 1
+    const entries = Array.from(isOwn ? own : fullest)
+    const fresh = entries.find(({ session }) => session.isFresh)
+    const entry = fresh ?? (isOwn ? undefined : entries.reduce(longerSilent))
+    if (entry === undefined) return false
+    this.#close(entry.session.id, closeFrame(closeCode.busy, 'too many sessions', busyPauseMs), out)
+    return true
+  }
+
+  /** Too much waits out of order: the largest session goes of the owner that is charged most. */
+  #charge(session: InboundSession, out: Output[]): void {
+    const entry = this.#byId.get(session.id)
+    if (entry === undefined) return
+    this.#chargedBytes += session.chargedBytes - entry.chargedBytes
+    entry.chargedBytes = session.chargedBytes
+    if (this.#chargedBytes <= heldBytesAll) return
+    const byOwner = new Map<string, number>()
+    for (const { owner, chargedBytes } of this.#byId.values()) {
+      byOwner.set(owner, (byOwner.get(owner) ?? 0) + chargedBytes)
+    }
+    const [first] = Array.from(byOwner).toSorted(([, one], [, other]) => other - one)
+    const entries = Array.from(this.#shares.of(first?.[0] ?? ''))
+    const largest = entries.reduce((one, other) =>
+      other.chargedBytes > one.chargedBytes ? other : one,
+    )
+    const reason = 'too much of the stream waits for what is missing'
+    this.#close(largest.session.id, closeFrame(closeCode.busy, reason, busyPauseMs), out)
   }
 
   #onFrames(
@@ -178,6 +245,7 @@ export class InboundSessions {
       // A frame after CLOSE comes too late.
       if (this.has(session.id)) this.#onFact(session, fact, out)
     }
+    this.#charge(session, out)
   }
 
   #onFact(session: InboundSession, fact: InboundFact, out: Output[]): void {
@@ -234,9 +302,16 @@ export class InboundSessions {
     this.#byId.delete(id)
     this.#byCid.delete(entry.cid)
     this.#peerCids.delete(entry.session.keys.peerCid)
+    this.#shares.remove(entry.owner, entry)
+    this.#chargedBytes -= entry.chargedBytes
     entry.session.onEnded()
+    this.#ended.push(entry.session)
     out.push({ type: 'store', work: { type: 'forget', session: id } })
   }
+}
+
+function longerSilent(one: Entry, other: Entry): Entry {
+  return other.session.lastHeardUs < one.session.lastHeardUs ? other : one
 }
 
 function closeFrame(code: CloseCode, reason: string, retryAfterMs = 0): CloseFrame {

@@ -89,14 +89,15 @@ export class Node {
   }
 
   /** What is held for others: sessions that they have opened here, and that they have begun to. */
-  get held(): { readonly sessions: number; readonly halfOpen: number } {
-    return { sessions: this.#inbound.size, halfOpen: this.#acceptor.size }
+  get held(): { readonly sessions: number; readonly halfOpen: number; readonly bytes: number } {
+    return { ...this.#inbound.held, halfOpen: this.#acceptor.size }
   }
 
   /** The only way in, the only way out. `nowUs` never falls. */
   handle(input: Input, nowUs: number): Output[] {
     const out: Output[] = []
     if (!this.#stopped) this.#dispatch(input, nowUs, out)
+    for (const ended of this.#inbound.takeEnded()) this.#deadlines.set(ended, undefined)
     for (const output of out) {
       if (output.type !== 'send') continue
       this.counters.datagramsOut++
@@ -187,8 +188,7 @@ export class Node {
         if (this.#isEcho(packet.scid)) return
         const bytes = this.#acceptor.onHello1(packet, from, nowUs)
         if (bytes !== undefined) out.push({ type: 'send', to: from, bytes })
-        const stranger = this.#acceptor.takeStranger()
-        if (stranger !== undefined) out.push({ type: 'event', event: stranger })
+        for (const event of this.#acceptor.takeStranger()) out.push({ type: 'event', event })
         this.#settle(this.#acceptor, nowUs)
         return
       }
@@ -219,7 +219,7 @@ export class Node {
   #onData(packet: DataPacket, from: Address, nowUs: number, out: Output[]): void {
     const lane = this.#lanes.byCid(packet.dcid)
     if (lane !== undefined) return this.#onLaneData(lane, packet, nowUs, out)
-    const before = this.#inbound.size
+    const before = this.#inbound.begun
     const session = this.#inbound.onData(packet, from, nowUs, out)
     if (session === undefined) {
       this.counters.junk++
@@ -230,7 +230,7 @@ export class Node {
     else {
       this.#settle(session, nowUs)
       // A peer that has just proved itself is back: lanes that wait for it need not wait longer.
-      if (this.#inbound.size > before) this.#onHeard(from, nowUs, out)
+      if (this.#inbound.begun > before) this.#onHeard(from, nowUs, out)
     }
   }
 

@@ -1,7 +1,7 @@
 import { deepStrictEqual, ok } from 'node:assert/strict'
 import { test } from 'node:test'
 import { array, assert as always, integer, nat, property, tuple } from 'fast-check'
-import { streamSegmentsMax } from './limits.ts'
+import { streamSegmentBytes, streamSegmentsMax } from './limits.ts'
 import { ReceiveStream } from './receive-stream.ts'
 
 const credit = 1_000_000
@@ -11,7 +11,7 @@ function numbered(start: number, length: number): Uint8Array {
 }
 
 function put(stream: ReceiveStream, start: number, length: number): string {
-  return stream.onPiece(start, numbered(start, length), credit)
+  return stream.onPiece(start, numbered(start, length), credit, Infinity)
 }
 
 test('pieces are put in order', () => {
@@ -36,12 +36,12 @@ test('a piece is known again, whether it was taken or waits', () => {
 
 test('a byte beyond the credit is told, and nothing of its piece is kept', () => {
   const stream = new ReceiveStream()
-  deepStrictEqual(stream.onPiece(0, numbered(0, 11), 10), 'beyond-credit')
-  deepStrictEqual(stream.onPiece(0, numbered(0, 10), 10), 'taken')
+  deepStrictEqual(stream.onPiece(0, numbered(0, 11), 10, 10), 'beyond-credit')
+  deepStrictEqual(stream.onPiece(0, numbered(0, 10), 10, 10), 'taken')
   deepStrictEqual(stream.takeReady().bytes.length, 10)
   const far = Number.MAX_SAFE_INTEGER
-  deepStrictEqual(stream.onPiece(far - 1, numbered(0, 1), 10), 'beyond-credit')
-  deepStrictEqual(stream.onPiece(far - 1, numbered(0, 1), far), 'taken')
+  deepStrictEqual(stream.onPiece(far - 1, numbered(0, 1), 10, 10), 'beyond-credit')
+  deepStrictEqual(stream.onPiece(far - 1, numbered(0, 1), far, far), 'taken')
 })
 
 test('with too many holes only what fills the first one is taken', () => {
@@ -77,8 +77,41 @@ test('however pieces overlap, no more is held than the bytes that are there', ()
 test('what waits does not keep the packet that it came in', () => {
   const stream = new ReceiveStream()
   const packet = numbered(0, 1000)
-  stream.onPiece(10, packet.subarray(10, 20), credit)
+  stream.onPiece(10, packet.subarray(10, 20), credit, credit)
   packet.fill(0)
   put(stream, 0, 10)
   deepStrictEqual(stream.takeReady().bytes, numbered(0, 20))
+})
+
+test('pieces one behind the other are one segment, in either direction of their time', () => {
+  const stream = new ReceiveStream()
+  for (let offset = 1; offset <= 70_000; offset++) put(stream, offset, 1)
+  deepStrictEqual(stream.chargedBytes, 70_000 + 2 * streamSegmentBytes)
+  put(stream, 0, 1)
+  deepStrictEqual(stream.takeReady().bytes, numbered(0, 70_001))
+  deepStrictEqual(stream.chargedBytes, 0)
+})
+
+test('a piece is charged with what it costs, not with its bytes alone', () => {
+  const stream = new ReceiveStream()
+  const room = 10 * (streamSegmentBytes + 1)
+  const received = Array.from({ length: 11 }, (_, index) =>
+    stream.onPiece(2 * index + 2, numbered(0, 1), credit, room),
+  )
+  deepStrictEqual(received.indexOf('crowded'), 10)
+  deepStrictEqual(stream.chargedBytes, room)
+  // What is missing is taken all the same.
+  deepStrictEqual(stream.onPiece(0, numbered(0, 2), credit, room), 'taken')
+})
+
+test('with every segment that there may be, a packet of duplicates costs little', () => {
+  const stream = new ReceiveStream()
+  for (let index = 1; index <= streamSegmentsMax; index++) put(stream, 2 * index, 1)
+  const startMs = performance.now()
+  for (let packet = 0; packet < 20; packet++) {
+    for (let index = 1; index <= 256; index++) put(stream, 2 * index, 1)
+  }
+  const packetMs = (performance.now() - startMs) / 20
+  // With a search from the far end: 5.7 ms.
+  ok(packetMs < 2, `${packetMs} ms`)
 })

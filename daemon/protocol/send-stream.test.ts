@@ -147,7 +147,7 @@ test('whatever is lost, doubled and reordered: the bytes come exactly', () => {
         const isLate = random.chance(lossPercent / 100)
         if (isLate) sender.onLost(rangeOf(piece))
         if (isLate && random.chance(0.7)) continue
-        const received = receiver.onPiece(piece.offset, piece.bytes.slice(), credit)
+        const received = receiver.onPiece(piece.offset, piece.bytes.slice(), credit, Infinity)
         deepStrictEqual(received === 'taken' || received === 'duplicate', true)
         if (random.chance(0.1)) flying.push(piece)
         sender.onAcked(rangeOf(piece))
