@@ -90,7 +90,8 @@ export function memoryOf(outside: Outside): Memory {
   const hasSession = (lane: LaneId): boolean => outbox.hasSession(lane)
   const settle = (lane: LaneId): void => outbox.settle(lane)
   const scanned = { connection, lanes, places, rows, parked, late, known: core.lanes }
-  const scanner = new Scanner({ ...scanned, hasSession, settle })
+  const mayHaveKept = (): boolean => deletion.mayHaveKept
+  const scanner = new Scanner({ ...scanned, hasSession, settle, mayHaveKept })
   const rekeying = new Rekeying({ ...shared, keying, rebuild: outside.rebuild })
   const unread = new Set<LaneId>()
   return {

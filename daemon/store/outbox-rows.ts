@@ -56,6 +56,7 @@ export class OutboxRows {
   readonly #isAnyParked: BetterSqlite3.Statement<[number], number>
   readonly #isAnyFresh: ByPlace<number>
   readonly #isAny: ByPlace<number>
+  readonly #idOfKept: BetterSqlite3.Statement<[string, number, string], number>
   readonly #one: BetterSqlite3.Statement<[number, number, Uint8Array, string, number], Buffer>
   readonly #data: BetterSqlite3.Statement<[number, Uint8Array], Buffer>
   readonly #dataWindow: BetterSqlite3.Statement<[number, number, number, Uint8Array], Buffer>
@@ -81,6 +82,12 @@ export class OutboxRows {
     )
     this.#isAny = connection.prepareValue(
       `SELECT 1 FROM mqout AS o WHERE ${place} AND ${isNotParked} LIMIT 1`,
+    )
+    this.#idOfKept = connection.prepareValue(
+      `SELECT numbered_id FROM mqlane AS l
+       WHERE host = ? AND port = ? AND key = ? AND numbered = confirmed
+         AND NOT EXISTS (SELECT 1 FROM mqlate)
+         AND EXISTS (SELECT 1 FROM mqrun AS r WHERE r.lane = l.id AND r.done_at IS NULL)`,
     )
     this.#data = connection.prepareValue(
       'SELECT CAST(data AS BLOB) FROM mqout WHERE id = ? AND uid = ?',
@@ -127,6 +134,12 @@ export class OutboxRows {
   isAny(lane: LanePlace): boolean {
     const places = this.#keying.placesOf(lane)
     return places.some((place) => this.#isAny.get(...place) !== undefined)
+  }
+
+  /** Whether all of its rows are at the peer, and are only here because they were kept. */
+  areKept(lane: LanePlace): boolean {
+    const numberedId = this.#idOfKept.get(lane.host, lane.port, lane.key)
+    return numberedId !== undefined && !this.isAnyFresh(lane, numberedId)
   }
 
   /** Rows of several tokens go in the order of their ids too: the ids are merged first. */

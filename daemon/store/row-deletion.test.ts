@@ -171,6 +171,32 @@ test('a row that is kept goes to its peer once, though keys are given meanwhile'
   deepEqual(inboxOf(near), ['one', 'two', 'three', 'four'])
 })
 
+test('a lane whose rows are all at the peer rests, until there is a new one', (t) => {
+  const { sender, near } = machines(t)
+  sender.user.exec(notes(''))
+  send(sender, near, 'b')
+  /** As often as the core asks: a session that ends has the lane named again if it has rows. */
+  const hostsNamed = (): string[] => {
+    const all: string[] = []
+    for (let time = 0; time < 3; time++) {
+      sender.nowMs += 12_000
+      const results = sender.store.run([{ type: 'scan' }], sender.nowMs)
+      for (const one of results) {
+        if (one.type === 'lanes') all.push(...one.lanes.map(({ host }) => host))
+      }
+    }
+    return all
+  }
+  deepEqual(hostsNamed(), [])
+  sender.crash()
+  deepEqual(hostsNamed(), ['c'])
+  deepEqual(outbox(sender), [2, 4])
+  insert(sender, 'b', 'four')
+  deepEqual(hostsNamed(), ['b'])
+  send(sender, near, 'b')
+  deepEqual(inboxOf(near), ['one', 'two', 'three', 'four'])
+})
+
 test('a row that is kept comes once, though its sender is restored meanwhile', (t) => {
   const { sender, near } = machines(t)
   sender.user.exec(notes(''))

@@ -70,6 +70,11 @@ export class RowDeletion {
     )
   }
 
+  /** Whether rows may be here that the peer has. */
+  get mayHaveKept(): boolean {
+    return this.#mayBeKept
+  }
+
   /** To be called before the first deletion of a transaction. */
   begin(): void {
     const version = this.#schemaVersion.get() ?? 0

@@ -29,6 +29,8 @@ export type ScanParts = {
   readonly hasSession: (lane: LaneId) => boolean
   /** None of its rows is there any more: those that are not confirmed count as cancelled. */
   readonly settle: (lane: LaneId) => void
+  /** Rows that the peer has may still be in mqout (row-deletion.ts). */
+  readonly mayHaveKept: () => boolean
   /** The core knows of these: each is named again, or is said to be empty. */
   readonly known: Iterable<LaneAddress>
 }
@@ -218,10 +220,10 @@ export class Scanner {
 
   /** Lanes whose session is over: those that have rows all the same, and those that have none. */
   #again(): { readonly again: LaneAddress[]; readonly over: LaneAddress[] } {
-    const { rows, hasSession } = this.#parts
+    const { hasSession } = this.#parts
     const forgotten = Array.from(this.#forgotten.values())
     this.#forgotten.clear()
-    const again = forgotten.filter((lane) => rows.isAny(lane))
+    const again = forgotten.filter((lane) => this.#hasToSend(lane))
     const over = forgotten.filter((lane) => !again.includes(lane) && !hasSession(lane.lane))
     return { again, over }
   }
@@ -262,10 +264,16 @@ export class Scanner {
     return gone.map((lane) => ({ type: 'emptied', lane }))
   }
 
-  /** Each place once, and without those whose rows are all parked. */
+  /** Each place once, and without those whose rows are all parked, or all at the peer. */
   #sendable(places: readonly LanePlace[]): LanePlace[] {
-    const { rows, parked } = this.#parts
+    const { parked, mayHaveKept } = this.#parts
     const different = Array.from(new Map(places.map((place) => [laneName(place), place])).values())
-    return parked.isEmpty ? different : different.filter((place) => rows.isAny(place))
+    if (parked.isEmpty && !mayHaveKept()) return different
+    return different.filter((place) => this.#hasToSend(place))
+  }
+
+  #hasToSend(place: LanePlace): boolean {
+    const { rows, mayHaveKept } = this.#parts
+    return rows.isAny(place) && !(mayHaveKept() && rows.areKept(place))
   }
 }

@@ -10,10 +10,11 @@ import { Connection, DatabaseBusy, type ConnectionOptions } from './connection.t
 import { CoreView } from './core-view.ts'
 import { realEnvironment, type StoreEnvironment } from './environment.ts'
 import type { StoreEvent } from './events.ts'
-import { DatabaseChanged, faultOf, type Fault } from './faults.ts'
+import { DatabaseChanged, faultOf } from './faults.ts'
 import { LaneStatuses } from './lane-statuses.ts'
 import type { KeyingChoice } from './keying.ts'
 import { memoryOf, readOrigin, type Memory, type Outside } from './memory.ts'
+import { spentIds } from './spent-ids.ts'
 import { FaultWatch, type StoreFault } from './store-fault.ts'
 import type { Suspended } from './row-deletion.ts'
 import { Suspects } from './suspects.ts'
@@ -329,18 +330,9 @@ export class Store {
     const fault = faultOf(error)
     if (fault.type === 'fatal') throw fault.error
     if (fault.type === 'bug') throw error
-    const { code, reason } = this.#idsSpent(fault) ?? fault
+    const { code, reason } = spentIds(fault, this.#connection) ?? fault
     if (code !== undefined) this.#onFault(code, 'error', reason, nowMs)
     return this.#loseAll(done, reason, code, troublePauseMs * 1_000)
-  }
-
-  /** A row with the largest id lets no other follow it: SQLite then says that the disk is full. */
-  #idsSpent({ code }: Waiting): Pick<Waiting, 'code' | 'reason'> | undefined {
-    if (code !== 'TINYMQ_DISK_FULL') return undefined
-    const table = this.#connection.prepareValue<[], string>(idsSpentSql).get()
-    if (table === undefined) return undefined
-    const reason = `a row of ${table} has the largest id that there is, and no other can follow it`
-    return { code: 'TINYMQ_IDS_SPENT', reason }
   }
 
   /** What a daemon does once for itself. Where it has no room, the work goes on without. */
@@ -383,11 +375,6 @@ function forget({ outbox, inbox, scanner }: Memory, session: SessionId): void {
   if (lane !== undefined && !outbox.hasSession(lane)) scanner.onForgotten(lane)
   inbox.forget(session)
 }
-
-type Waiting = Extract<Fault, { type: 'wait' }>
-
-const idsSpentSql = `SELECT name FROM sqlite_sequence
-  WHERE seq = 9223372036854775807 AND name IN ('mqin', 'mqout')`
 
 const busySentence = 'another program has held the write lock of the database for seconds'
 
