@@ -7,9 +7,9 @@ import type { Stage } from './stage.ts'
 import { stageFor } from './story.ts'
 
 /** Slow enough for a kill to come in between, however long Docker takes over it. */
-const slowLink = { lossPercent: 10, delayMs: 20, jitterMs: 5, rateKbit: 1_000 }
+const slowLink = { lossPercent: 10, delayMs: 20, jitterMs: 5, rateKbit: 400 }
 const messageBytes = 1_000
-const eachWay = 400
+const eachWay = 250
 
 const story = stageFor()
 
@@ -53,12 +53,12 @@ async function killInMidFlight(stage: Stage, victim: string, all: number): Promi
   ok(waiting > 0, `${waiting} rows waited at ${victim} when it was killed`)
 }
 
-const kills = 5
-const batch = 3_000
+const kills = 3
+const batch = 2_000
 
 story(`${kills} times kill -9 of the receiver under load`, async (stage) => {
   // A receiver that is always writing: whatever it says before it has written is found out.
-  await stage.linkAll({ delayMs: 1, rateKbit: 8_000 })
+  await stage.linkAll({ delayMs: 1, rateKbit: 4_000 })
   const receiver = stage.lab.machine('MachineB')
   for (let kill = 0; kill < kills; kill++) {
     const before = stage.count('MachineB', 'mqin')
@@ -88,7 +88,7 @@ story('a node frozen in mid-flight', async (stage) => {
 
 const drained = 400
 /** Slower: Docker has to copy a database and to kill a daemon in between. */
-const drainLink = { ...slowLink, rateKbit: 400 }
+const drainLink = { ...slowLink, rateKbit: 150 }
 
 story('a sender restored in mid-drain, with two destinations', async (stage) => {
   await stage.linkAll(drainLink)

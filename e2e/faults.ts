@@ -230,7 +230,7 @@ export const faultsOnLinks: readonly Fault[] = [
     // A kill alone finds it only now and then: the commit must fail for certain.
     stories: {
       surroundings: ['a full disk, and kill -9 on it'],
-      crashes: ['5 times kill -9 of the receiver under load'],
+      crashes: ['3 times kill -9 of the receiver under load'],
     },
     symptom: /missing: /,
   },
@@ -243,7 +243,7 @@ export const faultsOnLinks: readonly Fault[] = [
         'return undefined',
       ),
     ],
-    stories: { 'bad-links': ['all to all', 'a burst of 10,000'] },
+    stories: { 'bad-links': ['all to all', 'a burst of 4,000'] },
     symptom: /^Waited /,
   },
 ]

@@ -6,8 +6,8 @@ import { dirname, join } from 'node:path'
 import { stageFor } from './story.ts'
 
 const diskMebibytes = 48
-const freeMebibytes = 4
-const messages = 10_000
+const freeMebibytes = 2
+const messages = 5_000
 
 const story = stageFor({ MachineA: {}, MachineB: { diskMebibytes } })
 
@@ -28,6 +28,7 @@ story('a full disk, and kill -9 on it', async (stage) => {
   ok(arrived > 0 && arrived < messages, `${arrived} of ${messages} fitted`)
   rmSync(ballast)
   await receiver.start()
+  stage.allowEvents('TINYMQ_DISK_FULL')
   return { MachineB: { MachineA: messages } }
 })
 
