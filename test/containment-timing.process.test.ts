@@ -1,6 +1,7 @@
 /**
- * P6 in milliseconds: a row to a peer that lives, beside names that hang, hosts that are dead, a row
- * that a foreign key of the owner's keeps, and a program that takes the write lock again and again.
+ * P6 in milliseconds: a row to a peer that lives, beside names that hang, hosts that are dead, a
+ * row that a foreign key of the owner's keeps, and a program that takes the write lock again and
+ * again.
  */
 import { ok } from 'node:assert/strict'
 import { spawn } from 'node:child_process'
