@@ -49,7 +49,6 @@ const badUsage = 64
 /** @param {string[]} args */
 function run(args) {
   const first = args[0]
-  if (first !== 'daemon' && !/^[\d-]/.test(first || '')) rememberCompiledCode()
   if (first === 'daemon') return daemon(args.slice(1))
   if (first === 'check') return check(args.slice(1))
   if (first === 'doctor') return doctor(args.slice(1))
@@ -71,18 +70,6 @@ function run(args) {
   process.stderr.write(first === undefined ? usage : order)
   process.exitCode = badUsage
   return undefined
-}
-
-/**
- * A command that is typed again and again need not be compiled again and again. The cache is the
- * user's own: in a directory for all, anybody could put code for root to run.
- */
-function rememberCompiledCode() {
-  const { XDG_CACHE_HOME, HOME } = process.env
-  const caches = XDG_CACHE_HOME || (HOME ? `${HOME}/.cache` : '')
-  if (caches.startsWith('/')) {
-    process.getBuiltinModule('node:module').enableCompileCache(`${caches}/tinymq`)
-  }
 }
 
 /** @param {string[]} args */

@@ -120,9 +120,11 @@ export class Daemon {
       fault: () => this.#fault,
     })
     const udpPort = this.address.port
-    const door = await openHttpDoor({ config, udpPort, observer, log: this.#log })
+    const database = realPath(this.#path)
+    const door = await openHttpDoor({ config, udpPort, database, observer, log: this.#log })
     if (door === undefined) return undefined
-    const sentence = `The status page is at http://${showAddress(door.address)}/.`
+    const url = `http://${showAddress(door.address)}/`
+    const sentence = `The status page is at ${url}; tinymq ui opens it.`
     this.#log({ level: 'info', event: 'http', sentence })
     return door
   }

@@ -1,5 +1,14 @@
 import { equal, match, throws } from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
@@ -48,4 +57,44 @@ test('a directory in place of the file is told with what Docker does', (context)
       return true
     },
   )
+})
+
+test('where everybody may make files, a link in place of ours is rejected', (context) => {
+  const place = directory(context)
+  const shared = join(place, 'shared')
+  const elsewhere = join(place, 'elsewhere')
+  mkdirSync(shared)
+  writeFileSync(elsewhere, '')
+  const alone = { mounts: [], isContainer: false }
+  for (const suffix of ['', '-wal', '-shm', '-daemon']) {
+    const path = join(shared, 'db')
+    symlinkSync(elsewhere, path + suffix)
+    chmodSync(shared, 0o755)
+    checkPlace(path, alone)
+    chmodSync(shared, 0o1777)
+    throws(() => checkPlace(path, alone), {
+      code: 'TINYMQ_CANNOT_OPEN',
+      message: new RegExp(`${path}${suffix} is a link, in a directory where everybody may`),
+    })
+    rmSync(path + suffix)
+    checkPlace(path, alone)
+  }
+})
+
+test('where everybody may make files, a file of another user is rejected', (context) => {
+  // Only root can have a file of another user there.
+  if (process.getuid?.() !== 0) return
+  const shared = directory(context)
+  const path = join(shared, 'db')
+  chmodSync(shared, 0o1777)
+  writeFileSync(path, '')
+  chownSync(path, 65_534, 65_534)
+  throws(() => checkPlace(path, { mounts: [], isContainer: false }), {
+    code: 'TINYMQ_CANNOT_OPEN',
+    message: /db belongs to uid 65534, in a directory where everybody may make files/,
+  })
+  // In a container the users are those that the operator has put there.
+  checkPlace(path, { mounts: [], isContainer: true })
+  chmodSync(shared, 0o755)
+  checkPlace(path, { mounts: [], isContainer: false })
 })

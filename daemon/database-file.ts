@@ -3,7 +3,15 @@
  * that was put in its place is ready. Must never open the file: closing it again would drop
  * SQLite's locks on it.
  */
-import { accessSync, constants, existsSync, realpathSync, statSync, type Stats } from 'node:fs'
+import {
+  accessSync,
+  constants,
+  existsSync,
+  lstatSync,
+  realpathSync,
+  statSync,
+  type Stats,
+} from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { filesystemTypeOf, refuseUnsafeFilesystem } from '../sdk/database.ts'
@@ -34,9 +42,32 @@ export function checkPlace(path: string, around: Surroundings = surroundings()):
   // Before the lock is made, which could hang on a network's file system.
   refuseUnsafeFilesystem(filesystemTypeOf(path), path)
   refuseUnwritable(directory, 'directory', around)
+  for (const place of new Set([path, realPath(path)])) refusePlanted(place, around)
   // SQLite makes the second and third beside the database, and the lock is the fourth.
   for (const suffix of ['', '-wal', '-shm', '-daemon']) {
     if (statOf(path + suffix) !== undefined) refuseUnwritable(path + suffix, 'file', around)
+  }
+}
+
+/**
+ * In a directory where everybody may make files, such as /tmp, somebody else may have put one of
+ * these there, or a link that leads to a file of ours.
+ */
+function refusePlanted(path: string, { isContainer: isAlone }: Surroundings): void {
+  const directory = dirname(path)
+  if ((statSync(directory).mode & 0o002) === 0) return
+  const own = process.geteuid?.()
+  for (const file of ['', '-wal', '-shm', '-daemon'].map((suffix) => path + suffix)) {
+    const stats = lstatSync(file, { throwIfNoEntry: false })
+    if (stats === undefined) continue
+    const isForeign = !isAlone && stats.uid !== own && stats.uid !== 0
+    if (!stats.isSymbolicLink() && !isForeign) continue
+    const what = isForeign ? `belongs to uid ${stats.uid}` : 'is a link'
+    throw new TinymqError(
+      'TINYMQ_CANNOT_OPEN',
+      `${file} ${what}, in a directory where everybody may make files: somebody else may have ` +
+        `put it there. Move the database to a directory of its own, or remove that file; ${self()}`,
+    )
   }
 }
 

@@ -65,7 +65,7 @@ const self = (): number => process.geteuid?.() ?? 0
 /** @throws what the system says, as of a link. A pipe stops nobody. */
 function withFile<T>(database: string, flags: number, use: (file: number, stats: Stats) => T): T {
   const { O_NOFOLLOW, O_NONBLOCK } = constants
-  const file = openSync(pathOf(database), flags | O_NOFOLLOW | O_NONBLOCK, 0o644)
+  const file = openSync(pathOf(database), flags | O_NOFOLLOW | O_NONBLOCK, 0o660)
   try {
     const stats = fstatSync(file)
     if (!stats.isFile()) throw new Error(`${pathOf(database)} is not a file.`)

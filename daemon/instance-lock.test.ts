@@ -1,6 +1,15 @@
 import { deepEqual, equal, match, throws } from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { chmodSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { test, type TestContext } from 'node:test'
@@ -102,4 +111,36 @@ test('what an earlier daemon announced is forgotten when the next one begins', (
   context.after(() => second.release())
   equal(holderOf(path)?.address, undefined)
   equal(holderOf(path)?.page, undefined)
+})
+
+test('only who may write the database may read its lock, which a reader could hold', (context) => {
+  const umask = process.umask(0o022)
+  context.after(() => process.umask(umask))
+  for (const [database, before, expected] of [
+    [undefined, undefined, '600'],
+    [0o640, undefined, '600'],
+    [0o660, undefined, '660'],
+    [0o644, 0o644, '600'],
+    [0o660, 0o664, '660'],
+  ] as const) {
+    process.umask(database === undefined ? 0o022 : 0)
+    const path = databasePath(context)
+    for (const [file, mode] of [
+      [path, database],
+      [`${path}-daemon`, before],
+    ] as const) {
+      if (mode === undefined) continue
+      writeFileSync(file, '')
+      chmodSync(file, mode)
+    }
+    lockInstance(path).release()
+    equal((statSync(`${path}-daemon`).mode & 0o777).toString(8), expected)
+  }
+})
+
+test('a lock that is a link to nothing is not followed', (context) => {
+  const path = databasePath(context)
+  symlinkSync(join(dirname(path), 'elsewhere'), `${path}-daemon`)
+  throws(() => lockInstance(path), { code: 'TINYMQ_CANNOT_OPEN', message: /is a link to nothing/ })
+  deepEqual(readdirSync(dirname(path)), ['db-daemon'])
 })

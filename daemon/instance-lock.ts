@@ -5,7 +5,18 @@
  * let in two who each hold another one. Must never touch the database itself, nor open the lock's
  * file other than through SQLite: closing it would drop the locks of the process.
  */
-import { accessSync, constants, existsSync } from 'node:fs'
+import {
+  accessSync,
+  chmodSync,
+  closeSync,
+  constants,
+  existsSync,
+  fchmodSync,
+  fstatSync,
+  lstatSync,
+  openSync,
+  statSync,
+} from 'node:fs'
 import { hostname } from 'node:os'
 import Database from 'better-sqlite3'
 import { fromSqlite, TinymqError } from '../sdk/errors.ts'
@@ -39,6 +50,7 @@ const lookWaitMs = 20
 
 /** @throws StartError when another daemon has it, TinymqError when the file cannot be made. */
 export function lockInstance(databasePath: string): InstanceLock {
+  makeFile(lockPath(databasePath), modeFor(databasePath))
   const db = openLock(lockPath(databasePath), { timeout: startWaitMs })
   const name = `process ${process.pid} on ${hostname()}, since ${new Date().toISOString()}`
   const take = (address: Address | undefined, page: Address | undefined): void => {
@@ -95,6 +107,38 @@ const self = (): string => `uid ${process.getuid?.()}`
 
 function lockPath(databasePath: string): string {
   return `${databasePath}-daemon`
+}
+
+/** Whoever may read the file can keep the lock from a daemon: it is for who may write messages. */
+function modeFor(databasePath: string): number {
+  return modeOf(statSync(databasePath, { throwIfNoEntry: false })?.mode ?? 0o660)
+}
+
+const modeOf = (mode: number): number => 0o600 | ((mode & 0o022) << 1) | (mode & 0o022)
+
+/** Before SQLite does, which would let everybody read it, and would follow a link. */
+function makeFile(path: string, mode: number): void {
+  try {
+    const file = openSync(path, 'wx', mode)
+    try {
+      fchmodSync(file, fstatSync(file).mode & modeOf(fstatSync(file).mode))
+    } finally {
+      closeSync(file)
+    }
+    return
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') {
+      const sentence = `${path}: ${(cause as Error).message}`
+      throw new TinymqError('TINYMQ_CANNOT_OPEN', sentence, { cause })
+    }
+  }
+  const stats = lstatSync(path, { throwIfNoEntry: false })
+  if (stats?.isSymbolicLink() === true && !existsSync(path)) {
+    throw new TinymqError('TINYMQ_CANNOT_OPEN', `${path} is a link to nothing: remove it`)
+  }
+  // Of a version that left it to SQLite. To open it would drop the locks of this process.
+  const isOurs = stats?.isFile() === true && stats.uid === process.geteuid?.()
+  if (isOurs && (stats.mode & 0o066 & ~mode) !== 0) chmodSync(path, stats.mode & mode & 0o777)
 }
 
 function openLock(path: string, options: Database.Options): Database.Database {

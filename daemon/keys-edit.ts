@@ -4,9 +4,11 @@
  * never lose a key that it was not asked to drop.
  */
 import {
-  chownSync,
   closeSync,
   existsSync,
+  fchmodSync,
+  fchownSync,
+  fstatSync,
   fsyncSync,
   openSync,
   readFileSync,
@@ -14,6 +16,7 @@ import {
   renameSync,
   statSync,
   writeSync,
+  type Stats,
 } from 'node:fs'
 import { dirname } from 'node:path'
 import { parseRing, type RingLine } from './keys-text.ts'
@@ -59,28 +62,55 @@ export function withFirstOnly(text: string, name: string): string {
 }
 
 /**
- * Mode 600, or that of the file that was there, and its owner.
+ * Mode 600, or that of the file that was there, and its owner. The ring and its directory must be
+ * ours: who may write in the directory could have root give him a file of root's.
  * @throws StartError
  */
 export function writeRing(path: string, text: string): void {
   const target = existsSync(path) ? realpathSync(path) : path
   const before = existsSync(target) ? statSync(target) : undefined
+  refuseForeign(path, target, before)
   const fresh = `${target}.${process.pid}.new`
   try {
-    const file = openSync(fresh, 'wx', before === undefined ? 0o600 : before.mode & 0o777)
+    const file = openSync(fresh, 'wx', 0o600)
     try {
       writeSync(file, text)
+      if (before !== undefined) giveTo(file, before)
       fsyncSync(file)
     } finally {
       closeSync(file)
     }
-    if (before !== undefined) chownSync(fresh, before.uid, before.gid)
     renameSync(fresh, target)
     syncDirectory(dirname(target))
   } catch (cause) {
     const sentence = `The key ring ${path} cannot be written: ${(cause as Error).message}.`
     throw new StartError('TINYMQ_BAD_KEYS', sentence, { cause })
   }
+}
+
+function giveTo(file: number, { uid, gid, mode }: Stats): void {
+  const fresh = fstatSync(file)
+  if (fresh.uid !== uid || fresh.gid !== gid) fchownSync(file, uid, gid)
+  fchmodSync(file, mode & 0o777)
+}
+
+/** As a ring is refused that is read: of somebody else's, what is right may change at any time. */
+function refuseForeign(path: string, target: string, ring: Stats | undefined): void {
+  const own = process.geteuid?.()
+  if (own === undefined) return
+  const directory = dirname(target)
+  const stats = statSync(directory, { throwIfNoEntry: false })
+  const isOurs = (uid: number): boolean => uid === own || uid === 0
+  const problem = (what: string, uid: number): StartError =>
+    new StartError(
+      'TINYMQ_BAD_KEYS',
+      `The key ring ${path} is not written: ${what} belongs to uid ${uid}, and this process ` +
+        `runs as ${own}. Run the command as that user (sudo -u '#${uid}' tinymq keys …), or ` +
+        `give it to this one with chown.`,
+    )
+  if (ring !== undefined && !isOurs(ring.uid)) throw problem('it', ring.uid)
+  if (stats === undefined || isOurs(stats.uid)) return
+  throw problem(`its directory ${directory}`, stats.uid)
 }
 
 function syncDirectory(path: string): void {

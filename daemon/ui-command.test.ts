@@ -40,9 +40,12 @@ test('the address of the page is that of the daemon, and leads to it', async (co
   const database = await served(context, { http: { ip: '127.0.0.1', port: 0 } })
   const { code, out, err } = await run(database)
   deepEqual([code, err], [0, ''])
-  match(out, /^http:\/\/127\.0\.0\.1:\d+\/\n$/)
+  match(out, /^http:\/\/127\.0\.0\.1:\d+\/#token=[\da-f]{48}\n$/)
   // What needs no build: the sources have no page before there is one.
-  const overview = await fetch(new URL('api/overview', out.trim()))
+  const token = new URL(out.trim()).hash.replace('#token=', '')
+  const headers = { authorization: `Bearer ${token}` }
+  equal((await fetch(new URL('api/overview', out.trim()))).status, 401)
+  const overview = await fetch(new URL('api/overview', out.trim()), { headers })
   equal(overview.status, 200)
   const { node } = (await overview.json()) as { node: { database: string } }
   equal(node.database, database)

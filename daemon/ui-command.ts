@@ -4,7 +4,9 @@
  */
 import { spawn } from 'node:child_process'
 import { get } from 'node:http'
-import { hostname } from 'node:os'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { hostname, tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { isThere } from '../sdk/database.ts'
 import { fromSqlite, TinymqError } from '../sdk/errors.ts'
@@ -16,13 +18,15 @@ import {
   type Environment,
 } from './command-line.ts'
 import { realPath } from './database-file.ts'
+import { readPageToken } from './page-token.ts'
 import { holderOf, type Holder } from './instance-lock.ts'
 import { showAddress } from './protocol/address.ts'
 import type { Address } from './protocol/node-io.ts'
 
 const usage = `Usage: tinymq ui [database] [--print] [--json]
 
-Opens the status page of the daemon of this database in a browser, and prints its address.
+Opens the status page of the daemon of this database in a browser, and prints its address. Who may
+read the database may see the page: the address has a token, which is for nobody else.
 
 ${databaseUsage}
   --print    only print the address
@@ -110,7 +114,8 @@ async function find(database: string): Promise<Answer> {
       : 'it hangs or the machine is overloaded: look at its log'
     return none(`nothing answers at ${urlOf(page)}, where the daemon (${name}) says: ${advice}.`)
   }
-  return { url: urlOf(page) }
+  const token = readPageToken(realPath(database))
+  return { url: token === undefined ? urlOf(page) : `${urlOf(page)}#token=${token}` }
 }
 
 /** Who listens on every address is asked on the one that every machine has. */
@@ -136,12 +141,27 @@ async function isAnswering(page: Address): Promise<boolean> {
   return isAnswered
 }
 
-/** Where there is no screen, the address that was printed must do. */
+/**
+ * Where there is no screen, the address that was printed must do. The browser gets a file that
+ * leads to it: everybody on the machine may see the command line of a program, and the token in it.
+ */
 function openBrowser(url: string, { environment }: UiIo): void {
   const hasScreen = Boolean(environment['DISPLAY'] || environment['WAYLAND_DISPLAY'])
   if (process.platform !== 'darwin' && !hasScreen) return
   const program = process.platform === 'darwin' ? 'open' : 'xdg-open'
-  const browser = spawn(program, [url], { stdio: 'ignore', detached: true })
+  const browser = spawn(program, [leadingTo(url, environment)], { stdio: 'ignore', detached: true })
   browser.on('error', () => {})
   browser.unref()
+}
+
+/** A page that nobody else may read. It stays until the user's next login, or reboot. */
+function leadingTo(url: string, { XDG_RUNTIME_DIR: own }: Environment): string {
+  if (!url.includes('#')) return url
+  const folder = own ?? mkdtempSync(join(tmpdir(), 'tinymq-ui-'))
+  const path = join(folder, 'tinymq-ui.html')
+  rmSync(path, { force: true })
+  const meta = `<meta http-equiv="refresh" content="0; url=${url}">`
+  const html = `<!doctype html>${meta}<a href="${url}">tinymq</a>`
+  writeFileSync(path, html, { mode: 0o600, flag: 'wx' })
+  return path
 }

@@ -121,3 +121,13 @@ test('what SQLite would break the file with is no choice, nor is one for your co
   const both = open as unknown as (target: unknown, options: unknown) => void
   assert.throws(() => both({ db }, { synchronous: 'full' }), { code: 'TINYMQ_BAD_ARGUMENT' })
 })
+
+test('a link to nothing is not followed', (t) => {
+  const path = scratchPath(t)
+  symlinkSync(join(dirname(path), 'elsewhere'), path)
+  assert.throws(() => openDatabase(path), {
+    code: 'TINYMQ_CANNOT_OPEN',
+    message: /it is a link to nothing/,
+  })
+  assert.ok(!existsSync(join(dirname(path), 'elsewhere')))
+})

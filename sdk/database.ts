@@ -5,7 +5,7 @@
  */
 
 // Named, `statfsSync` would keep an older Node.js from loading this, and from being told its age.
-import fs, { accessSync, closeSync, constants, openSync, statSync } from 'node:fs'
+import fs, { accessSync, closeSync, constants, existsSync, openSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, resolve } from 'node:path'
 import type BetterSqlite3 from 'better-sqlite3'
@@ -248,6 +248,8 @@ function createIfAbsent(file: string): void {
     closeSync(openSync(file, 'wx', 0o660))
   } catch (error) {
     if (!isCode(error, 'EEXIST')) throw cannotOpen(file, error)
+    // SQLite would make what it leads to, for everybody to read.
+    if (!existsSync(file)) throw cannotOpen(file, new Error('it is a link to nothing'))
   }
 }
 

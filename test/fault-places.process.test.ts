@@ -9,6 +9,7 @@ import { test } from 'node:test'
 import BetterSqlite3 from 'better-sqlite3'
 import type { Machine } from './harness/machine.ts'
 import { needs } from './harness/needs.ts'
+import { PageClient } from './harness/page-client.ts'
 import { Scene } from './harness/scene.ts'
 import { besideProcess, fillDiskWhole, smallDisk } from './harness/small-disk.ts'
 import { until } from './harness/until.ts'
@@ -34,9 +35,8 @@ async function run(command: string, ...args: readonly string[]): Promise<Answer>
   })
 }
 
-async function get({ port }: Machine, path: string): Promise<Answer> {
-  const answer = await fetch(`http://127.0.0.1:${port}${path}`)
-  return { status: answer.status, text: await answer.text() }
+async function get(machine: Machine, path: string): Promise<Answer> {
+  return new PageClient(machine.port, machine).ask(path)
 }
 
 /** Every place at the receiver's end that is not its log or a table. */

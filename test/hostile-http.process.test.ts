@@ -113,7 +113,7 @@ test('a few guesses are compared, whatever is sent at once', async (t) => {
   await sleep(3_000)
   ok(!told.includes('HTTP/1.1 200'), 'The right one among them is not answered.')
   // Another address is not held up by this one.
-  const other = new PageClient(machine.port, '127.0.0.2')
+  const other = new PageClient(machine.port, { from: '127.0.0.2' })
   const { status, text } = await other.ask('/metrics', { headers: own })
   equal(status, 200)
   const compared = Number(/HTTP_PASSWORD"\} (\d+)/.exec(text)?.[1] ?? 0)
@@ -139,7 +139,8 @@ test('signs of life are served whoever holds the connections', async (t) => {
   }
   equal((await page.ask('/readyz')).text, 'ok\n')
   equal(
-    (await new PageClient(machine.port, '127.0.0.2').ask('/metrics', { headers: own })).status,
+    (await new PageClient(machine.port, { from: '127.0.0.2' }).ask('/metrics', { headers: own }))
+      .status,
     200,
   )
   for (const hold of holds) await hold.end()

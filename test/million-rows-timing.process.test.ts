@@ -44,7 +44,7 @@ type Ran = { readonly code: number; readonly out: string; readonly tookMs: numbe
 async function run(...args: readonly string[]): Promise<Ran> {
   const startMs = performance.now()
   const { promise, resolve } = Promise.withResolvers<Ran>()
-  const env = { ...process.env, XDG_CACHE_HOME: directory, TINYMQ_DATABASE: database }
+  const env = { ...process.env, TINYMQ_DATABASE: database }
   execFile(process.execPath, [program, ...args], { env }, (error, out) => {
     const tookMs = performance.now() - startMs
     resolve({ code: error === null ? 0 : Number(error.code), out, tookMs })

@@ -66,7 +66,7 @@ test('each address answers within 200 ms in front of a million rows', async (con
   const machine = await scene.machine('a')
   fill(machine, await scene.nowhere())
   await machine.start()
-  const client = new PageClient(machine.port)
+  const client = new PageClient(machine.port, machine)
   await client.ask('/metrics')
   for (const path of addresses) {
     const tooks: number[] = []
@@ -109,7 +109,7 @@ async function drainRate(from: Machine, to: Machine): Promise<number> {
 
 /** Ten people look on, and somebody asks for everything again and again. */
 async function watched<T>(machine: Machine, work: () => Promise<T>): Promise<T> {
-  const client = new PageClient(machine.port)
+  const client = new PageClient(machine.port, machine)
   const streams = await Promise.all(Array.from({ length: 10 }, async () => client.listen(() => {})))
   const end = new AbortController()
   const poll = async (): Promise<void> => {

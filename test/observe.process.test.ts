@@ -46,7 +46,7 @@ test('page, metrics and views agree on three machines, one of them dead', async 
     jitterMs: 0,
     datagramBytesMax: 65_507,
   })
-  const client = new PageClient(a.port)
+  const client = new PageClient(a.port, a)
   equal((await client.ask('/readyz')).text, 'ok\n')
 
   // Under load: the rate that is told is the rate at which the other end receives.
@@ -126,7 +126,7 @@ test('a stranger in the browser of somebody gets nothing from a daemon', async (
   writeFileSync(password, 'correct horse battery\n', { mode: 0o600 })
   const machine = await scene.machine('a')
   await machine.start('--http-password-file', password)
-  const client = new PageClient(machine.port)
+  const client = new PageClient(machine.port, machine)
   const auth = `Basic ${Buffer.from('x:correct horse battery').toString('base64')}`
   equal((await client.ask('/api/overview', { headers: { authorization: auth } })).status, 200)
   const refused: Record<string, string>[] = [

@@ -16,6 +16,7 @@ import { freePort } from './harness/free-port.ts'
 import { needs } from './harness/needs.ts'
 import { insertNumbered } from './harness/numbered.ts'
 import { hostile, openOffice, type Office } from './harness/page-office.ts'
+import { giveTestToken, testToken } from './harness/page-token.ts'
 import { PrefixProxy } from './harness/prefix-proxy.ts'
 import { Scene } from './harness/scene.ts'
 import { until } from './harness/until.ts'
@@ -91,6 +92,23 @@ test('the first screen says what is wrong, where, since when and what to do', as
   await text(tile(page, 'Oldest row'), /\d+ (?:s|min)/)
   match(await page.title(), /^(?:✕|!) Overview · MachineA · tinymq$/)
   await finish(watched)
+})
+
+test('without its token the page shows nothing and says how to open it', async () => {
+  const { page } = await browser.open({ hasToken: false })
+  await page.goto(office.pageOfA)
+  await page
+    .getByText(/tinymq ui opens the page/)
+    .first()
+    .waitFor()
+  equal(await page.locator('.rows tbody tr').count(), 0)
+  // The address that `tinymq ui` prints, typed over the one of the open page.
+  await page.goto(`${office.pageOfA}#token=${testToken}`)
+  await live(page)
+  await page.goto(`${office.pageOfA}#/outbox`)
+  await page.locator('.rows tbody tr').first().waitFor()
+  ok(!page.url().includes('token'))
+  await page.context().close()
 })
 
 test('numbers and plots move by themselves', async () => {
@@ -427,6 +445,7 @@ test('a search through a long outbox goes on by itself, until it is stopped', as
   const scene = new Scene(t)
   const http = await freePort()
   const c = await scene.machine('c')
+  giveTestToken(c.database)
   await c.start('--http', String(http))
   const to = { host: 'name.invalid', port: 9_000 }
   await c.sql(insertNumbered({ sender: 'c', to, first: 1, last: longRows, bytes: 500 }))

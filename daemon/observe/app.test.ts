@@ -342,3 +342,35 @@ function pageAt(context: TestContext): string {
   writeFileSync(join(dirname(place), 'secret.db'), 'secret')
   return folder
 }
+
+test('without a password, only who has the token gets rows', async (context) => {
+  const bench = new AppBench(context, { token: 'ab12', canAct: true })
+  bench.db.exec("INSERT INTO mqout (host, data) VALUES ('b', 'x')")
+  const paths = ['overview', 'peers', 'health', 'history', 'outbox', 'inbox', 'outbox/1', 'events']
+  const refused: Record<string, string>[] = [
+    {},
+    { authorization: 'Bearer ab13' },
+    { authorization: 'Bearer ' },
+    { authorization: 'ab12' },
+    { authorization: `Basic ${Buffer.from('x:ab12').toString('base64')}` },
+    { cookie: 'token=ab12' },
+  ]
+  for (const path of paths) {
+    for (const headers of refused) {
+      const answer = await bench.ask(`/api/${path}`, { headers })
+      deepEqual([path, answer.status], [path, 401])
+      const { error } = (await answer.json()) as { error: { code: string; hint: string } }
+      equal(error.code, 'HTTP_TOKEN')
+      match(error.hint, /curl -H @\/var\/db-page-token/)
+    }
+    const headers = { authorization: 'Bearer ab12' }
+    equal((await bench.ask(`/api/${path}`, { headers })).status, 200, path)
+  }
+  equal((await bench.ask('/api/events?token=ab12')).status, 200)
+  equal((await bench.ask('/api/outbox?token=ab12')).status, 401)
+  const act = { method: 'POST', headers: { 'x-tinymq': '1' } }
+  equal((await bench.ask('/api/outbox/1/cancel', act)).status, 401)
+  const open = ['/healthz', '/readyz', '/metrics']
+  for (const path of open) equal((await bench.ask(path)).status, 200, path)
+  match(await (await bench.ask('/metrics')).text(), /HTTP_TOKEN"\} 50/)
+})

@@ -12,7 +12,7 @@ import { refusalOf, type Caller, type GateRules } from './gate.ts'
 import { metricsText, type ProcessFacts } from './metrics.ts'
 import type { Observer } from './observer.ts'
 import type { ApiFailure } from './page-api.ts'
-import { isAuthorized, WrongPasswords } from './password.ts'
+import { isAuthorized, isSameSecret, WrongPasswords } from './password.ts'
 import { PeerSeries } from './peer-series.ts'
 import { BadQuery, idOf, inboxQueryOf, minutesOf, outboxQueryOf } from './queries.ts'
 import type { StaticFile } from './static-files.ts'
@@ -21,12 +21,16 @@ import type { RowAction } from './tables/row-actions.ts'
 export type AppParts = {
   readonly observer: Observer
   readonly rules: GateRules
-  /** Undefined: nobody is asked for one. */
   readonly password: string | undefined
+  /** What api/ asks for where there is no password. */
+  readonly token: PageToken | undefined
   readonly page: ReadonlyMap<string, StaticFile>
   readonly process: () => ProcessFacts
   readonly log: Log
 }
+
+/** `path`: the file that it is in. */
+export type PageToken = { readonly text: string; readonly path: string }
 
 export type App = {
   /** `address`: of the client, as its limits are kept. */
@@ -87,7 +91,8 @@ export function createApp(parts: AppParts): App {
     return context.text(`${isReady ? 'ok' : `not ready: ${sentence}`}\n`, isReady ? 200 : 503)
   })
   app.use(
-    async (context, next) => door.refuse(context) ?? (await door.askPassword(context)) ?? next(),
+    async (context, next) =>
+      door.refuse(context) ?? door.askToken(context) ?? (await door.askPassword(context)) ?? next(),
   )
   app.get('/metrics', async (context) => {
     const text = await metricsOf(parts, door)
@@ -130,6 +135,22 @@ class Door {
     if (Number(context.req.header('content-length') ?? 0) <= bodyBytesMax) return undefined
     this.count('HTTP_BODY')
     return context.json(failure('HTTP_BODY', 'The body is too large; none is needed.'), 413)
+  }
+
+  /** Without it every user of this machine could read messages, whoever may read the file. */
+  askToken(context: AppContext): Response | undefined {
+    const { token, password } = this.#parts
+    const { path } = context.req
+    if (token === undefined || password !== undefined || !path.startsWith('/api/')) return undefined
+    const bearer = /^bearer +([\da-f]+) *$/i.exec(context.req.header('authorization') ?? '')?.[1]
+    // A browser sends no header of the page's with an event stream.
+    const given = bearer ?? (path === '/api/events' ? context.req.query('token') : undefined)
+    if (given !== undefined && isSameSecret(given, token.text)) return undefined
+    this.count('HTTP_TOKEN')
+    context.header('www-authenticate', 'Bearer realm="tinymq"')
+    const message = 'Only who may read the database may read this: tinymq ui opens the page.'
+    const hint = `With curl: curl -H @${token.path} and the address.`
+    return context.json(failure('HTTP_TOKEN', message, hint), 401)
   }
 
   /**

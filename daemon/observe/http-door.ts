@@ -8,6 +8,8 @@ import type { Config, HttpPlace } from '../options.ts'
 import { showAddress } from '../protocol/address.ts'
 import type { Address } from '../protocol/node-io.ts'
 import { StartError } from '../start-error.ts'
+import { pageTokenPath, providePageToken } from '../page-token.ts'
+import type { PageToken } from './app.ts'
 import { isLoopbackIp } from './gate.ts'
 import type { HttpServing } from './http-server.ts'
 import type { Observer } from './observer.ts'
@@ -17,9 +19,13 @@ export type DoorOptions = {
   readonly config: Config
   /** The number that HTTP has when nothing was chosen. */
   readonly udpPort: number
+  /** The real path of the database. */
+  readonly database: string
   readonly observer: Observer
   readonly log: Log
 }
+
+type Secrets = { readonly password: string | undefined; readonly token: PageToken | undefined }
 
 /** That wait until what answers is loaded; it has limits of its own. */
 const waitingMax = 64
@@ -44,7 +50,21 @@ export async function openHttpDoor(options: DoorOptions): Promise<HttpDoor | und
     log({ level: 'warn', event: 'http-off', sentence: `${problem.message} It goes on without.` })
     return undefined
   }
-  return new HttpDoor(listener, options, password)
+  try {
+    return new HttpDoor(listener, options, { password, token: tokenFor(options, password) })
+  } catch (cause) {
+    listener.close()
+    const { message } = cause as Error
+    const sentence = `The file of the page's token cannot be made: ${message}.`
+    if (config.http !== undefined) throw new StartError('TINYMQ_HTTP_OPEN', sentence, { cause })
+    log({ level: 'warn', event: 'http-off', sentence: `${sentence} It goes on without a page.` })
+    return undefined
+  }
+}
+
+function tokenFor({ database }: DoorOptions, password: string | undefined): Secrets['token'] {
+  if (password !== undefined) return undefined
+  return { text: providePageToken(database), path: pageTokenPath(database) }
 }
 
 /**
@@ -87,15 +107,15 @@ export class HttpDoor {
   readonly address: Address
   readonly #listener: Server
   readonly #options: DoorOptions
-  readonly #password: string | undefined
+  readonly #secrets: Secrets
   readonly #waiting = new Set<Socket>()
   #serving: Promise<HttpServing | undefined> | undefined
 
   /** `listener` listens. */
-  constructor(listener: Server, options: DoorOptions, password: string | undefined) {
+  constructor(listener: Server, options: DoorOptions, secrets: Secrets) {
     this.#listener = listener
     this.#options = options
-    this.#password = password
+    this.#secrets = secrets
     const bound = listener.address()
     const isPlace = bound !== null && typeof bound === 'object'
     this.address = isPlace ? { ip: bound.address, port: bound.port } : { ip: loopback, port: 0 }
@@ -141,7 +161,7 @@ export class HttpDoor {
       observer,
       names: config.httpNames,
       canAct: config.httpActions === 'on',
-      password: this.#password,
+      ...this.#secrets,
       log,
     })
   }

@@ -12,7 +12,7 @@ import {
 import type { Server, Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import type { Log } from '../log.ts'
-import { createApp, failure, signsOfLife, type App } from './app.ts'
+import { createApp, failure, signsOfLife, type App, type PageToken } from './app.ts'
 import { addressOf, HttpConnections, type Rejection } from './http-connections.ts'
 import type { Observer } from './observer.ts'
 import { RequestFeed } from './request-feed.ts'
@@ -23,6 +23,7 @@ export type HttpOptions = {
   readonly names: readonly string[]
   readonly canAct: boolean
   readonly password: string | undefined
+  readonly token: PageToken | undefined
   readonly log: Log
 }
 
@@ -55,11 +56,13 @@ export class HttpServing {
     return serving
   }
 
-  private constructor(listener: Server, { observer, names, canAct, password, log }: HttpOptions) {
+  private constructor(listener: Server, given: HttpOptions) {
+    const { observer, names, canAct, password, token, log } = given
     this.#app = createApp({
       observer,
       rules: { names, canAct },
       password,
+      token,
       page: readPage(pageFolder()),
       process: () => ({
         version: observer.facts.version,

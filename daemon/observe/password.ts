@@ -56,8 +56,12 @@ export function isAuthorized(header: string | undefined, password: string): bool
   const base64 = /^basic +([a-z\d+/=]+) *$/i.exec(header ?? '')?.[1]
   const text = Buffer.from(base64 ?? '', 'base64').toString('utf8')
   const given = text.slice(text.indexOf(':') + 1)
-  // Digests have one length, whatever the password's is.
-  return timingSafeEqual(digest(given), digest(password)) && text.includes(':')
+  return isSameSecret(given, password) && text.includes(':')
+}
+
+/** Digests have one length, whatever the secret's is: the time says nothing of it. */
+export function isSameSecret(given: string, secret: string): boolean {
+  return timingSafeEqual(digest(given), digest(secret))
 }
 
 const delayMsFirst = 250

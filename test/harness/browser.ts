@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { chromium, type Browser as Chromium, type Page } from 'playwright-core'
 import type axe from 'axe-core'
+import { testToken } from './page-token.ts'
 import { pathOf } from './needs.ts'
 
 const args = [
@@ -36,6 +37,8 @@ export type PageOptions = {
   readonly theme?: 'light' | 'dark'
   /** Device pixels to a CSS pixel. */
   readonly scale?: number
+  /** Whether it has been given the token of the tests. */
+  readonly hasToken?: boolean
 }
 
 /** A page and what was held against it: errors, refusals of its Content-Security-Policy. */
@@ -54,7 +57,7 @@ export class Browser implements AsyncDisposable {
 
   /** A page with storage of its own, at nowhere yet. */
   async open(options: PageOptions = {}): Promise<WatchedPage> {
-    const { width = 1_280, height = 800, theme = 'light', scale = 1 } = options
+    const { width = 1_280, height = 800, theme = 'light', scale = 1, hasToken = true } = options
     const context = await this.#chromium.newContext({
       viewport: { width, height },
       colorScheme: theme,
@@ -62,6 +65,9 @@ export class Browser implements AsyncDisposable {
       reducedMotion: 'reduce',
     })
     const page = await context.newPage()
+    if (hasToken) {
+      await page.addInitScript((token) => localStorage.setItem('tinymq-token', token), testToken)
+    }
     page.setDefaultTimeout(waitMs)
     const complaints: string[] = []
     page.on('pageerror', (error) => complaints.push(`error: ${error.message}`))

@@ -3,6 +3,7 @@
  * `fetch` would not send (Host, Origin) can be given. Must never follow a redirect.
  */
 import { request, type IncomingMessage } from 'node:http'
+import { readPageToken } from '../../daemon/page-token.ts'
 import type { Overview } from '../../daemon/observe/page-api.ts'
 
 export type Asked = {
@@ -18,24 +19,36 @@ export type Asking = {
   readonly host?: string
 }
 
+export type PageClientOptions = {
+  /** The address that it asks from. */
+  readonly from?: string
+  /** Of which it may read the token. */
+  readonly database?: string
+}
+
 export class PageClient {
   readonly #port: number
-  /** The address that it asks from. */
-  readonly #from: string | undefined
+  readonly #options: PageClientOptions
 
-  constructor(port: number, from?: string) {
+  constructor(port: number, options: PageClientOptions = {}) {
     this.#port = port
-    this.#from = from
+    this.#options = options
   }
 
   async ask(path: string, { method = 'GET', headers = {}, host }: Asking = {}): Promise<Asked> {
     const startMs = performance.now()
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
-    const options = { host: host ?? '127.0.0.1', port: this.#port, path, method, headers }
-    const from = this.#from === undefined ? {} : { localAddress: this.#from }
-    request({ ...options, ...from, agent: false }, resolve)
-      .on('error', reject)
-      .end()
+    const { from } = this.#options
+    const options = {
+      host: host ?? '127.0.0.1',
+      port: this.#port,
+      path,
+      method,
+      headers: { ...this.#token(), ...headers },
+      agent: false,
+      ...(from !== undefined && { localAddress: from }),
+    }
+    request(options, resolve).on('error', reject).end()
     const answer = await promise
     const chunks: Buffer[] = []
     for await (const chunk of answer) chunks.push(chunk as Buffer)
@@ -59,7 +72,7 @@ export class PageClient {
   async listen(onOverview: (overview: Overview) => void): Promise<{ readonly end: () => void }> {
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
     const options = { host: '127.0.0.1', port: this.#port, path: '/api/events', agent: false }
-    const asked = request(options, resolve).on('error', reject)
+    const asked = request({ ...options, headers: this.#token() }, resolve).on('error', reject)
     asked.end()
     const answer = await promise
     let text = ''
@@ -75,5 +88,11 @@ export class PageClient {
     // Ended by us.
     answer.on('error', () => {})
     return { end: () => asked.destroy() }
+  }
+
+  #token(): { readonly [name: string]: string } {
+    const { database } = this.#options
+    const token = database === undefined ? undefined : readPageToken(database)
+    return token === undefined ? {} : { authorization: `Bearer ${token}` }
   }
 }

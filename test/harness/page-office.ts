@@ -7,6 +7,7 @@ import Database from 'better-sqlite3'
 import { open } from '../../sdk/index.ts'
 import { freePort } from './free-port.ts'
 import type { Machine } from './machine.ts'
+import { giveTestToken } from './page-token.ts'
 import type { Scene } from './scene.ts'
 import { until } from './until.ts'
 
@@ -45,6 +46,8 @@ export async function openOffice(scene: Scene): Promise<Office> {
   const [a, b] = [await scene.machine('MachineA'), await scene.machine('MachineB')]
   const startA = async (): Promise<void> =>
     a.start('--http', `127.0.0.1:${httpA}`, '--http-actions', 'on', '--advertise', 'MachineA')
+  giveTestToken(a.database)
+  giveTestToken(b.database)
   await startA()
   await b.start('--http', `127.0.0.1:${httpB}`, '--advertise', 'MachineB')
   const deadPort = await freePort()

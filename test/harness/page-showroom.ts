@@ -9,6 +9,7 @@ import Database from 'better-sqlite3'
 import { defaultDatabase } from '../../sdk/default-database.ts'
 import { freePort } from './free-port.ts'
 import type { Machine } from './machine.ts'
+import { giveTestToken } from './page-token.ts'
 import type { Scene } from './scene.ts'
 
 /** Addresses of the page by what is to be seen there. */
@@ -42,7 +43,8 @@ export async function openShowroom(scene: Scene): Promise<Showroom> {
 
   const machine = async (name: string, host: string, http?: number): Promise<Machine> => {
     const folder = folderOf(scene, name)
-    mkdirSync(folder)
+    mkdirSync(tinymqOf(scene, name), { recursive: true })
+    giveTestToken(join(tinymqOf(scene, name), 'tinymqdb'))
     const own = await scene.machine(name, {
       host,
       port,

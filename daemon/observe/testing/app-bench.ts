@@ -14,6 +14,7 @@ import { readPage } from '../static-files.ts'
 
 export type AppBenchOptions = {
   readonly password?: string
+  readonly token?: string
   readonly names?: readonly string[]
   readonly canAct?: boolean
   /** Folder of a built page. */
@@ -33,7 +34,7 @@ export class AppBench {
     const startedAt = Date.now()
     this.history = new History(startedAt)
     const reader = new Reader(this.db.name)
-    const { password, names = [], canAct = false, page = '' } = options
+    const { password, token, names = [], canAct = false, page = '' } = options
     const facts = {
       name: 'here',
       version: '1.2.3',
@@ -55,6 +56,7 @@ export class AppBench {
       }),
       rules: { names, canAct },
       password,
+      token: token === undefined ? undefined : { text: token, path: '/var/db-page-token' },
       page: readPage(page),
       process: () => ({ version: '1.2.3', startedAtMs: startedAt, residentBytes: 1, cpuUs: 1 }),
       log: (line) => this.lines.push(line),

@@ -20,6 +20,7 @@ import type { Failure } from '../model/link.ts'
 import { shownSentence } from '../model/shown-text.ts'
 import { queryParameters, suffixOf, type Box, type Query } from '../model/route.ts'
 import { pageRows } from '../model/rows-search.ts'
+import { readToken } from './token.ts'
 
 export type Answer<T> =
   | { readonly type: 'answer'; readonly value: T }
@@ -73,7 +74,10 @@ async function ask<T>(path: string, options: RequestInit): Promise<Answer<T>> {
   const timeout = AbortSignal.timeout(answerMs)
   const signal = options.signal ? AbortSignal.any([options.signal, timeout]) : timeout
   try {
-    const response = await fetch(path, { cache: 'no-store', ...options, signal })
+    const token = readToken()
+    const headers = new Headers(options.headers)
+    if (token !== undefined) headers.set('authorization', `Bearer ${token}`)
+    const response = await fetch(path, { cache: 'no-store', ...options, headers, signal })
     const body: unknown = await response.json().catch(() => undefined)
     if (response.ok && body !== undefined) return { type: 'answer', value: body as T }
     return { type: 'failure', failure: failureOf(response, body) }

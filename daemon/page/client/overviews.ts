@@ -6,6 +6,7 @@
 import type { Overview } from '../../observe/page-api.ts'
 import type { Fact, Failure } from '../model/link.ts'
 import { getOverview } from './api.ts'
+import { readToken } from './token.ts'
 
 /** Five times the pace of the daemon. */
 const silenceMs = 5_000
@@ -52,7 +53,8 @@ async function follow(onFact: (fact: Fact) => void, signal: AbortSignal): Promis
 async function listen(onFact: (fact: Fact) => void, signal: AbortSignal): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()
   const beganAtMs = performance.now()
-  const source = new EventSource('api/events')
+  const token = readToken()
+  const source = new EventSource(token === undefined ? 'api/events' : `api/events?token=${token}`)
   const onSilence = (): void => {
     onFact({ type: 'failed', failure: silence })
     resolve()
