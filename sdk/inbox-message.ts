@@ -122,13 +122,17 @@ export class InboxMessage<T = unknown> implements Message {
   }
 
   /**
-   * Answers a request: the reply goes to where the sender can be answered, and is part of your
-   * transaction when one is open. Returns the id of its row.
+   * Answers a request: the reply goes to where the sender says that it can be answered, or to `to`,
+   * and is part of your transaction when one is open. Returns the id of its row.
    * @throws TinymqError TINYMQ_BAD_ARGUMENT when nobody asked, and what `send` throws.
    */
   reply(
     data: OutgoingData,
-    options: { readonly headers?: Headers | null | undefined } = {},
+    options: {
+      readonly headers?: Headers | null | undefined
+      /** Where to, when you do not believe what the sender says. */
+      readonly to?: { readonly host: string; readonly port: number } | undefined
+    } = {},
   ): number {
     const id = headerOf(this.headersText, requestHeader)
     if (id === undefined) {
@@ -136,7 +140,8 @@ export class InboxMessage<T = unknown> implements Message {
     }
     refuseIterable(options.headers)
     const headers = { ...options.headers, [replyHeader]: id }
-    return this.#hand.send(this.host, this.port, this.token, data, headers)
+    const { host, port } = options.to ?? this
+    return this.#hand.send(host, port, this.token, data, headers)
   }
 
   /** @internal */

@@ -16,7 +16,10 @@ export type Message = {
   readonly token: string
   /** A string if a string was sent, bytes if bytes were sent. */
   readonly data: string | Uint8Array
-  /** What the sender gave, null when it gave none or something other than a JSON object. */
+  /**
+   * What the sender gave, null when it gave none, something other than a JSON object, or one that
+   * is nested too deep for `JSON.stringify`.
+   */
   readonly headers: Headers | null
   /** The headers as they came, for when they are not what `headers` can hold. */
   readonly headersText: string | null
@@ -131,11 +134,29 @@ function parseData({ type, bytes }: Row): string | Uint8Array {
 
 // Any program can have written them, and what it wrote must not make the inbox unreadable.
 function parseHeaders(text: string | null): Headers | null {
-  if (text === null) return null
+  if (text === null || isDeep(text)) return null
   try {
     const value: unknown = JSON.parse(text)
     return typeof value === 'object' && !Array.isArray(value) ? (value as Headers | null) : null
   } catch {
     return null
   }
+}
+
+/** What takes JSON apart or puts it together calls itself for each level, and has a stack. */
+const levelsMax = 100
+
+function isDeep(json: string): boolean {
+  // Each level takes two characters.
+  if (json.length <= 2 * levelsMax) return false
+  let [level, isText] = [0, false]
+  for (let at = 0; at < json.length; at++) {
+    const character = json[at]
+    if (character === '"') isText = !isText
+    else if (isText) at += character === '\\' ? 1 : 0
+    else if (character === '{' || character === '[') level++
+    else if (character === '}' || character === ']') level--
+    if (level > levelsMax) return true
+  }
+  return false
 }

@@ -76,3 +76,24 @@ test('who did not ask gets no reply', async (t) => {
   }
   mq.close()
 })
+
+test('a reply goes where the sender says, or where the one who answers says', async (t) => {
+  const db = scratchDatabase(t)
+  const mq = open({ db })
+  const given = mq.request('b', 9000, 't', 'question')
+  cross(db)
+  const answered = mq.consumeInTransaction((message) => {
+    message.reply('there', { to: { host: 'MachineB', port: 9001 } })
+    message.reply('here')
+    const sent = db.prepare('SELECT host, port FROM mqout ORDER BY id').all()
+    assert.deepEqual(sent, [
+      { host: 'MachineB', port: 9001 },
+      { host: 'MachineA', port: 9000 },
+    ])
+    cross(db)
+  })
+  assert.equal((await given).data, 'there')
+  await mq.drain()
+  await answered
+  mq.close()
+})

@@ -18,6 +18,7 @@ import { bufferFinding, daemonFinding } from './machine.ts'
 import { peerFindings } from './peers.ts'
 import { placeFindings } from './place.ts'
 import { readTables } from './tables.ts'
+import { jsonLine } from '../../sdk/cli/terminal.ts'
 
 const usage = `Usage: tinymq doctor [database] [--port PORT] [--thorough] [--json]
 
@@ -58,7 +59,7 @@ export async function doctor(args: readonly string[], io: DoctorIo): Promise<num
   const tell = (findings: readonly Finding[]): void => {
     for (const finding of findings) {
       hasError ||= finding.level === 'error'
-      io.out(request.json ? `${JSON.stringify(finding)}\n` : findingText(finding))
+      io.out(request.json ? `${jsonLine(finding)}\n` : findingText(finding))
     }
   }
   const { database, port, thorough } = request

@@ -17,6 +17,7 @@ import {
   withDatabase,
   withJson,
 } from './command.ts'
+import { jsonLine } from './terminal.ts'
 
 type Flags = DatabaseFlags &
   JsonFlags & {
@@ -93,7 +94,7 @@ async function measure(
       answered: isServed ? await measurement.answered(messages, bytes) : undefined,
       network: measurement.network(),
     }
-    const lines = json === true ? [JSON.stringify(figuresJson(figures))] : figureLines(figures)
+    const lines = json === true ? [jsonLine(figuresJson(figures))] : figureLines(figures)
     await terminal.out(`${lines.join('\n')}\n`)
     if (!isServed) terminal.say(left(rows + messages + 1, flags.token))
   } catch (error) {

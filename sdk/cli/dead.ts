@@ -15,6 +15,7 @@ import { redriveSql } from '../redrive.ts'
 import { dateOf } from '../times.ts'
 import { addressText } from './peers.ts'
 import { type Column, countText, tableLines } from './table.ts'
+import { jsonLine } from './terminal.ts'
 
 type DeadRow = {
   readonly id: number
@@ -53,7 +54,7 @@ async function printList(flags: ListFlags, { terminal }: Context): Promise<void>
   )
   const lines =
     flags.json === true
-      ? rows.map((row) => JSON.stringify(rowJson(row)))
+      ? rows.map((row) => jsonLine(rowJson(row)))
       : tableLines(rows, columns, terminal.columns)
   const text = lines.map((line) => `${line}\n`).join('')
   await terminal.out(rows.length === 0 && flags.json !== true ? 'no dead messages\n' : text)

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import Database from 'better-sqlite3'
 import { madeDatabase, run } from '../testing/command-run.ts'
 import { OutputError } from './terminal.ts'
 import { shell } from '../testing/scratch.ts'
@@ -136,4 +137,30 @@ test('inbox --follow --limit ends by itself', async (t) => {
   arrive(path, "'second'")
   const { out } = await run(path, ['inbox', '--follow', '--raw', '--limit', '1'])
   assert.equal(out, 'first\n')
+})
+
+test('no row of a sender ends inbox --json, nor moves the cursor', async (t) => {
+  const path = madeDatabase(t)
+  const db = new Database(path)
+  const insert =
+    db.prepare(`INSERT INTO mqin (host, port, token, sent_at, arrived_at, headers, data)
+    VALUES (?, 9000, 't', ?, 1425211201000, ?, ?)`)
+  const deep = `{"a":${'['.repeat(30_000)}${']'.repeat(30_000)}}`
+  const hostile = 'a\u001b[2J\u009b2J\u202Etxt\u2066\u200f\u2028'
+  insert.run('a', Number.MAX_SAFE_INTEGER, deep, 'first')
+  insert.run(hostile, -1e300, JSON.stringify({ [hostile]: '"[{'.repeat(200) }), hostile)
+  insert.run('a', 0, '[1]', 'last')
+  db.close()
+  for (const args of [['--json'], ['--json', '--take']]) {
+    const { out, code } = await run(path, ['inbox', ...args])
+    assert.equal(code, 0)
+    assert.doesNotMatch(out, /[^\n\P{Cc}]|[\p{Bidi_Control}\p{Zl}]/u)
+    const rows = out.trimEnd().split('\n')
+    const [first, second, last] = rows.map((line) => JSON.parse(line) as Record<string, unknown>)
+    assert.deepEqual([first?.['sentAt'], first?.['headers']], [null, null])
+    assert.equal(first?.['headersText'], deep)
+    assert.deepEqual([second?.['host'], second?.['data']], [hostile, hostile])
+    assert.deepEqual(second?.['headers'], { [hostile]: '"[{'.repeat(200) })
+    assert.deepEqual([last?.['headersText'], last?.['data']], ['[1]', 'last'])
+  }
 })

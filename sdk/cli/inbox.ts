@@ -10,7 +10,7 @@ import {
   withDatabase,
   withJson,
 } from './command.ts'
-import { cut, oneLine, type Terminal } from './terminal.ts'
+import { jsonLine, cut, oneLine, type Terminal } from './terminal.ts'
 import { everyChange } from './watch.ts'
 
 type Flags = DatabaseFlags &
@@ -79,7 +79,7 @@ class Printer {
     const { json, raw } = this.#flags
     const { out, outIsTerminal, columns } = this.#terminal
     if (raw === true) return out(rawLine(message.data))
-    if (json === true) return out(`${JSON.stringify(messageJson(message))}\n`)
+    if (json === true) return out(`${jsonLine(messageJson(message))}\n`)
     const line = messageLine(message)
     return out(`${outIsTerminal && columns > 0 ? cut(line, columns) : line}\n`)
   }
@@ -105,7 +105,7 @@ function hexStart(data: Uint8Array): string {
 
 /** The contract of `--json`, for `inbox` and `dead list`. Bytes are in Base64. */
 export function messageJson(message: Message): object {
-  const { id, host, port, token, data, headers, sentAt, arrivedAt } = message
+  const { id, host, port, token, data, headers, headersText, sentAt, arrivedAt } = message
   const body =
     typeof data === 'string' ? { data } : { dataBase64: Buffer.from(data).toString('base64') }
   return {
@@ -116,6 +116,8 @@ export function messageJson(message: Message): object {
     sentAt: sentAt?.toISOString() ?? null,
     arrivedAt: arrivedAt.toISOString(),
     headers,
+    // What is no JSON object, or one that is nested too deep.
+    ...(headers === null && headersText !== null && { headersText }),
     ...body,
   }
 }

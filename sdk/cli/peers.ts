@@ -10,6 +10,7 @@ import {
 } from './command.ts'
 import type { RowCount } from '../row-count.ts'
 import { type Column, countText, tableLines } from './table.ts'
+import { jsonLine } from './terminal.ts'
 
 /** A row of `mqpeers`; times are text in UTC. */
 export type PeerRow = {
@@ -42,7 +43,7 @@ export function addPeers(program: Command, context: Context): void {
     const { out, columns } = context.terminal
     const lines =
       flags.json === true
-        ? rows.map((row) => JSON.stringify(peerJson(row)))
+        ? rows.map((row) => jsonLine(peerJson(row)))
         : tableLines(rows, peerColumns, columns)
     const text = lines.map((line) => `${line}\n`).join('')
     await out(rows.length === 0 && flags.json !== true ? 'no peers yet\n' : text)

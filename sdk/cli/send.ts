@@ -17,6 +17,7 @@ import {
 } from './command.ts'
 import { batchesOf, linesOf } from './lines.ts'
 import { Progress } from './progress.ts'
+import { jsonLine } from './terminal.ts'
 
 type Flags = DatabaseFlags &
   JsonFlags & {
@@ -134,7 +135,7 @@ class Sender {
     this.#last = ids.at(-1) ?? this.#last
     this.#count += ids.length
     const lines = ids.map((id) =>
-      json === true ? JSON.stringify({ id, host: this.#host, port, token }) : String(id),
+      json === true ? jsonLine({ id, host: this.#host, port, token }) : String(id),
     )
     if (lines.length > 0) await this.#context.terminal.out(`${lines.join('\n')}\n`)
   }

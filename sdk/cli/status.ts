@@ -11,6 +11,7 @@ import {
 } from './command.ts'
 import { countRows, type RowCount } from '../row-count.ts'
 import { bytesText, type Column, countText, durationText, tableLines } from './table.ts'
+import { jsonLine } from './terminal.ts'
 
 type Flags = DatabaseFlags &
   JsonFlags & { readonly limit: number; readonly host?: string; readonly id?: number }
@@ -57,7 +58,7 @@ export function addStatus(program: Command, context: Context): void {
         { type: 'totals', ...totalsJson(totals) },
         ...rows.map((row) => ({ type: 'row', ...row })),
       ]
-      await out(lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
+      await out(lines.map((line) => `${jsonLine(line)}\n`).join(''))
       return
     }
     await out(`${totalsLine(totals)}\n`)

@@ -47,6 +47,9 @@ export function oneLine(text: string): string {
   return text.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu, escaped)
 }
 
+/** JSON in one line that is harmless too: in a string, an escaped character is the same. */
+export const jsonLine = (value: unknown): string => oneLine(JSON.stringify(value))
+
 const short: { readonly [character: string]: string } = { '\n': '\\n', '\r': '\\r', '\t': '\\t' }
 
 function escaped(character: string): string {

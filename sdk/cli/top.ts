@@ -14,7 +14,7 @@ import { addressText, backlogText, lossText, type PeerRow, readPeers, rttText } 
 import type { RowCount } from '../row-count.ts'
 import { readTotals, type Totals, totalsJson, totalsLine } from './status.ts'
 import { type Column, countText, durationText, tableLines } from './table.ts'
-import { cut, type Terminal } from './terminal.ts'
+import { jsonLine, cut, type Terminal } from './terminal.ts'
 import { waited } from './watch.ts'
 
 type Flags = DatabaseFlags & JsonFlags & { readonly interval: number; readonly count?: number }
@@ -201,5 +201,5 @@ function screen(now: Seen, width: number, rows: number): string {
 
 function topJson({ atMs, totals, paces }: Seen): string {
   const peers = paces.map((pace) => ({ ...pace, waiting: pace.waiting?.value ?? null }))
-  return JSON.stringify({ at: new Date(atMs).toISOString(), ...totalsJson(totals), peers })
+  return jsonLine({ at: new Date(atMs).toISOString(), ...totalsJson(totals), peers })
 }

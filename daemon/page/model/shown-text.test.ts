@@ -55,3 +55,10 @@ test('JSON gets an indent, anything else stays', () => {
   equal(prettyJson('{"a":1}'), '{\n  "a": 1\n}')
   equal(prettyJson('{a'), '{a')
 })
+
+test('JSON that is nested without end stays as it is, brackets in its strings count not', () => {
+  const deep = `{"a":${'['.repeat(5_000)}${']'.repeat(5_000)}}`
+  equal(prettyJson(deep), deep)
+  const flat = JSON.stringify({ a: '[{"\\'.repeat(500) })
+  equal(prettyJson(flat), JSON.stringify(JSON.parse(flat), null, 2))
+})

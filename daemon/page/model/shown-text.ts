@@ -72,11 +72,25 @@ function asciiOf(digits: string): string {
   return byte >= 0x20 && byte < 0x7f ? String.fromCodePoint(byte) : '.'
 }
 
-/** JSON with an indent; what is not JSON as it is. */
+/** Deeper than this, the indent would be longer than what it indents. */
+const levelsMax = 100
+
+/** JSON with an indent; as it is what is not JSON, or may be nested too deep. */
 export function prettyJson(text: string): string {
+  if ((text.match(/[{[]/g) ?? []).length > levelsMax && isDeep(text)) return text
   try {
     return JSON.stringify(JSON.parse(text), null, 2)
   } catch {
     return text
   }
+}
+
+function isDeep(json: string): boolean {
+  let level = 0
+  // Brackets within strings count for nothing.
+  for (const [bracket] of json.replaceAll(/"(?:[^"\\]|\\.)*"/g, '').matchAll(/[{}[\]]/g)) {
+    level += bracket === '{' || bracket === '[' ? 1 : -1
+    if (level > levelsMax) return true
+  }
+  return false
 }
