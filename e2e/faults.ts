@@ -78,8 +78,8 @@ export const faults: readonly Fault[] = [
     changes: [
       change(
         'daemon/store/inbox.ts',
-        'const isFamily = relativesOf(session.sender, family).length > 0',
-        'const isFamily = false',
+        'const relatives = relativesOf(session.sender, family)',
+        'const relatives: Sender[] = []',
       ),
     ],
     stories: { drains: [senderRestored, waitingRestored] },

@@ -204,12 +204,12 @@ CREATE TABLE IF NOT EXISTS mqlog (
 );
 CREATE TABLE IF NOT EXISTS mqseen (
   -- The same by identity, filled only for a sender that was restored or copied.
-  origin BLOB,
+  origin BLOB, -- its mqsender.origin; under a key the hash of that and the key's name
   uid BLOB,
   PRIMARY KEY (origin, uid)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS mqevent (
-  -- What the operator must know, the newest 1,000: PEER_ROLLED_BACK, SELF_FORKED and the like.
+  -- What the operator must know, 1,000 at most: PEER_ROLLED_BACK, SELF_FORKED and the like.
   id INTEGER PRIMARY KEY,
   at INTEGER,  -- ms since 1970
   code TEXT,

@@ -57,6 +57,9 @@ const uidBytes = 16
 const digestBytes = 32
 // Above this, damage that neither checksums nor tags see is worth a hash (PROTOCOL §6.2).
 export const undigestedBytesMax = 1_048_576
+/** PROTOCOL §6.2: the last moment that a JavaScript `Date` and many others can hold. */
+export const timeMsMax = 8_640_000_000_000_000
+
 // uid, flags, and one byte each for row, time and the length of the token.
 const bodyBytesMin = uidBytes + 1 + 3
 const noBytes = new Uint8Array(0)
@@ -284,6 +287,7 @@ export function decodeBody(body: Uint8Array): Message | undefined {
   const digest = (flags & flag.digest) === 0 ? undefined : reader.bytes(digestBytes)
   const data = reader.rest()
   if (reader.failed || (flags & ~flagsAll) !== 0) return undefined
+  if (timeMs > timeMsMax) return undefined
   if ((digest !== undefined) !== needsDigest(data.length)) return undefined
   return { uid, isText: (flags & flag.text) !== 0, row, timeMs, token, headers, digest, data }
 }

@@ -3,6 +3,7 @@
  * sender is told, and so is the operator at this end, who can mend it. Must never say it for each
  * try of each sender.
  */
+import { EventPace } from './event-pace.ts'
 import type { Events } from './events.ts'
 import type { Sender } from './senders.ts'
 import type { Refused } from './storing.ts'
@@ -13,8 +14,12 @@ const sayAgainMs = 600_000
 /** Of whom a message, or all of them, was rejected. */
 type Rejected = { readonly host: string; readonly port: number; readonly sender: Sender }
 
+/** What an OPEN claims. */
+type Opened = { readonly confirmed: number; readonly host: string; readonly port: number }
+
 export class BrokenInbox {
   readonly #events: Events
+  readonly #pace = new EventPace()
   #reason = ''
   #saidAtMs = Number.NEGATIVE_INFINITY
 
@@ -41,6 +46,21 @@ export class BrokenInbox {
         ? ['TINYMQ_REFUSED', `message ${sender.watermark + 1} of this sender was rejected`]
         : ['TINYMQ_INBOX_CLOSED', 'this sender was turned away']
     const detail = `${what}: ${reason}. The sender keeps the row, and tries again.`
-    this.#events.addHourly({ code, host, port, detail }, nowMs)
+    if (this.#pace.mayTell(code, sender.key, nowMs)) {
+      this.#events.addHourly({ code, host, port, detail }, nowMs)
+    }
+  }
+
+  /** The sender remembers more than we do. It notices too (rule 4), and sends what it still has. */
+  tellIfRestored(sender: Sender, work: Opened, nowMs: number): void {
+    const { confirmed, host, port } = work
+    if (confirmed <= sender.watermark) return
+    const code = 'INBOX_ROLLED_BACK'
+    if (!this.#pace.mayTell(code, sender.key, nowMs)) return
+    const detail =
+      `This sender's messages ${sender.watermark + 1} to ${confirmed} were confirmed, and are ` +
+      'not in this database: it was restored from a backup, or is another one than the sender ' +
+      "knew. The sender's events say which they are."
+    this.#events.add({ code, host, port, detail }, nowMs)
   }
 }

@@ -1,6 +1,6 @@
 /**
- * `mqevent`: what the operator must know. Must never hold more than the newest thousand, so that a
- * condition that comes back every second cannot fill the disk.
+ * `mqevent`: what the operator must know. Must never hold more than a thousand, so that a condition
+ * that comes back every second cannot fill the disk, nor push out what others have to say.
  */
 import type BetterSqlite3 from 'better-sqlite3'
 import type { Connection } from './connection.ts'
@@ -17,6 +17,14 @@ export type StoreEvent = {
   /** A sentence, with the facts. */
   readonly detail: string
 }
+
+/** Of the code that has most, as many of the oldest go as are too many. */
+const pruneSql = `
+  DELETE FROM mqevent WHERE id IN (
+    SELECT id FROM mqevent WHERE code = (
+      SELECT code FROM mqevent GROUP BY code ORDER BY count(*) DESC LIMIT 1
+    ) ORDER BY id LIMIT max(0, (SELECT count(*) FROM mqevent) - ?)
+  )`
 
 type NewEvent = [number, string, string | null, number | null, string]
 
@@ -35,7 +43,7 @@ export class Events {
     this.#insert = connection.prepareChange(
       'INSERT INTO mqevent (at, code, host, port, detail) VALUES (?, ?, ?, ?, ?)',
     )
-    this.#prune = connection.prepareChange('DELETE FROM mqevent WHERE id <= ?')
+    this.#prune = connection.prepareChange(pruneSql)
     this.#newest = connection.prepareValue(
       'SELECT max(at) FROM mqevent WHERE code = ? AND host = ? AND port = ?',
     )
@@ -53,8 +61,8 @@ export class Events {
     try {
       this.#connection.nested(() => {
         const row: NewEvent = [nowMs, code, host ?? null, port ?? null, detail]
-        const { lastInsertRowid } = this.#insert.run(...row)
-        this.#prune.run(Number(lastInsertRowid) - eventsMax)
+        this.#insert.run(...row)
+        this.#prune.run(eventsMax)
       })
     } catch (error) {
       if (!isOwners(error) || !this.#connection.isWriting) throw error

@@ -15,10 +15,12 @@ import type { Connection } from './connection.ts'
 import type { Events } from './events.ts'
 import type { Turn } from './turn.ts'
 import type { KeptParts, Parts } from './parts.ts'
+import { LogCare } from './log-care.ts'
 import { takeMessages } from './received-messages.ts'
 import type { Seen } from './seen.ts'
 import type { SenderLog } from './sender-log.ts'
-import { relativesOf, type Sender, type Senders } from './senders.ts'
+import { kinOf, relativesOf, streamsMax } from './senders.ts'
+import type { Sender, SenderId, Senders } from './senders.ts'
 import type { Storing } from './storing.ts'
 
 /** The parser is fed slices of this size, so that little waits behind a full transaction. */
@@ -28,8 +30,6 @@ export const bodyExtraBytes = 66_000
 /** Somebody has to mend a trigger or to delete a row first. */
 const refusedPauseMs = 60_000
 const brokenPauseMs = 10_000
-/** The log of an origin is looked after once in so many transactions with messages. */
-const storesPerPruning = 64
 
 export type InboxParts = {
   readonly connection: Connection
@@ -76,15 +76,14 @@ export class Inbox {
   readonly #waiting = new Map<SessionId, Work<'accept'>>()
   /** These have something to store that could not be stored yet. */
   readonly #unstored = new Set<InboundSession>()
-  /** Origins, each by one of its senders, whose log is too long. */
-  readonly #long = new Set<Sender>()
   readonly #left = new Set<Sender>()
   readonly #broken: BrokenInbox
-  #storesLeft = storesPerPruning
+  readonly #care: LogCare
 
   constructor(parts: InboxParts) {
     this.#parts = parts
     this.#broken = new BrokenInbox(parts.events)
+    this.#care = new LogCare(parts.connection, parts.senders, parts.log)
     this.#messageBytesMax = parts.connection.prepareValue(
       "SELECT CAST(value AS INTEGER) FROM mqmeta WHERE key = 'message_bytes_max'",
     )
@@ -92,25 +91,29 @@ export class Inbox {
 
   /** There is work that nobody asks for: call `goOn`. */
   get hasWork(): boolean {
-    return this.#waiting.size + this.#unstored.size + this.#long.size > 0
+    return this.#waiting.size + this.#unstored.size > 0 || this.#care.hasWork
   }
 
   accept(work: Work<'accept'>, turn: Turn): void {
     const { connection, senders } = this.#parts
     connection.begin()
-    const sender = senders.findOrCreate(work.key, work.stream, work.origin)
+    const sender = senders.find(work.key, work.stream, work.origin)
     const family = senders.ofOrigin(sender.origin)
     this.#waiting.delete(work.session)
     if (!this.#canLookUp(sender, family, turn)) {
       this.#waiting.set(work.session, work)
+      this.#left.add(sender)
       return
     }
     this.#drop(work.session)
     if (!this.#supersede(sender, work.session, turn)) return
     this.#dropPartsOfOthers(sender, family)
-    this.#tellIfRestored(sender, work, turn)
+    // Our own lane has been elsewhere so far: rule 0 says so, and nothing of ours is missing.
+    const isOurs = equalBytes(sender.origin, this.#parts.origin)
+    if (!isOurs) this.#broken.tellIfRestored(sender, work, turn.nowMs)
     senders.touch(sender, work.host, work.port, turn.nowMs)
     this.#open(sender, family, work, turn)
+    this.#parts.parts.dropStale((id) => this.#isPresent(id), turn.nowMs)
   }
 
   /** Stores what is complete. What does not fit into the transaction is stored by `goOn`. */
@@ -134,9 +137,13 @@ export class Inbox {
       if (this.#parts.connection.isSpent) return
       this.#store(session, turn)
     }
-    for (const sender of this.#long) {
-      while (this.#long.has(sender) && !this.#parts.connection.isSpent) this.#prune(sender, turn)
-    }
+    this.#care.goOn(turn.nowMs, (oldest, kin) => {
+      // The others must be told, and they are when they open again.
+      for (const session of Array.from(this.#sessions.values())) {
+        if (session.sender === oldest || !kin.includes(session.sender)) continue
+        this.#turnAway(session, closeCode.done, 0, 'the log was pruned', turn)
+      }
+    })
   }
 
   forget(id: SessionId): void {
@@ -177,9 +184,9 @@ export class Inbox {
     }
     this.#sessions.set(id, session)
     this.#present.set(sender, session)
-    if (this.#parts.log.isLong(family, nowMs)) this.#long.add(sender)
+    this.#care.onOpened(sender, nowMs)
     const part = kept !== undefined && parts.mayResume(kept) ? kept.bytes : 0
-    const others = relativesOf(sender, family)
+    const others = kinOf(sender, family).filter((other) => other !== sender)
     const logStart = Math.max(0, ...others.map(({ forgottenAt }) => forgottenAt))
     const { watermark, chain } = sender
     const state = { watermark, digest: chain.digest(), part, logStart, messageBytesMax }
@@ -196,16 +203,8 @@ export class Inbox {
     return isLatest
   }
 
-  /** The sender remembers more than we do. It notices too (rule 4), and sends what it still has. */
-  #tellIfRestored(sender: Sender, { confirmed, host, port }: Work<'accept'>, turn: Turn): void {
-    // Our own lane has been elsewhere so far: rule 0 says so, and nothing of ours is missing.
-    const isOurs = equalBytes(sender.origin, this.#parts.origin)
-    if (confirmed <= sender.watermark || isOurs) return
-    const detail =
-      `This sender's messages ${sender.watermark + 1} to ${confirmed} were confirmed, and are ` +
-      'not in this database: it was restored from a backup, or is another one than the sender ' +
-      "knew. The sender's events say which they are."
-    this.#parts.events.add({ code: 'INBOX_ROLLED_BACK', host, port, detail }, turn.nowMs)
+  #isPresent(sender: SenderId): boolean {
+    return Array.from(this.#present.keys()).some(({ id }) => id === sender)
   }
 
   #drop(id: SessionId): void {
@@ -236,11 +235,11 @@ export class Inbox {
   #store(session: InboundSession, turn: Turn): void {
     this.#unstored.add(session)
     const family = this.#parts.senders.ofOrigin(session.sender.origin)
-    const isFamily = relativesOf(session.sender, family).length > 0
+    const relatives = relativesOf(session.sender, family)
     if (!this.#canLookUp(session.sender, family, turn)) return
-    while (this.#storeEvents(session, isFamily, turn)) {
+    while (this.#storeEvents(session, relatives, turn)) {
       if (session.unfed.length === 0) {
-        this.#spill(session)
+        this.#spill(session, turn)
         this.#unstored.delete(session)
         break
       }
@@ -266,12 +265,13 @@ export class Inbox {
   }
 
   /** @returns whether all were stored, and the session goes on. */
-  #storeEvents(session: InboundSession, isFamily: boolean, turn: Turn): boolean {
+  #storeEvents(session: InboundSession, relatives: readonly Sender[], turn: Turn): boolean {
     while (session.events.length > 0) {
       if (this.#parts.connection.isSpent) return false
       this.#parts.connection.begin()
-      this.#lookAfterLog(session.sender, turn)
-      if (!this.#storeMessages(session, isFamily, turn)) return false
+      if (!this.#hasRow(session, turn)) return false
+      this.#care.onStored(session.sender, turn.nowMs)
+      if (!this.#storeMessages(session, relatives, turn)) return false
       const event = session.events[0]
       if (event === undefined || event.type === 'message' || event.type === 'rest') continue
       session.events = session.events.slice(1)
@@ -280,7 +280,22 @@ export class Inbox {
     return true
   }
 
-  #storeMessages(session: InboundSession, isFamily: boolean, turn: Turn): boolean {
+  /** @returns whether the stream has a row: a new one gets it now, if there is room. */
+  #hasRow(session: InboundSession, turn: Turn): boolean {
+    const { sender, host, port } = session
+    const { senders } = this.#parts
+    if (sender.id !== 0) return true
+    if (kinOf(sender, senders.ofOrigin(sender.origin)).length < streamsMax) {
+      senders.writeNew(sender, host, port, turn.nowMs)
+      return true
+    }
+    const reason = `it has ${streamsMax} streams of this sender's database under this key already`
+    this.#broken.tellRejected(session, { type: 'closed', reason }, turn.nowMs)
+    this.#turnAway(session, closeCode.closed, brokenPauseMs, reason, turn)
+    return false
+  }
+
+  #storeMessages(session: InboundSession, relatives: readonly Sender[], turn: Turn): boolean {
     const { storing, parts, sha256, connection } = this.#parts
     const { sender, key, host, port } = session
     const countMax = storing.messagesMax(sender)
@@ -290,7 +305,7 @@ export class Inbox {
     connection.spend(0, bytes)
     if (messages.length > 0) {
       const arrival = { sender: sender.id, key, host, port }
-      const problem = storing.store(sender, messages, arrival, isFamily, turn.nowMs)
+      const problem = storing.store(sender, messages, arrival, relatives, turn.nowMs)
       session.hasNews = true
       this.#dropParts(session)
       if (problem !== undefined) {
@@ -322,7 +337,7 @@ export class Inbox {
       return false
     }
     if (event.type === 'skip') {
-      this.#parts.storing.skip(session.sender, event.uids)
+      this.#parts.storing.skip(session.sender, event.uids, turn.nowMs)
       session.hasNews = true
       this.#dropParts(session)
       return true
@@ -350,14 +365,21 @@ export class Inbox {
   }
 
   /** Writes down what there is of a large body (PROTOCOL §6.4). */
-  #spill(session: InboundSession): void {
+  #spill(session: InboundSession, turn: Turn): void {
     const body = session.parser.incompleteBody
     if (body === undefined || body.held <= session.spillBytes) return
-    this.#parts.connection.begin()
+    const { connection, parts } = this.#parts
+    connection.begin()
+    if (!this.#hasRow(session, turn)) return
     // The body comes whole: what was kept of it, or of another, is of no use.
     if (body.offset === 0) this.#dropParts(session)
+    if (!parts.makeRoom(session.key, body.held, (id) => this.#isPresent(id))) {
+      const reason = 'too much is kept of incomplete bodies under this key'
+      this.#turnAway(session, closeCode.busy, brokenPauseMs, reason, turn)
+      return
+    }
     const bytes = session.parser.takeHeld()
-    session.kept = this.#parts.parts.append(session.sender.id, session.kept, body.length, bytes)
+    session.kept = parts.append(session.sender, session.kept, body.length, bytes)
     session.hasNews = true
   }
 
@@ -373,27 +395,5 @@ export class Inbox {
       sequence: sender.watermark,
       durable: session.toldDurable,
     })
-  }
-
-  #lookAfterLog(sender: Sender, { nowMs }: Turn): void {
-    this.#storesLeft--
-    if (this.#storesLeft > 0) return
-    this.#storesLeft = storesPerPruning
-    const { senders, log } = this.#parts
-    if (log.isLong(senders.ofOrigin(sender.origin), nowMs)) this.#long.add(sender)
-  }
-
-  #prune(sender: Sender, turn: Turn): void {
-    const { connection, senders, log } = this.#parts
-    const family = senders.ofOrigin(sender.origin)
-    connection.begin()
-    const oldest = log.prune(family, turn.nowMs)
-    if (oldest === undefined) return void this.#long.delete(sender)
-    senders.onChanged(oldest)
-    // PROTOCOL §7.5: the others must be told, and they are when they open again.
-    for (const session of Array.from(this.#sessions.values())) {
-      if (session.sender === oldest || !family.includes(session.sender)) continue
-      this.#turnAway(session, closeCode.done, 0, 'the log was pruned', turn)
-    }
   }
 }

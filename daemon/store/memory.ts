@@ -78,11 +78,11 @@ export function memoryOf(outside: Outside): Memory {
   const numbering = new Numbering(connection, lanes, runs, rows, parked, late)
   const shared = { connection, lanes, runs, confirming, events, randomBytes, sha256, origin }
   const judging = new Judging(shared)
-  const seen = new Seen(connection)
+  const seen = new Seen(connection, sha256)
   const log = new SenderLog(connection, seen)
   const senders = new Senders(connection, log, sha256)
   const inboxRows = new InboxRows(connection)
-  const storing = new Storing(connection, keying, senders, seen, inboxRows, suspects)
+  const storing = new Storing(connection, keying, senders, log, seen, inboxRows, suspects)
   const parts = new Parts(connection)
   const outbox = new Outbox({ ...shared, rows, numbering, judging })
   const inbox = new Inbox({ ...shared, senders, log, seen, parts, storing })

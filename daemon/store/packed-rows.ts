@@ -11,6 +11,7 @@
  */
 import { isUtf8 } from 'node:buffer'
 import { assert } from '../protocol/assert.ts'
+import { timeMsMax } from '../protocol/record.ts'
 import { equalBytes } from '../protocol/wire.ts'
 import { given } from '../../sdk/given-sql.ts'
 
@@ -20,7 +21,7 @@ export const sliceBytes = 262_144
 /** One row of `mqout`; its bytes are views of the packed value. */
 export type UnpackedRow = {
   readonly id: number
-  /** `created_at`; undefined when that is no whole number. */
+  /** `created_at`; undefined when that is no whole number, or no time that a message can have. */
   readonly timeMs: number | undefined
   readonly isText: boolean
   readonly dataBytes: number
@@ -108,7 +109,7 @@ class Unpacker {
       headers !== undefined && !isUtf8(this.#bytes.subarray(headersAt, this.#at))
     const uid = this.#take(uidBytes)
     const data = dataBytes > this.#dataBytesMax ? noBytes : this.#take(dataBytes)
-    const timeMs = time < 0 || !Number.isSafeInteger(time) ? undefined : time
+    const timeMs = time < 0 || time > timeMsMax || !Number.isInteger(time) ? undefined : time
     let flaw: UnpackedRow['flaw']
     if (this.#isTokenFlawed) flaw = 'token'
     else if (areHeadersFlawed) flaw = 'headers'

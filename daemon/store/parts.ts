@@ -6,10 +6,15 @@
 import type BetterSqlite3 from 'better-sqlite3'
 import { needsDigest } from '../protocol/record.ts'
 import type { Connection } from './connection.ts'
-import type { SenderId } from './senders.ts'
+import type { Sender, SenderId } from './senders.ts'
 
 export const partBytesMax = 1_048_576
 const maybeDigestBytes = 66_000
+/** Four of the largest bodies under each key. */
+const partBytesMaxOfKey = 1_073_741_824
+/** A sender that is away for longer sends the body from its beginning. */
+const staleMs = 24 * 3_600_000
+const lookPauseMs = 3_600_000
 
 export type KeptParts = {
   /** Of the whole body. */
@@ -27,6 +32,12 @@ export class Parts {
   readonly #insert: BetterSqlite3.Statement<NewPart>
   readonly #bytes: BetterSqlite3.Statement<[SenderId], Buffer>
   readonly #delete: BetterSqlite3.Statement<[SenderId]>
+  readonly #sum: BetterSqlite3.Statement<[string], number>
+  readonly #sendersUnder: BetterSqlite3.Statement<[string], SenderId>
+  readonly #stale: BetterSqlite3.Statement<[number], SenderId>
+  /** What is kept under a key, as far as it was asked for. */
+  readonly #byKey = new Map<string, number>()
+  #lookedAtMs = -Infinity
 
   constructor(connection: Connection) {
     this.#connection = connection
@@ -39,6 +50,15 @@ export class Parts {
     )
     this.#bytes = connection.prepareValue('SELECT bytes FROM mqpart WHERE sender = ? ORDER BY part')
     this.#delete = connection.prepareChange('DELETE FROM mqpart WHERE sender = ?')
+    const ofKey = 'FROM mqpart AS p JOIN mqsender AS s ON s.id = p.sender WHERE s.key = ?'
+    this.#sum = connection.prepareValue(`SELECT coalesce(sum(length(p.bytes)), 0) ${ofKey}`)
+    this.#sendersUnder = connection.prepareValue(
+      `SELECT p.sender ${ofKey} GROUP BY p.sender ORDER BY max(s.seen_at)`,
+    )
+    this.#stale = connection.prepareValue(
+      `SELECT p.sender FROM mqpart AS p LEFT JOIN mqsender AS s ON s.id = p.sender
+       GROUP BY p.sender HAVING coalesce(max(s.seen_at), 0) < ?`,
+    )
   }
 
   /** What is kept of the sender's next body. */
@@ -56,7 +76,7 @@ export class Parts {
 
   /** Keeps the next bytes of a body, inside the open transaction. */
   append(
-    sender: SenderId,
+    { id: sender, key }: Pick<Sender, 'id' | 'key'>,
     kept: KeptParts | undefined,
     length: number,
     bytes: Uint8Array,
@@ -67,6 +87,7 @@ export class Parts {
       count++
     }
     this.#connection.spend(count - (kept?.count ?? 0), bytes.length)
+    this.#byKey.set(key, this.#bytesUnder(key) + bytes.length)
     return { length, bytes: (kept?.bytes ?? 0) + bytes.length, count }
   }
 
@@ -76,6 +97,34 @@ export class Parts {
   }
 
   drop(sender: SenderId): void {
-    this.#delete.run(sender)
+    const { changes } = this.#delete.run(sender)
+    if (changes > 0) this.#byKey.clear()
+  }
+
+  /**
+   * Whether so many bytes may be kept under the key, inside the open transaction: what streams
+   * without a session have there goes first.
+   */
+  makeRoom(key: string, bytes: number, isPresent: (sender: SenderId) => boolean): boolean {
+    if (this.#bytesUnder(key) + bytes <= partBytesMaxOfKey) return true
+    for (const sender of this.#sendersUnder.all(key)) {
+      if (isPresent(sender)) continue
+      this.drop(sender)
+      if (this.#bytesUnder(key) + bytes <= partBytesMaxOfKey) return true
+    }
+    return false
+  }
+
+  /** Nobody has gone on with these for a day: inside the open transaction, once an hour. */
+  dropStale(isPresent: (sender: SenderId) => boolean, nowMs: number): void {
+    if (Math.abs(nowMs - this.#lookedAtMs) < lookPauseMs) return
+    this.#lookedAtMs = nowMs
+    for (const sender of this.#stale.all(nowMs - staleMs)) if (!isPresent(sender)) this.drop(sender)
+  }
+
+  #bytesUnder(key: string): number {
+    const known = this.#byKey.get(key) ?? this.#sum.get(key) ?? 0
+    this.#byKey.set(key, known)
+    return known
   }
 }

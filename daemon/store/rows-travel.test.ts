@@ -4,7 +4,7 @@
  */
 import { deepEqual, equal } from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
-import { headersBytesMax, tokenBytesMax } from '../protocol/record.ts'
+import { headersBytesMax, timeMsMax, tokenBytesMax } from '../protocol/record.ts'
 import { SeededRandom } from '../protocol/testing/seeded-random.ts'
 import { alikeMax } from './alike-rows.ts'
 import {
@@ -127,10 +127,27 @@ test('P3: headers and tokens of every size around a limit arrive as they were', 
 
 test('P3: ids and times of every size arrive as they were', (t) => {
   const numbers = [63, 64, 16_383, 16_384, 2 ** 30 - 1, 2 ** 30, 2 ** 32, 2 ** 53 - 2, idMax]
-  const rows = numbers.map((id, index) =>
-    rowOf(id, 10, { createdAtMs: numbers.at(-index) ?? 0, data: contentOf(id, index, true) }),
-  )
+  const rows = numbers.map((id, index) => {
+    const createdAtMs = Math.min(numbers.at(-index) ?? 0, timeMsMax)
+    return rowOf(id, 10, { createdAtMs, data: contentOf(id, index, true) })
+  })
   expectWhole(t, [rowOf(1, 10, { createdAtMs: 0 }), ...rows], new SeededRandom(4))
+})
+
+test('a row with a time that no message can have arrives without one', (t) => {
+  const { sender, receiver } = pairOf(t)
+  const times = [timeMsMax, timeMsMax + 1, 2 ** 53 - 1]
+  put(
+    sender,
+    times.map((createdAtMs, index) => rowOf(index + 1, 10, { createdAtMs })),
+  )
+  const link = new LaneLink({ from: sender, to: receiver, lane: laneTo(sender) })
+  while (!link.isIdle) link.step(mebibyte, 131_072)
+  const arrived = receiver.all('SELECT sent_at FROM mqin ORDER BY id')
+  deepEqual(
+    arrived.map((row) => row['sent_at']),
+    [timeMsMax, 0, 0],
+  )
 })
 
 test('P3: rows that are alike arrive as they were, however many follow each other', (t) => {

@@ -5,23 +5,27 @@
  * again. Must never be asked while it is not complete.
  */
 import type BetterSqlite3 from 'better-sqlite3'
+import type { Sha256 } from '../protocol/chain.ts'
 import type { Connection } from './connection.ts'
 import { uidBytes } from './run.ts'
 import type { Sender, SenderId } from './senders.ts'
 
 type LogPiece = [first: number, count: number, uids: Buffer]
 
+const encoder = new TextEncoder()
 const noUid = Buffer.alloc(uidBytes)
 
 export class Seen {
   readonly #connection: Connection
+  readonly #sha256: Sha256
   readonly #insert: BetterSqlite3.Statement<[Uint8Array, Uint8Array]>
   readonly #delete: BetterSqlite3.Statement<[Uint8Array, Uint8Array]>
   readonly #find: BetterSqlite3.Statement<[Uint8Array, Uint8Array], number>
   readonly #next: BetterSqlite3.Statement<[SenderId, number], LogPiece>
 
-  constructor(connection: Connection) {
+  constructor(connection: Connection, sha256: Sha256) {
     this.#connection = connection
+    this.#sha256 = sha256
     this.#insert = connection.prepareChange(
       'INSERT OR IGNORE INTO mqseen (origin, uid) VALUES (?, ?)',
     )
@@ -33,8 +37,15 @@ export class Seen {
     )
   }
 
-  has(origin: Uint8Array, uid: Uint8Array): boolean {
-    return this.#find.get(origin, uid) !== undefined
+  /** Whether one of those brought it whose `scopesOf` these are. */
+  has(scopes: readonly Uint8Array[], uid: Uint8Array): boolean {
+    return scopes.some((scope) => this.#find.get(scope, uid) !== undefined)
+  }
+
+  /** Where `has` looks for what these have brought. */
+  scopesOf(relatives: readonly Sender[]): Uint8Array[] {
+    const byKey = new Map(relatives.map((relative) => [relative.key, relative]))
+    return Array.from(byKey.values(), (relative) => this.#scopeOf(relative))
   }
 
   /** Whether it has everything that came under these streams. */
@@ -54,16 +65,24 @@ export class Seen {
   }
 
   /** The log has forgotten these. */
-  forget(origin: Uint8Array, uids: Uint8Array): void {
+  forget(sender: Sender, uids: Uint8Array): void {
+    const scope = this.#scopeOf(sender)
     for (let start = 0; start < uids.length; start += uidBytes) {
-      this.#delete.run(origin, uids.subarray(start, start + uidBytes))
+      this.#delete.run(scope, uids.subarray(start, start + uidBytes))
     }
   }
 
+  /** Of an origin, under a key what only holders of this key can fill. */
+  #scopeOf({ origin, key }: Sender): Uint8Array {
+    if (key === '') return origin
+    return this.#sha256(origin, encoder.encode(key)).subarray(0, uidBytes)
+  }
+
   #fillWith(sender: Sender, [first, count, uids]: LogPiece): void {
+    const scope = this.#scopeOf(sender)
     for (let start = 0; start < uids.length; start += uidBytes) {
       const uid = uids.subarray(start, start + uidBytes)
-      if (!uid.equals(noUid)) this.#insert.run(sender.origin, uid)
+      if (!uid.equals(noUid)) this.#insert.run(scope, uid)
     }
     sender.seen = first + count - 1
     this.#connection.spend(count, 0)

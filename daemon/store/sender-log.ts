@@ -8,7 +8,7 @@ import { uidBytes } from './run.ts'
 import type { Seen } from './seen.ts'
 import type { Sender, SenderId } from './senders.ts'
 
-/** The newest uids of an origin, which are kept however old they are. */
+/** The newest uids of an origin under one key, which are kept however old they are. */
 const uidsKept = 1_000_000
 /** What is older than this goes, as far as there are more. */
 const keptMs = 90 * 24 * 3_600_000
@@ -55,13 +55,13 @@ export class SenderLog {
     sender.unloggedNewest = 0
   }
 
-  /** Whether the log of an origin is longer than it may be: then `prune` begins. */
+  /** Whether the log of an origin under one key is longer than it may be: then `prune` begins. */
   isLong(family: readonly Sender[], nowMs: number): boolean {
     return this.#excess(family, nowMs, uidsKept + uidsSpare) !== undefined
   }
 
   /**
-   * Forgets the oldest uids of an origin, inside the open transaction, one row of the log.
+   * Forgets the oldest uids of these, inside the open transaction, one row of the log.
    * @returns whose uids they were; undefined when there are no more to forget.
    */
   prune(family: readonly Sender[], nowMs: number): Sender | undefined {
@@ -71,7 +71,7 @@ export class SenderLog {
     if (row === undefined) return undefined
     const [first, count, , newest] = row
     if (sender.seen >= first) {
-      this.#seen.forget(sender.origin, this.#uids.get(sender.id, first) ?? new Uint8Array(0))
+      this.#seen.forget(sender, this.#uids.get(sender.id, first) ?? new Uint8Array(0))
     }
     this.#delete.run(sender.id, first)
     sender.forgottenAt = Math.max(sender.forgottenAt, newest)

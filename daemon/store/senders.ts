@@ -14,6 +14,7 @@ export type SenderId = number
 type SenderRow = [
   id: SenderId,
   origin: Buffer,
+  stream: Buffer,
   key: string,
   watermark: number,
   chain: Buffer | null,
@@ -21,9 +22,14 @@ type SenderRow = [
   seen: number,
 ]
 
+/** Streams of one origin under one key: a database that is restored each month needs five years. */
+export const streamsMax = 64
+
 export type Sender = {
-  readonly id: SenderId
+  /** Of its row; 0 while nothing but an OPEN has come: whoever sends only these fills no table. */
+  id: SenderId
   readonly origin: Buffer
+  readonly stream: Buffer
   /** Name of the key, '' without one. */
   readonly key: string
   /** W of PROTOCOL §7.1. */
@@ -42,14 +48,24 @@ export type Sender = {
 }
 
 /**
- * The other streams of an origin that may have brought what this one brings (PROTOCOL §7.4). As
- * long as each key has one stream, rows change only between a key and none.
+ * The other streams of an origin that may have brought what this one brings (PROTOCOL §7.4). A key
+ * is a border: rows change between one key and none when a node gets keys or loses them, and what
+ * the holder of another key says has no effect here.
  */
 export function relativesOf(sender: Sender, family: readonly Sender[]): Sender[] {
-  const others = family.filter((member) => member !== sender)
-  const hasTwoOfOneKey = new Set(family.map(({ key }) => key)).size < family.length
-  if (hasTwoOfOneKey || sender.key === '') return others
-  return others.filter(({ key }) => key === '')
+  const { key } = sender
+  return family.filter(
+    (other) => other !== sender && (key === '' || other.key === '' || other.key === key),
+  )
+}
+
+/** PROTOCOL §7.5: those that the log is kept and forgotten with. */
+export function kinOf(sender: Sender, family: readonly Sender[]): Sender[] {
+  return family.filter(({ key }) => key === sender.key)
+}
+
+export function nameOf(key: string, stream: Uint8Array): string {
+  return `${key} ${Buffer.from(stream).toString('hex')}`
 }
 
 type Update = [number, Uint8Array, number, number, SenderId, number]
@@ -65,12 +81,14 @@ export class Senders {
   readonly #update: BetterSqlite3.Statement<Update>
   readonly #ofOrigin: BetterSqlite3.Statement<[Uint8Array], SenderRow>
   readonly #loaded = new Map<SenderId, Sender>()
+  /** Those without a row, by `nameOf`. */
+  readonly #unwritten = new Map<string, Sender>()
   readonly #changed = new Set<Sender>()
 
   constructor(connection: Connection, log: SenderLog, sha256: Sha256) {
     this.#sha256 = sha256
     this.#log = log
-    const columns = 'id, origin, key, watermark, chain, forgotten_at, seen'
+    const columns = 'id, origin, stream, key, watermark, chain, forgotten_at, seen'
     this.#find = connection.prepare(`SELECT ${columns} FROM mqsender WHERE key = ? AND stream = ?`)
     this.#ofOrigin = connection.prepare(`SELECT ${columns} FROM mqsender WHERE origin = ?`)
     this.#insert = connection.prepareChange(
@@ -87,15 +105,28 @@ export class Senders {
     )
   }
 
-  /** The state of a stream, created when it is new, inside the open transaction. */
-  findOrCreate(key: string, stream: Uint8Array, origin: Uint8Array): Sender {
+  /** The state of a stream. A new one has no row until `writeNew`. */
+  find(key: string, stream: Uint8Array, origin: Uint8Array): Sender {
+    const name = nameOf(key, stream)
     const row = this.#find.get(key, stream)
     if (row !== undefined) return this.#senderOf(row)
-    const id = Number(this.#insert.run(origin, stream, key).lastInsertRowid)
+    const known = this.#unwritten.get(name)
+    if (known !== undefined) return known
+    const sender = this.#newSender(Buffer.from(origin), Buffer.from(stream), key)
+    this.#unwritten.set(name, sender)
+    return sender
+  }
+
+  /** Its first message has come: it gets a row, inside the open transaction. */
+  writeNew(sender: Sender, host: string, port: number, nowMs: number): void {
+    const { origin, stream, key } = sender
+    sender.id = Number(this.#insert.run(origin, stream, key).lastInsertRowid)
     // Somebody has deleted a sender that had this id: what is left of it is not of this one.
-    this.#dropLog.run(id)
-    this.#dropParts.run(id)
-    return this.findOrCreate(key, stream, origin)
+    this.#dropLog.run(sender.id)
+    this.#dropParts.run(sender.id)
+    this.touch(sender, host, port, nowMs)
+    this.#unwritten.delete(nameOf(key, stream))
+    this.#loaded.set(sender.id, sender)
   }
 
   /**
@@ -108,7 +139,7 @@ export class Senders {
 
   /** Where the sender can be answered, inside the open transaction. */
   touch(sender: Sender, host: string, port: number, nowMs: number): void {
-    this.#touch.run(host, port, nowMs, sender.id)
+    if (sender.id !== 0) this.#touch.run(host, port, nowMs, sender.id)
   }
 
   /** The sender is written when the transaction ends. */
@@ -118,7 +149,8 @@ export class Senders {
 
   /** Its session is over. */
   unload(sender: Sender): void {
-    if (!this.#changed.has(sender)) this.#loaded.delete(sender.id)
+    if (sender.id === 0) this.#unwritten.delete(nameOf(sender.key, sender.stream))
+    else if (!this.#changed.has(sender)) this.#loaded.delete(sender.id)
   }
 
   /**
@@ -144,22 +176,34 @@ export class Senders {
     this.#changed.clear()
   }
 
-  #senderOf([id, origin, key, watermark, chain, forgottenAt, seen]: SenderRow): Sender {
+  #senderOf([id, origin, stream, key, ...row]: SenderRow): Sender {
     const loaded = this.#loaded.get(id)
     if (loaded !== undefined) return loaded
-    const sender = {
-      id,
+    const [watermark, chain, forgottenAt, seen] = row
+    const sender = this.#newSender(origin, stream, key)
+    sender.id = id
+    sender.watermark = watermark
+    sender.chain = (chain && Chain.decode(chain, this.#sha256)) ?? sender.chain
+    sender.forgottenAt = forgottenAt
+    sender.seen = seen
+    sender.watermarkOnDisk = watermark
+    this.#loaded.set(id, sender)
+    return sender
+  }
+
+  #newSender(origin: Buffer, stream: Buffer, key: string): Sender {
+    return {
+      id: 0,
       origin,
+      stream,
       key,
-      watermark,
-      chain: (chain && Chain.decode(chain, this.#sha256)) ?? new Chain(this.#sha256),
-      forgottenAt,
-      seen,
-      watermarkOnDisk: watermark,
+      watermark: 0,
+      chain: new Chain(this.#sha256),
+      forgottenAt: 0,
+      seen: 0,
+      watermarkOnDisk: 0,
       unlogged: [],
       unloggedNewest: 0,
     }
-    this.#loaded.set(id, sender)
-    return sender
   }
 }

@@ -30,17 +30,19 @@ test('a message that finds the disk full is not refused when there is room again
   const store = (pagesMax: number): unknown => {
     connection.prepareValue(`PRAGMA max_page_count = ${pagesMax}`).get()
     // As after a failed turn: all but the suspects is made again.
-    const seen = new Seen(connection)
-    const senders = new Senders(connection, new SenderLog(connection, seen), sha256)
+    const seen = new Seen(connection, sha256)
+    const log = new SenderLog(connection, seen)
+    const senders = new Senders(connection, log, sha256)
     const rows = new InboxRows(connection)
-    const storing = new Storing(connection, labels, senders, seen, rows, suspects)
+    const storing = new Storing(connection, labels, senders, log, seen, rows, suspects)
     connection.begin()
-    const sender = senders.findOrCreate('', Buffer.alloc(16, 1), Buffer.alloc(16, 2))
+    const sender = senders.find('', Buffer.alloc(16, 1), Buffer.alloc(16, 2))
+    senders.writeNew(sender, 'a', 1, 0)
     return storing.store(
       sender,
       [message],
       { sender: sender.id, key: '', host: 'a', port: 1 },
-      false,
+      [],
       0,
     )
   }

@@ -12,7 +12,8 @@ import type { InboxRows } from './inbox-rows.ts'
 import { isTime } from './row-time.ts'
 import { uidBytes } from './run.ts'
 import type { Seen } from './seen.ts'
-import type { Sender, SenderId, Senders } from './senders.ts'
+import type { SenderLog } from './sender-log.ts'
+import type { Sender, Senders } from './senders.ts'
 import type { Suspects } from './suspects.ts'
 
 /** Why the row after the last stored one was not: the row, all rows of this peer, or any row. */
@@ -22,16 +23,18 @@ export class Storing {
   readonly #connection: Connection
   readonly #keying: Keying
   readonly #senders: Senders
+  readonly #log: SenderLog
   readonly #seen: Seen
   readonly #rows: InboxRows
   readonly #suspects: Suspects
   /** Up to where the open transaction has settled what the suspected senders brought. */
-  readonly #passed = new Map<SenderId, number>()
+  readonly #passed = new Map<Sender, number>()
 
   constructor(
     connection: Connection,
     keying: Keying,
     senders: Senders,
+    log: SenderLog,
     seen: Seen,
     rows: InboxRows,
     suspects: Suspects,
@@ -39,6 +42,7 @@ export class Storing {
     this.#connection = connection
     this.#keying = keying
     this.#senders = senders
+    this.#log = log
     this.#seen = seen
     this.#rows = rows
     this.#suspects = suspects
@@ -52,21 +56,21 @@ export class Storing {
 
   /**
    * Stores the next messages of a stream, inside the open transaction.
-   * @param isFamily the origin has other streams: each uid is looked up, and `Seen` is complete.
+   * @param relatives if there are any, each uid is looked up, and `Seen` is complete.
    */
   store(
     sender: Sender,
     messages: readonly Message[],
     arrival: Arrival,
-    isFamily: boolean,
+    relatives: readonly Sender[],
     nowMs: number,
   ): Refused | undefined {
     const { key } = arrival
     const stranger = this.#keying.stranger(key, messages)
-    if (stranger === undefined) return this.#storeTaken(sender, messages, arrival, isFamily, nowMs)
+    if (stranger === undefined) return this.#storeTaken(sender, messages, arrival, relatives, nowMs)
     const { index, reason } = stranger
     const taken = messages.slice(0, index)
-    const problem = this.#storeTaken(sender, taken, arrival, isFamily, nowMs)
+    const problem = this.#storeTaken(sender, taken, arrival, relatives, nowMs)
     // All rows of a lane under a key have one token; without a key each has its own.
     return problem ?? { type: key === '' ? 'refused' : 'closed', reason }
   }
@@ -75,17 +79,17 @@ export class Storing {
     sender: Sender,
     messages: readonly Message[],
     arrival: Arrival,
-    isFamily: boolean,
+    relatives: readonly Sender[],
     nowMs: number,
   ): Refused | undefined {
     const reason = this.#suspects.reasonAgainstNext(sender)
     if (reason !== undefined) {
-      this.#passed.set(sender.id, sender.watermark + 1)
+      this.#passed.set(sender, sender.watermark + 1)
       return { type: 'refused', reason }
     }
-    const news = isFamily
-      ? messages.filter(({ uid }) => !this.#seen.has(sender.origin, uid))
-      : messages
+    const isFamily = relatives.length > 0
+    const scopes = isFamily ? this.#seen.scopesOf(relatives) : []
+    const news = isFamily ? messages.filter(({ uid }) => !this.#seen.has(scopes, uid)) : messages
     const { inserted, problem } = this.#insert(sender, news, messages.length, arrival, nowMs)
     this.#connection.tally.onReceived(inserted)
     const refused = problem === undefined ? undefined : news[inserted]
@@ -102,9 +106,10 @@ export class Storing {
   }
 
   /** The rows of the next sequences are not coming, inside the open transaction. */
-  skip(sender: Sender, uids: Uint8Array): void {
+  skip(sender: Sender, uids: Uint8Array, nowMs: number): void {
+    // The log has a gap there: whoever skips fills no disk.
+    this.#log.append(sender, nowMs)
     this.#advance(sender, uids)
-    sender.unlogged.push(new Uint8Array(uids.length))
   }
 
   onCommitted(): void {
@@ -140,7 +145,7 @@ export class Storing {
     sender.watermark += uids.length / uidBytes
     this.#connection.spend(uids.length / uidBytes, 0)
     this.#senders.onChanged(sender)
-    if (this.#suspects.isAny(sender)) this.#passed.set(sender.id, sender.watermark)
+    if (this.#suspects.isAny(sender)) this.#passed.set(sender, sender.watermark)
   }
 }
 

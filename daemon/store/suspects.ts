@@ -5,10 +5,10 @@
  * until it is known which it is, or all have passed. Must never hold more than that.
  */
 import { equalBytes } from '../protocol/wire.ts'
-import type { Sender, SenderId } from './senders.ts'
+import { nameOf, type Sender } from './senders.ts'
 
 type Suspect = {
-  /** The transaction is gone, and its number may be another sender's next time. */
+  /** The transaction is gone, and with it its number. */
   readonly sender: Sender
   /** One of the sequences up to here; this very one if `isCertain`. */
   readonly last: number
@@ -17,7 +17,7 @@ type Suspect = {
 }
 
 export class Suspects {
-  readonly #bySender = new Map<SenderId, Suspect>()
+  readonly #bySender = new Map<string, Suspect>()
 
   isAny(sender: Sender): boolean {
     return this.#of(sender) !== undefined
@@ -25,7 +25,12 @@ export class Suspects {
 
   /** One of the `count` rows up to sequence `last` is to blame: the transaction is gone. */
   add(sender: Sender, last: number, count: number, reason: string): void {
-    this.#bySender.set(sender.id, { sender, last, isCertain: count === 1, reason })
+    this.#bySender.set(nameOf(sender.key, sender.stream), {
+      sender,
+      last,
+      isCertain: count === 1,
+      reason,
+    })
   }
 
   /** Why the next row must be refused, if it is known to be the one. */
@@ -36,15 +41,16 @@ export class Suspects {
   }
 
   /** Everything up to `sequence` is settled, and on disk. */
-  onPassed(sender: SenderId, sequence: number): void {
-    const last = this.#bySender.get(sender)?.last
-    if (last !== undefined && last <= sequence) this.#bySender.delete(sender)
+  onPassed({ key, stream }: Sender, sequence: number): void {
+    const name = nameOf(key, stream)
+    const last = this.#bySender.get(name)?.last
+    if (last !== undefined && last <= sequence) this.#bySender.delete(name)
   }
 
   #of(sender: Sender): Suspect | undefined {
-    const suspect = this.#bySender.get(sender.id)
+    if (this.#bySender.size === 0) return undefined
+    const suspect = this.#bySender.get(nameOf(sender.key, sender.stream))
     if (suspect === undefined) return undefined
-    const { key, origin } = suspect.sender
-    return key === sender.key && equalBytes(origin, sender.origin) ? suspect : undefined
+    return equalBytes(suspect.sender.origin, sender.origin) ? suspect : undefined
   }
 }

@@ -1,0 +1,150 @@
+/**
+ * What the holder of one key says of another database has no effect on lanes under another key, and
+ * fills nothing: tables, the log, events.
+ */
+import { deepEqual, equal, match, ok } from 'node:assert/strict'
+import { test, type TestContext } from 'node:test'
+import { closeCode } from '../protocol/frame.ts'
+import { streamsMax } from './senders.ts'
+import type { Machine } from './testing/machine.ts'
+import { eventsOf, inboxOf } from './testing/pair.ts'
+import { bytesOf, messageOf, origin, skipOf, Talker } from './testing/talker.ts'
+import { World } from './testing/world.ts'
+
+function keyedReceiver(t: TestContext): Machine {
+  const machine = World.of(t).machine()
+  machine.restartWith({ type: 'keys', keylessTokens: ['free'] })
+  t.after(() => machine.close())
+  return machine
+}
+
+const streamOf = (n: number): Buffer => Buffer.alloc(16, n)
+
+/** One stream under the key, that has brought message `n`. */
+function bring(receiver: Machine, key: string, stream: number, n: number): Talker {
+  const talker = new Talker(receiver)
+  equal(talker.open({ key, stream: streamOf(stream) })?.type, 'accepted')
+  talker.say(bytesOf(messageOf(n, `m${n}`, key)))
+  return talker
+}
+
+test('the log of another key, with its times, does not hold a lane back', (t) => {
+  const receiver = keyedReceiver(t)
+  for (const stream of [1, 2]) bring(receiver, 'cb', stream, stream)
+  receiver.user.exec('UPDATE mqsender SET forgotten_at = 9007199254740991')
+  receiver.crash()
+  const victim = new Talker(receiver)
+  const opened = victim.open({ key: 'ab', stream: streamOf(3) })
+  ok(opened?.type === 'accepted')
+  equal(opened.logStart, 0)
+  // Under its own key it counts.
+  const own = new Talker(receiver).open({ key: 'cb', stream: streamOf(4) })
+  ok(own?.type === 'accepted')
+  equal(own.logStart, 9007199254740991)
+})
+
+test('what came without a key holds no lane under a key back', (t) => {
+  const receiver = keyedReceiver(t)
+  const talker = new Talker(receiver)
+  talker.open({ key: '', stream: streamOf(1) })
+  talker.say(bytesOf(messageOf(1, 'm1', 'free')))
+  receiver.user.exec('UPDATE mqsender SET forgotten_at = 9007199254740991')
+  receiver.crash()
+  const opened = new Talker(receiver).open({ key: 'ab', stream: streamOf(3) })
+  ok(opened?.type === 'accepted')
+  equal(opened.logStart, 0)
+})
+
+test('a uid that came under another key suppresses nothing, though both were restored', (t) => {
+  const receiver = keyedReceiver(t)
+  for (const stream of [1, 2]) bring(receiver, 'cb', stream, 7)
+  bring(receiver, 'ab', 3, 5)
+  bring(receiver, 'ab', 4, 7)
+  deepEqual(inboxOf(receiver), ['m7', 'm5', 'm7'])
+  // Under one key it is known.
+  bring(receiver, 'ab', 5, 7)
+  equal(inboxOf(receiver).length, 3)
+})
+
+test('an OPEN alone leaves nothing behind, and the stream begins with its first message', (t) => {
+  const receiver = keyedReceiver(t)
+  const talkers = Array.from({ length: 100 }, (_, n) => {
+    const talker = new Talker(receiver)
+    equal(talker.open({ key: 'ab', stream: streamOf(n) })?.type, 'accepted')
+    return talker
+  })
+  equal(receiver.all('SELECT * FROM mqsender').length, 0)
+  talkers[1]?.say(bytesOf(messageOf(1, 'm1', 'ab')))
+  const [row] = receiver.all('SELECT key, watermark, host, port FROM mqsender')
+  deepEqual(row, { key: 'ab', watermark: 1, host: 'sender', port: 9000 })
+  // Another session of a stream that has none yet supersedes the first one.
+  const again = new Talker(receiver)
+  again.open({ key: 'ab', stream: streamOf(2) })
+  equal(talkers[2]?.heard()[0]?.type, 'superseded')
+})
+
+test('a database has so many streams under a key: one more is told, and others go on', (t) => {
+  const receiver = keyedReceiver(t)
+  for (let n = 1; n <= streamsMax; n++) bring(receiver, 'cb', n, n)
+  const talker = new Talker(receiver)
+  talker.open({ key: 'cb', stream: streamOf(200) })
+  const said = talker.say(bytesOf(messageOf(200, 'm', 'cb'))).at(-1)
+  ok(said?.type === 'turned-away' && said.code === closeCode.closed)
+  match(said.reason, /64 streams of this sender's database/)
+  equal(receiver.all('SELECT * FROM mqsender').length, streamsMax)
+  deepEqual(eventsOf(receiver), ['TINYMQ_INBOX_CLOSED'])
+  bring(receiver, 'ab', 1, 201)
+  equal(inboxOf(receiver).length, streamsMax + 1)
+})
+
+test('a million skipped sequences leave no row of the log', (t) => {
+  const receiver = keyedReceiver(t)
+  const talker = new Talker(receiver)
+  talker.open({ key: 'cb' })
+  for (let n = 0; n < 50; n++) talker.say(skipOf(...Array.from({ length: 1_000 }, () => n)))
+  deepEqual(receiver.all('SELECT watermark FROM mqsender'), [{ watermark: 50_000 }])
+  deepEqual(receiver.all('SELECT * FROM mqlog'), [])
+})
+
+test('claims of a restore push no other event out, and are told some times an hour', (t) => {
+  const receiver = keyedReceiver(t)
+  receiver.user.exec("INSERT INTO mqevent (at, code) VALUES (1, 'PEER_ROLLED_BACK')")
+  const told = (): number =>
+    eventsOf(receiver).filter((code) => code === 'INBOX_ROLLED_BACK').length
+  for (let n = 0; n < 40; n++) {
+    new Talker(receiver).open({ key: 'cb', stream: streamOf(n), confirmed: 5, origin: streamOf(n) })
+  }
+  equal(told(), 16)
+  new Talker(receiver).open({ key: 'ab', confirmed: 5, origin })
+  equal(told(), 17)
+  receiver.user.exec(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
+    INSERT INTO mqevent (at, code) SELECT i, 'INBOX_ROLLED_BACK' FROM n`)
+  receiver.run({ type: 'event', code: 'OTHER', detail: '' })
+  const events = eventsOf(receiver)
+  equal(events.length, 1_000)
+  deepEqual([events[0], events.at(-1)], ['PEER_ROLLED_BACK', 'OTHER'])
+})
+
+test('parts that nobody goes on with are dropped after a day, those of a session are not', (t) => {
+  const receiver = keyedReceiver(t)
+  const body = messageOf(1, Buffer.alloc(400_000), 'ab')
+  const begin = (stream: number): Talker => {
+    const talker = new Talker(receiver)
+    talker.open({ key: 'ab', stream: streamOf(stream), origin: streamOf(stream) })
+    talker.say(bytesOf(body).subarray(0, 300_000))
+    return talker
+  }
+  const [gone, staying] = [begin(1), begin(2)]
+  receiver.run({ type: 'forget', session: gone.session })
+  const senders = (): unknown[] =>
+    receiver.all('SELECT DISTINCT sender FROM mqpart ORDER BY sender').map((row) => row['sender'])
+  deepEqual(senders(), [1, 2])
+  receiver.nowMs += 23 * 3_600_000
+  new Talker(receiver).open({ key: 'cb', stream: streamOf(3) })
+  deepEqual(senders(), [1, 2])
+  receiver.nowMs += 2 * 3_600_000
+  new Talker(receiver).open({ key: 'cb', stream: streamOf(4) })
+  deepEqual(senders(), [2])
+  staying.say(bytesOf(body).subarray(300_000))
+  equal(receiver.all('SELECT length(data) AS n FROM mqin')[0]?.['n'], 400_000)
+})
