@@ -379,5 +379,5 @@ function forget({ outbox, inbox, scanner }: Memory, session: SessionId): void {
 const busySentence = 'another program has held the write lock of the database for seconds'
 
 const peersSql = `SELECT host, port FROM mqsender
-  WHERE host <> '' AND port BETWEEN 1 AND 65535
+  WHERE host <> '' AND port BETWEEN 1 AND 65535 AND watermark > 0
   GROUP BY host, port ORDER BY max(seen_at) DESC LIMIT ${given}`
