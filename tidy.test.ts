@@ -7,6 +7,7 @@ import { test as testOf } from 'node:test'
 import { needs } from './test/harness/needs.ts'
 import { entriesOf, layerProblems, loadedModuleProblems, orphanProblems } from './tidy/imports.ts'
 import {
+  boundProblems,
   citationProblems,
   coreSizeProblems,
   exportProblems,
@@ -136,6 +137,10 @@ test('lines and files are of a size that a reader can hold', () => {
 
 test('the whole protocol core is of a size that a reader can hold', () => {
   none(coreSizeProblems(files))
+})
+
+test('ARCHITECTURE.md has every bound of what peers can fill, as it is', () => {
+  none(boundProblems(files, textOf('ARCHITECTURE.md') ?? ''))
 })
 
 test('every section of PROTOCOL.md that is cited exists', () => {

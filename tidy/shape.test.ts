@@ -1,6 +1,7 @@
 import { deepEqual } from 'node:assert/strict'
 import { test } from 'node:test'
 import {
+  boundProblems,
   citationProblems,
   coreSizeProblems,
   exportProblems,
@@ -74,6 +75,17 @@ test('a citation of a section that does not exist is found, in lists too', () =>
   deepEqual(cite('4', '4.2'), [])
   deepEqual(cite('4.3', '5'), ['a.ts:2', 'a.ts:2'])
   deepEqual(cite('4', '4.2, §9.1'), ['a.ts:2'])
+})
+
+test('a bound that the table has with another number, or lacks, is found', () => {
+  const limits = { path: 'daemon/protocol/limits.ts', text: 'export const aMax = 1_024\n' }
+  const problems = (row: string): Problem[] =>
+    boundProblems([limits], `# A\n\n## What peers can fill\n\n${row}\n\n## B\n`)
+  deepEqual(problems('| a | 1,024 (`aMax`) |'), [])
+  deepEqual(problems('None: `aMax`.'), [])
+  deepEqual(where(problems('| a | 1,025 (`aMax`) |')), ['ARCHITECTURE.md:5'])
+  deepEqual(where(problems('| b | 7 (`bMax`) | `aMax` |')), ['ARCHITECTURE.md:5'])
+  deepEqual(where(problems('| a | 1,024 |')), ['ARCHITECTURE.md:1'])
 })
 
 test('exports that the list lacks and names that the module lacks are found', () => {

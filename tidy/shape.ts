@@ -104,6 +104,33 @@ export function citationProblems(files: readonly SourceFile[], specification: st
     )
 }
 
+/** Numbers of ARCHITECTURE.md that are not those of the sources, and bounds that it lacks. */
+export function boundProblems(files: readonly SourceFile[], architecture: string): Problem[] {
+  const path = 'ARCHITECTURE.md'
+  const section = /^## What peers can fill$[^]*?(?=^## )/m.exec(architecture)?.[0] ?? ''
+  const start = architecture.indexOf(section)
+  const values = new Map(
+    files
+      .filter((file) => /^daemon\/(?:protocol|store)\//.test(file.path) && !isTest(file.path))
+      .flatMap(({ text }) => Array.from(text.matchAll(/^(?:export )?const (\w+) = ([\d_]+)$/gm)))
+      .map(([, name = '', value = '']) => [name, Number(value.replaceAll('_', ''))]),
+  )
+  const wrong = Array.from(section.matchAll(/([\d,]+)(?: bytes)? \(`(\w+)`\)/g)).flatMap(
+    (cited) => {
+      const [, value = '', name = ''] = cited
+      if (values.get(name) === Number(value.replaceAll(',', ''))) return []
+      const fix = `${name} is ${values.get(name) ?? 'nowhere'}, not ${value}.`
+      return [{ path, line: lineAt(architecture, start + cited.index), fix }]
+    },
+  )
+  const limits = files.find((file) => file.path === 'daemon/protocol/limits.ts')?.text ?? ''
+  const bounds = /^export const (\w+(?:Max|Max[A-Z]\w*|All|PerSecond(?:Free|Proved))) = /gm
+  const missing = Array.from(limits.matchAll(bounds), ([, name = '']) => name)
+    .filter((name) => !section.includes(`\`${name}\``))
+    .map((name) => ({ path, line: 1, fix: `"What peers can fill" lacks ${name} of limits.ts.` }))
+  return [...wrong, ...missing]
+}
+
 /** Every name that a module exports, types too; '*' if it exports all of another module. */
 function exportsOf(file: SourceFile): string[] {
   const { code } = maskedFile(file)
