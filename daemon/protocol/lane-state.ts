@@ -7,7 +7,7 @@ import type { Connector, Greeted } from './connector.ts'
 import { earliest } from './deadlines.ts'
 import type { Environment } from './environment.ts'
 import type { KeyRing } from './key-ring.ts'
-import type { Address } from './node-io.ts'
+import type { Address, Output } from './node-io.ts'
 import type { OutboundSession } from './outbound-session.ts'
 import type { ConnectionId, KeyHint } from './packet.ts'
 import { datagramBytesMin } from './recovery-limits.ts'
@@ -31,6 +31,8 @@ export type LaneOptions = {
   readonly isOwnIp: (ip: string) => boolean
   /** Somebody there has just proved to have a key, or to need none. */
   readonly isHeard: (address: Address) => boolean
+  /** A session of this lane has got its first CONFIRM: other lanes to there need not wait. */
+  readonly onReached: (peer: Address, nowUs: number, out: Output[]) => void
 }
 
 /** Where a lane stands. */

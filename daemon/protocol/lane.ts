@@ -22,7 +22,7 @@ import type { OutboundFact } from './outbound-state.ts'
 import type { Answer, ConnectionId } from './packet.ts'
 import { Route } from './route.ts'
 import { StatusTeller } from './status-teller.ts'
-import type { LaneAddress, OpenedFacts, StoreResult, StoreWork } from './store-port.ts'
+import type { LaneAddress, OpenedFacts, SessionId, StoreResult, StoreWork } from './store-port.ts'
 
 type Judged = Extract<StoreResult, { type: 'judged' }>
 type StoreLost = Extract<StoreResult, { type: 'lost' }>
@@ -34,6 +34,7 @@ export class Lane {
   readonly #options: LaneOptions
   #state: LaneState
   readonly #teller: StatusTeller
+  #reached: SessionId = 0
   #successorAtUs = -Infinity
   readonly #key: LaneKey
 
@@ -305,6 +306,8 @@ export class Lane {
       case 'confirmed':
         if (this.route.isInTrouble) this.#teller.tellOpen(session, nowUs, out)
         this.route.onProgress(nowUs)
+        if (this.#reached !== session.id) this.#options.onReached(session.peer, nowUs, out)
+        this.#reached = session.id
         this.#ask({ type: 'confirmed', session: session.id, sequence: fact.sequence }, out)
         this.#teller.tellTraffic(session, session.isQuiet, nowUs, out)
         return this.#read(out)

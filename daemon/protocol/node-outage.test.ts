@@ -1,9 +1,9 @@
 import { deepStrictEqual, ok } from 'node:assert/strict'
 import { test } from 'node:test'
 import { silentForgetUs, silentGiveUpUs } from './limits.ts'
-import { decodePacket } from './packet.ts'
+import { decodePacket, encodePacket } from './packet.ts'
 import type { Machine, ScenarioOptions } from './testing/scenario.ts'
-import { at, Scenario, second } from './testing/scenario.ts'
+import { at, keyNamed, Scenario, second } from './testing/scenario.ts'
 import type { InTransit, WirePart } from './testing/wire-parts.ts'
 import { delay, filter, gate, loss } from './testing/wire-parts.ts'
 
@@ -167,6 +167,33 @@ test('WAKE finds a lane that waits, at once, and a flood of them at most once a 
   b.host.start()
   b.host.feed({ type: 'greet', addresses: [a.host.address] })
   ok(scenario.expectAll() < second / 5)
+})
+
+test('WAKE brings one HELLO1 a second to an address, however many lanes lead there', () => {
+  const keys = Array.from({ length: 40 }, (_, index) => keyNamed(`k${index}`, index + 1))
+  const scenario = new Scenario()
+  const [a, b] = [scenario.add('a', { keys }), scenario.add('b', { keys })]
+  b.host.crash()
+  for (const { name } of keys) scenario.send(a, b, 1, 100, name)
+  scenario.run(3_600 * second)
+  const { counts } = scenario.network.checker
+  const during = (isWoken: boolean): number => {
+    const before = counts.hello1
+    for (let index = 0; index < 500; index++) {
+      const wake = encodePacket({ type: 'wake' })
+      if (isWoken) scenario.network.inject(b.host.address, a.host.address, wake)
+      scenario.run(10_000)
+    }
+    return counts.hello1 - before
+  }
+  const alone = during(false)
+  const woken = during(true)
+  // Before, 40 a second: 200 more.
+  ok(woken - alone <= 40, `${woken} HELLO1 in 5 s, ${alone} without WAKE`)
+  scenario.run(5 * second)
+  b.host.start()
+  b.host.feed({ type: 'greet', addresses: [a.host.address] })
+  ok(scenario.expectAll() < second / 2, 'The first that gets there wakes the others.')
 })
 
 test('a peer that sends rows is back: rows for it do not wait any longer', () => {

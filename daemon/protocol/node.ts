@@ -67,6 +67,7 @@ export class Node {
   /** Whom this node has told that it is back. */
   #acquaintedIps: ReadonlySet<string> = new Set()
   #lastSession = 0
+  readonly #takeSessionId = (): SessionId => ++this.#lastSession
   #stopped = false
 
   constructor(options: NodeOptions, environment: Environment, nowUs: number) {
@@ -75,7 +76,7 @@ export class Node {
     const { keylessFrom } = options
     const ring = new KeyRing(environment, options.keys)
     this.#ring = ring
-    const takeSessionId = (): SessionId => this.#takeSessionId()
+    const takeSessionId = this.#takeSessionId
     this.#acceptor = new Acceptor({ environment, ring, keylessFrom, takeSessionId }, nowUs)
     this.#inbound = new InboundSessions({
       acceptor: this.#acceptor,
@@ -209,8 +210,9 @@ export class Node {
           lane.onUnknown(packet.dcid, nowUs, out),
         )
       case 'wake':
-        if (this.#hints.take(nowUs)) this.#onHeard(from, nowUs, out)
-        return
+        return this.#forLane(this.#lanes.toWake(from, nowUs), nowUs, (lane) =>
+          lane.onHeard(nowUs, out),
+        )
       default:
         return unreachable(packet)
     }
@@ -321,7 +323,8 @@ export class Node {
         renewAfterPackets: this.#options.renewAfterPackets ?? renewAfterPackets,
         readShareBytes: () =>
           Math.max(readShareBytesMin, Math.floor(readAheadBytesAll / (this.#lanes.sessions + 1))),
-        takeSessionId: () => this.#takeSessionId(),
+        takeSessionId: this.#takeSessionId,
+        onReached: (peer, atUs, outputs) => this.#onHeard(peer, atUs, outputs),
         isOwnIp: (ip) => address.port === this.#options.port && this.#isOwnIp(ip),
         isHeard: (from) => this.#lanes.isHeard(from) || this.#inbound.isHeard(from),
       },
@@ -382,10 +385,6 @@ export class Node {
     if (owner === undefined) return
     if (owner instanceof Lane) this.#lanes.register(owner)
     this.#deadlines.set(owner, owner.deadlineUs(nowUs))
-  }
-
-  #takeSessionId(): SessionId {
-    return ++this.#lastSession
   }
 
   #isOwnIp(scoped: string): boolean {

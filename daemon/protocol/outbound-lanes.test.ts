@@ -21,7 +21,8 @@ class Registered {
     const address = { lane: 5, host: 'b', port: 9000, key: '' }
     const sizes = { bytesPerSecondMax: 0, renewAfterPackets: 1_000, readShareBytes: () => 1_000 }
     const advertised = { advertisedHost: '', advertisedPort: 0 }
-    const own = { takeSessionId: () => 17, isOwnIp: () => false, isHeard: () => false }
+    const heard = { isHeard: () => false, onReached: () => undefined }
+    const own = { takeSessionId: () => 17, isOwnIp: () => false, ...heard }
     const ring = new KeyRing(environment, [])
     const options = { environment, address, ring: () => ring, ...sizes, ...advertised, ...own }
     this.lane = new Lane(options, 0)

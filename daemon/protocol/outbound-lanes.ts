@@ -1,10 +1,13 @@
 /**
  * All lanes of a node that have rows or a session, found by lane, by session and by connection id.
  */
+import { addressKey } from './address.ts'
 import type { Lane } from './lane.ts'
+import { hintsPerSecondMax, sourcesCountedMax } from './limits.ts'
 import type { Address } from './node-io.ts'
 import type { OutboundSession } from './outbound-session.ts'
 import type { ConnectionId } from './packet.ts'
+import { RateLimit, RateLimits } from './rate-limit.ts'
 import type { LaneId, SessionId } from './store-port.ts'
 
 type Registered = {
@@ -19,6 +22,9 @@ export class OutboundLanes {
   readonly #byPeerCid = new Map<ConnectionId, Lane>()
   readonly #bySession = new Map<SessionId, Lane>()
   readonly #registered = new Map<Lane, Registered>()
+  readonly #wakes = new RateLimit(hintsPerSecondMax)
+  readonly #wakesFrom = new RateLimits(1, sourcesCountedMax)
+  #turn = 0
 
   /** How many of them have a session: the others hold nothing. */
   get sessions(): number {
@@ -58,6 +64,18 @@ export class OutboundLanes {
       if (session.silentPtos === 0) return true
     }
     return false
+  }
+
+  /**
+   * The lane that a WAKE from this address is for: one a second, whoever sends it. When it reaches
+   * the peer, the other lanes to this address know it.
+   */
+  toWake(from: Address, nowUs: number): Lane | undefined {
+    if (!this.#wakes.take(nowUs)) return undefined
+    const greeting = this.all().filter(({ connector }) => connector?.greets(from) === true)
+    if (greeting.length === 0 || !this.#wakesFrom.take(addressKey(from), nowUs)) return undefined
+    // Another one each time: this one may have a key that the peer has not.
+    return greeting[this.#turn++ % greeting.length]
   }
 
   add(lane: Lane): void {
