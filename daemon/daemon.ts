@@ -5,6 +5,7 @@
 import { existsSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { resolve } from 'node:path'
+import { addressHidingWarning } from './address-hiding.ts'
 import { cleanupWarning } from './cleanup.ts'
 import { createCounters, type Counters } from './counters.ts'
 import { realPath, settled, surroundings } from './database-file.ts'
@@ -183,6 +184,9 @@ export class Daemon {
     if (path !== undefined) return this.#log(ringLine(this.#config, path, this.#ring ?? []))
     const sentence = keylessSentences[this.#config.keylessFrom]
     this.#log({ level: 'info', event: 'keyless', sentence })
+    const hiding = addressHidingWarning(this.#config, false)
+    if (hiding === undefined) return
+    this.#log({ level: 'warn', event: 'addresses-hidden', sentence: hiding })
   }
 
   #warnIfVolatile(): void {
