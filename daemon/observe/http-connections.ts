@@ -4,8 +4,9 @@
  * connection that is being answered.
  */
 import type { ServerResponse } from 'node:http'
-import { isIPv6, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { fromSocket } from '../ip.ts'
+import { sourceOf } from '../protocol/shares.ts'
 import { AddressRates } from './address-rates.ts'
 
 /** In all. One more closes the oldest that waits, of the address that has most of these. */
@@ -105,14 +106,6 @@ function isBeingAnswered({ response }: Connection): boolean {
   return response !== undefined && !response.writableEnded && !response.destroyed
 }
 
-/** Who is charged: of IPv6 the network, since one host has all addresses of it. */
-export function addressOf({ remoteAddress }: Socket): string {
-  const ip = fromSocket(remoteAddress ?? '')
-  if (!isIPv6(ip)) return ip
-  const [head = ''] = ip.split('::')
-  const groups = ip.includes('::') ? head.split(':') : ip.split(':')
-  return `${groups
-    .filter((group) => group !== '')
-    .slice(0, 4)
-    .join(':')}::/64`
-}
+/** Who is charged. */
+export const addressOf = ({ remoteAddress }: Socket): string =>
+  sourceOf(fromSocket(remoteAddress ?? ''))
