@@ -36,7 +36,9 @@ async function run(command: string, ...args: readonly string[]): Promise<Answer>
 }
 
 async function get(machine: Machine, path: string): Promise<Answer> {
-  return new PageClient(machine.port, machine).ask(path)
+  // The disk of a machine may be its own.
+  const database = `/proc/${machine.daemon.pid}/root${machine.database}`
+  return new PageClient(machine.port, { database }).ask(path)
 }
 
 /** Every place at the receiver's end that is not its log or a table. */
