@@ -50,7 +50,7 @@ const peerIsMissing = /Cannot find package '(?:testcontainers|dockerode)'/
 test('every published file can be loaded', { skip, timeout: 120_000 }, async () => {
   const paths = filesOf(dist)
   const program = `
-    process.argv[2] = 'no command'
+    process.argv[2] = './no-command'
     process.exit = (code) => { throw \`ended with \${code}\` }
     const failures = {}
     for (const path of ${JSON.stringify(paths)}) {
