@@ -1,7 +1,7 @@
 /** Arbitrary messages and records of a stream. Must never be used outside tests. */
 import * as fc from 'fast-check'
 import type { Message } from '../record.ts'
-import { bodyLength, encodeBodyHead, encodeMessage, encodeSkip } from '../record.ts'
+import { bodyLength, encodeBodyHead, encodeMessage, encodeSkip, timeMsMax } from '../record.ts'
 import { concat, Writer } from '../wire.ts'
 import { numbers, texts } from './frames.ts'
 
@@ -19,7 +19,7 @@ export const messages: fc.Arbitrary<Message> = fc.record(
     uid: uids,
     isText: fc.boolean(),
     row: numbers,
-    timeMs: numbers,
+    timeMs: fc.oneof(fc.constantFrom(0, 1, timeMsMax), fc.integer({ min: 0, max: timeMsMax })),
     token: texts(255),
     headers: fc.option(texts(300), { nil: undefined }),
     digest: fc.constant(undefined),
