@@ -7,16 +7,14 @@
 import { type Goal, type Measure, heldAgainstGoal, isWithin } from './measure.ts'
 import { showGoal, showNumber } from './table.ts'
 
-/** How much worse than its goal a measure may be that says nothing else. */
+/** How much worse than its goal a measure may be. */
 export const slack = 2
 
 export function isRegression(measure: Measure): boolean {
   const { goal } = measure
   if (goal === undefined) return false
-  return !isWithin(heldAgainstGoal(measure, goal), onThisMachine(measure, goal), slackOf(measure))
+  return !isWithin(heldAgainstGoal(measure, goal), onThisMachine(measure, goal), slack)
 }
-
-const slackOf = (measure: Measure): number => measure.slack ?? slack
 
 /**
  * A time that is not to be passed was set where the yardstick takes next to nothing. Where the disk
@@ -40,8 +38,7 @@ export function regressionsOf(measures: readonly Measure[]): string[] {
     if (goal === undefined) return what
     const value = showNumber(heldAgainstGoal(measure, goal))
     return (
-      `${what}: ${value} is more than ${slackOf(measure)} times off its goal of ` +
-      `${showGoal(measure)}. ` +
+      `${what}: ${value} is more than ${slack} times off its goal of ${showGoal(measure)}. ` +
       'Run `npm run bench -- --profile DIR` on this commit and on the one before it.'
     )
   })

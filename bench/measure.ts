@@ -42,8 +42,6 @@ export type Measure = {
   /** The figure of each repeat, divided by the yardstick of the same repeat. */
   readonly ratio?: Spread
   readonly goal?: Goal
-  /** How much worse than its goal the guard lets it be, where the machine decides so much. */
-  readonly slack?: number
   /** What a reader must know to read the figure, as a sentence. */
   readonly note?: string
 }
@@ -54,7 +52,6 @@ export type Figures = {
   /** One for each repeat. */
   readonly figures: readonly number[]
   readonly goal?: Goal
-  readonly slack?: number
   readonly note?: string
 }
 
