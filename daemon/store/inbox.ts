@@ -285,7 +285,7 @@ export class Inbox {
     const { sender, host, port } = session
     const { senders } = this.#parts
     if (sender.id !== 0) return true
-    if (kinOf(sender, senders.ofOrigin(sender.origin)).length < streamsMax) {
+    if (senders.makeRoom(sender, (id) => this.#isPresent(id), turn.nowMs)) {
       senders.writeNew(sender, host, port, turn.nowMs)
       return true
     }

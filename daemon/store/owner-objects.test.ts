@@ -125,7 +125,7 @@ test('a message that fails at COMMIT alone is parked, and nobody else waits', (t
   deepEqual(parked, [{ id: 3, code: 'TINYMQ_REFUSED', reason }])
 })
 
-test('a row of the inbox with the largest id is told as that, not as a full disk', (t) => {
+test('a row of the inbox with the largest id is reported as that, not as a full disk', (t) => {
   const pair = pairOf(t)
   const { sender, receiver } = pair
   const largest = '9223372036854775807'
@@ -146,7 +146,7 @@ for (const [table, on] of [
   ['mqevent', 'INSERT ON mqevent'],
   ['mqlane', 'UPDATE OF state ON mqlane'],
 ] as const) {
-  test(`a trigger on ${table} that fails keeps no row, and is told`, (t) => {
+  test(`a trigger on ${table} that fails keeps no row, and is reported`, (t) => {
     const pair = pairOf(t)
     const { sender, receiver } = pair
     deliver(pair, 'zero')

@@ -22,8 +22,10 @@ type SenderRow = [
   seen: number,
 ]
 
-/** Streams of one origin under one key: a database that is restored each month needs five years. */
+/** Streams of one origin under one key. Each restore of a database begins one more. */
 export const streamsMax = 64
+/** One that was not seen for so long may give way to a new one. */
+const restedMs = 86_400_000
 
 export type Sender = {
   /** Of its row; 0 while nothing but an OPEN has come: whoever sends only these fills no table. */
@@ -79,6 +81,8 @@ export class Senders {
   readonly #dropParts: BetterSqlite3.Statement<[SenderId]>
   readonly #touch: BetterSqlite3.Statement<[string, number, number, SenderId]>
   readonly #update: BetterSqlite3.Statement<Update>
+  readonly #drop: BetterSqlite3.Statement<[SenderId]>
+  readonly #rested: BetterSqlite3.Statement<[Uint8Array, string, number], SenderId>
   readonly #ofOrigin: BetterSqlite3.Statement<[Uint8Array], SenderRow>
   readonly #loaded = new Map<SenderId, Sender>()
   /** Those without a row, by `nameOf`. */
@@ -98,6 +102,11 @@ export class Senders {
     this.#dropParts = connection.prepareChange('DELETE FROM mqpart WHERE sender = ?')
     this.#touch = connection.prepareChange(
       'UPDATE mqsender SET host = ?, port = ?, seen_at = ? WHERE id = ?',
+    )
+    this.#drop = connection.prepareChange('DELETE FROM mqsender WHERE id = ?')
+    this.#rested = connection.prepareValue(
+      `SELECT id FROM mqsender WHERE origin = ? AND key = ? AND coalesce(seen_at, 0) < ?
+       ORDER BY seen_at`,
     )
     this.#update = connection.prepareChange(
       `UPDATE mqsender SET watermark = ?, chain = ?, forgotten_at = ?, seen = ?
@@ -127,6 +136,30 @@ export class Senders {
     this.touch(sender, host, port, nowMs)
     this.#unwritten.delete(nameOf(key, stream))
     this.#loaded.set(sender.id, sender)
+  }
+
+  /**
+   * Makes room for a new stream of `sender`'s origin and key, inside the open transaction: the one
+   * that was not seen for longest goes. `mqseen` keeps what it has brought, so that none of it
+   * comes twice. If its sender goes on with it all the same, he takes this database for one that
+   * was restored, and sends under a new stream what he still has.
+   * @returns whether there is room now.
+   */
+  makeRoom(sender: Sender, isPresent: (id: SenderId) => boolean, nowMs: number): boolean {
+    const { origin, key } = sender
+    const kin = kinOf(sender, this.ofOrigin(origin))
+    if (kin.length < streamsMax) return true
+    const mayGo = new Map(kin.filter((one) => this.#mayGo(one)).map((one) => [one.id, one]))
+    const rested = this.#rested.all(origin, key, nowMs - restedMs)
+    const id = rested.find((one) => mayGo.has(one) && !isPresent(one))
+    if (id === undefined) return false
+    for (const statement of [this.#drop, this.#dropLog, this.#dropParts]) statement.run(id)
+    this.#loaded.delete(id)
+    return true
+  }
+
+  #mayGo(sender: Sender): boolean {
+    return sender.seen === sender.watermark && !this.#changed.has(sender)
   }
 
   /**
