@@ -285,11 +285,11 @@ export class Inbox {
     const { sender, host, port } = session
     const { senders } = this.#parts
     if (sender.id !== 0) return true
-    if (senders.makeRoom(sender, (id) => this.#isPresent(id), turn.nowMs)) {
+    if (senders.makeRoom(sender, (id) => this.#isPresent(id))) {
       senders.writeNew(sender, host, port, turn.nowMs)
       return true
     }
-    const reason = `it has ${streamsMax} streams of this sender's database under this key already`
+    const reason = `${streamsMax} streams of this sender's database are open under this key already`
     this.#broken.tellRejected(session, { type: 'closed', reason }, turn.nowMs)
     this.#turnAway(session, closeCode.closed, brokenPauseMs, reason, turn)
     return false

@@ -24,8 +24,6 @@ type SenderRow = [
 
 /** Streams of one origin under one key. Each restore of a database begins one more. */
 export const streamsMax = 64
-/** One that was not seen for so long may give way to a new one. */
-const restedMs = 86_400_000
 
 export type Sender = {
   /** Of its row; 0 while nothing but an OPEN has come: whoever sends only these fills no table. */
@@ -82,7 +80,7 @@ export class Senders {
   readonly #touch: BetterSqlite3.Statement<[string, number, number, SenderId]>
   readonly #update: BetterSqlite3.Statement<Update>
   readonly #drop: BetterSqlite3.Statement<[SenderId]>
-  readonly #rested: BetterSqlite3.Statement<[Uint8Array, string, number], SenderId>
+  readonly #bySeen: BetterSqlite3.Statement<[Uint8Array, string], SenderId>
   readonly #ofOrigin: BetterSqlite3.Statement<[Uint8Array], SenderRow>
   readonly #loaded = new Map<SenderId, Sender>()
   /** Those without a row, by `nameOf`. */
@@ -104,9 +102,8 @@ export class Senders {
       'UPDATE mqsender SET host = ?, port = ?, seen_at = ? WHERE id = ?',
     )
     this.#drop = connection.prepareChange('DELETE FROM mqsender WHERE id = ?')
-    this.#rested = connection.prepareValue(
-      `SELECT id FROM mqsender WHERE origin = ? AND key = ? AND coalesce(seen_at, 0) < ?
-       ORDER BY seen_at`,
+    this.#bySeen = connection.prepareValue(
+      'SELECT id FROM mqsender WHERE origin = ? AND key = ? ORDER BY seen_at, id',
     )
     this.#update = connection.prepareChange(
       `UPDATE mqsender SET watermark = ?, chain = ?, forgotten_at = ?, seen = ?
@@ -140,18 +137,17 @@ export class Senders {
 
   /**
    * Makes room for a new stream of `sender`'s origin and key, inside the open transaction: the one
-   * that was not seen for longest goes. `mqseen` keeps what it has brought, so that none of it
-   * comes twice. If its sender goes on with it all the same, he takes this database for one that
-   * was restored, and sends under a new stream what he still has.
+   * that was not seen for longest goes, unless it has a session. `mqseen` keeps what it has
+   * brought, so that none of it comes twice. If its sender goes on with it all the same, he takes
+   * this database for one that was restored, and sends under a new stream what he still has.
    * @returns whether there is room now.
    */
-  makeRoom(sender: Sender, isPresent: (id: SenderId) => boolean, nowMs: number): boolean {
+  makeRoom(sender: Sender, isPresent: (id: SenderId) => boolean): boolean {
     const { origin, key } = sender
     const kin = kinOf(sender, this.ofOrigin(origin))
     if (kin.length < streamsMax) return true
     const mayGo = new Map(kin.filter((one) => this.#mayGo(one)).map((one) => [one.id, one]))
-    const rested = this.#rested.all(origin, key, nowMs - restedMs)
-    const id = rested.find((one) => mayGo.has(one) && !isPresent(one))
+    const id = this.#bySeen.all(origin, key).find((one) => mayGo.has(one) && !isPresent(one))
     if (id === undefined) return false
     for (const statement of [this.#drop, this.#dropLog, this.#dropParts]) statement.run(id)
     this.#loaded.delete(id)
