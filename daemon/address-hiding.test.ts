@@ -1,24 +1,35 @@
-import { equal, match } from 'node:assert/strict'
+import { deepEqual, equal, match } from 'node:assert/strict'
 import { test } from 'node:test'
-import { addressHidingWarning, gatewayIn } from './address-hiding.ts'
+import { addressHidingWarning, gatewayIn, proxyIpOf } from './address-hiding.ts'
 
 const routes = `Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
 eth0\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0
 eth0\t00000000\t010011AC\t0003\t0\t0\t0\t00000000\t0\t0\t0
 `
+const gateway = { ip: '172.17.0.1', networkInterface: 'eth0' }
+const around = { isContainer: true, gateway }
 
 test('the default gateway is read from the table of routes', () => {
-  equal(gatewayIn(routes), '172.17.0.1')
+  deepEqual(gatewayIn(routes), gateway)
   equal(gatewayIn(routes.split('\n').slice(0, 2).join('\n')), undefined)
   equal(gatewayIn(''), undefined)
 })
 
+test('strangers may be behind the gateway of a container, and behind nobody else', () => {
+  equal(proxyIpOf(around), '172.17.0.1')
+  equal(proxyIpOf({ ...around, isContainer: false }), undefined)
+  equal(proxyIpOf({ ...around, gateway: undefined }), undefined)
+})
+
 test('a container without a key ring says that a proxy may hide who sends', () => {
-  const around = { isContainer: true, gateway: '172.17.0.1' }
-  const isPrivate = { keylessFrom: 'private' } as const
-  match(addressHidingWarning(isPrivate, false, around) ?? '', /as 172\.17\.0\.1, a private address/)
+  const isPrivate = { keylessFrom: 'private', keylessTokens: [] } as const
+  const known = addressHidingWarning(isPrivate, false, around)
+  match(known ?? '', /From 172\.17\.0\.1, the gateway, only databases that are known/)
+  const unknown = addressHidingWarning(isPrivate, false, { ...around, gateway: undefined })
+  match(unknown ?? '', /cannot be seen here, so that everybody/)
   equal(addressHidingWarning(isPrivate, true, around), undefined)
-  equal(addressHidingWarning({ keylessFrom: 'anywhere' }, false, around), undefined)
+  const anywhere = { keylessFrom: 'anywhere', keylessTokens: [] } as const
+  equal(addressHidingWarning(anywhere, false, around), undefined)
+  match(addressHidingWarning({ ...isPrivate, keylessTokens: ['t'] }, true, around) ?? '', /gateway/)
   equal(addressHidingWarning(isPrivate, false, { ...around, isContainer: false }), undefined)
-  equal(addressHidingWarning(isPrivate, false, { ...around, gateway: undefined }), undefined)
 })

@@ -1,8 +1,9 @@
 /**
- * Whether peers from elsewhere may seem to come from a private address: in a container a proxy of
- * the engine hides theirs. Must never guess who is behind it.
+ * The private address behind which anybody may be: in a container a proxy of the engine shows peers
+ * from elsewhere as the gateway. Must never guess who is behind it.
  */
-import { readFileSync } from 'node:fs'
+import { readFileSync, readlinkSync } from 'node:fs'
+import { keylessFromOf } from './key-choice.ts'
 import { isContainer } from './mounts.ts'
 import type { Config } from './options.ts'
 
@@ -10,45 +11,71 @@ import type { Config } from './options.ts'
 export type NetworkAround = {
   readonly isContainer: boolean
   /** Where packets go that have no other route; undefined when there is none. */
-  readonly gateway: string | undefined
+  readonly gateway: Gateway | undefined
 }
 
-/** Why `--keyless-from private` may let everybody send here; undefined when it does not. */
+export type Gateway = { readonly ip: string; readonly networkInterface: string }
+
+/** Whose packets may be anybody's; undefined where no proxy of an engine is between. */
+export function proxyIpOf(
+  { isContainer: isInside, gateway }: NetworkAround = networkAround(),
+): string | undefined {
+  return isInside ? gateway?.ip : undefined
+}
+
+/** What `--keyless-from private` means in a container; undefined where it means what it says. */
 export function addressHidingWarning(
-  { keylessFrom }: Pick<Config, 'keylessFrom'>,
+  config: Pick<Config, 'keylessFrom' | 'keylessTokens'>,
   hasRing: boolean,
   around: NetworkAround = networkAround(),
 ): string | undefined {
-  const { gateway } = around
-  if (hasRing || keylessFrom !== 'private' || !around.isContainer) return undefined
-  if (gateway === undefined) return undefined
+  if (keylessFromOf(config, hasRing) !== 'private' || !around.isContainer) return undefined
+  const ip = proxyIpOf(around)
+  const how =
+    'a port that is published through a proxy (IPv6, a restarted container, rootless Docker, ' +
+    'Docker Desktop, a load balancer) shows every peer under a private address'
+  const what =
+    ip === undefined
+      ? 'Which one cannot be seen here, so that everybody who reaches the port may send.'
+      : `From ${ip}, the gateway, only databases that are known here are taken. Under another ` +
+        'private address of a proxy everybody who reaches the port may send.'
   return (
-    `This container has no key ring, and a port that is published through a proxy (IPv6, a ` +
-    `restarted container, rootless Docker, Docker Desktop, a load balancer) shows every peer as ` +
-    `${gateway}, a private address: then everybody who reaches the port may send. Give it a key ` +
-    `ring (--keys), or publish the port to a private address of the host (docs/networking.md).`
+    `This container takes messages without a key, and ${how}. ${what} Give every token a key ` +
+    '(--keys), or publish the port to a private address of the host (docs/networking.md).'
   )
 }
 
 function networkAround(): NetworkAround {
-  return { isContainer: isContainer(), gateway: gatewayIn(readRoutes()) }
+  const gateway = gatewayIn(read('/proc/net/route'))
+  // With the network of the host packets come as they are.
+  const isOwn = gateway === undefined || isVirtual(gateway.networkInterface)
+  return { isContainer: isContainer() && isOwn, gateway }
 }
 
-function readRoutes(): string {
+/** The kernel has it in place of hardware: one end of a pair that leads to the engine's bridge. */
+function isVirtual(networkInterface: string): boolean {
   try {
-    return readFileSync('/proc/net/route', 'utf8')
+    return readlinkSync(`/sys/class/net/${networkInterface}`).includes('/virtual/')
+  } catch {
+    return true
+  }
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
   } catch {
     return ''
   }
 }
 
 /** The IPv4 gateway of /proc/net/route; its addresses are numbers in the byte order of x86. */
-export function gatewayIn(text: string): string | undefined {
+export function gatewayIn(text: string): Gateway | undefined {
   for (const line of text.split('\n').slice(1)) {
-    const [, destination, gateway = ''] = line.trim().split(/\s+/)
+    const [networkInterface = '', destination, gateway = ''] = line.trim().split(/\s+/)
     if (destination !== '00000000' || !/^[\dA-F]{8}$/i.test(gateway)) continue
     const bytes = [...Buffer.from(gateway, 'hex')].toReversed()
-    if (bytes.some((byte) => byte !== 0)) return bytes.join('.')
+    if (bytes.some((byte) => byte !== 0)) return { ip: bytes.join('.'), networkInterface }
   }
   return undefined
 }

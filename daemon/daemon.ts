@@ -181,10 +181,13 @@ export class Daemon {
   }
 
   #sayWhoMaySend(path: string | undefined): void {
-    if (path !== undefined) return this.#log(ringLine(this.#config, path, this.#ring ?? []))
     const sentence = keylessSentences[this.#config.keylessFrom]
-    this.#log({ level: 'info', event: 'keyless', sentence })
-    const hiding = addressHidingWarning(this.#config, false)
+    this.#log(
+      path === undefined
+        ? { level: 'info', event: 'keyless', sentence }
+        : ringLine(this.#config, path, this.#ring ?? []),
+    )
+    const hiding = addressHidingWarning(this.#config, path !== undefined)
     if (hiding === undefined) return
     this.#log({ level: 'warn', event: 'addresses-hidden', sentence: hiding })
   }

@@ -28,7 +28,10 @@ export function keyingOf({ keylessTokens }: Config, hasRing: boolean): KeyingCho
 }
 
 /** With a ring nobody comes in without a key, unless a token may. */
-export function keylessFromOf(config: Config, hasRing: boolean): KeylessFrom {
+export function keylessFromOf(
+  config: Pick<Config, 'keylessFrom' | 'keylessTokens'>,
+  hasRing: boolean,
+): KeylessFrom {
   return hasRing && config.keylessTokens.length === 0 ? 'nowhere' : config.keylessFrom
 }
 

@@ -13,6 +13,7 @@ import { eventLine, faultLine, notedLine } from './event-lines.ts'
 import { removeHealth, writeHealth } from './health-file.ts'
 import { systemNetwork, type HostNetwork } from './host-network.ts'
 import { lockInstance, type InstanceLock } from './instance-lock.ts'
+import { proxyIpOf } from './address-hiding.ts'
 import { keyingOf, keylessFromOf } from './key-choice.ts'
 import type { Log } from './log.ts'
 import { NameProcess } from './name-process.ts'
@@ -149,6 +150,7 @@ function nodeOptions({ config, ring }: LifeOptions, socket: DatagramSocket): Nod
     advertisedHost: advertise?.host ?? '',
     advertisedPort: advertise === undefined ? 0 : (advertise.port ?? port),
     keylessFrom: keylessFromOf(config, ring !== undefined),
+    proxyIp: proxyIpOf(),
     keys: ring ?? [],
     datagramBytesMax: Math.min(
       datagramBytesMax,

@@ -14,11 +14,13 @@ const environment = seededEnvironment(6)
 const key = keyNamed('k')
 const from: Address = { ip: '10.0.0.1', port: 9000 }
 
+const proxyIp = '172.18.0.1'
+
 function newAcceptor(keylessFrom: 'private' | 'anywhere' | 'nowhere' = 'private'): Acceptor {
   const ring = new KeyRing(environment, [key])
   let session = 0
   const takeSessionId = (): number => ++session
-  return new Acceptor({ environment, ring, keylessFrom, takeSessionId }, 0)
+  return new Acceptor({ environment, ring, keylessFrom, proxyIp, takeSessionId }, 0)
 }
 
 function hello1(withKey?: typeof key): Hello1 {
@@ -77,4 +79,14 @@ test('a key that it does not have, and a stranger from afar, get no answer', () 
   deepStrictEqual(answerTo(acceptor, hello1(), 0, { ip: '8.8.8.8', port: 1 }), undefined)
   deepStrictEqual(answerTo(newAcceptor('nowhere'), hello1()), undefined)
   deepStrictEqual(acceptor.deadlineUs(), undefined)
+})
+
+test('strangers may be hidden behind one address, for those without a key', () => {
+  const acceptor = newAcceptor()
+  const proxy = { ip: proxyIp, port: 9 }
+  deepStrictEqual(acceptor.mayHideStrangers(undefined, proxy), true)
+  deepStrictEqual(acceptor.mayHideStrangers(undefined, from), false)
+  deepStrictEqual(acceptor.mayHideStrangers(hello1(key).hint, proxy), false)
+  // Whoever takes everybody has nobody to look for.
+  deepStrictEqual(newAcceptor('anywhere').mayHideStrangers(undefined, proxy), false)
 })

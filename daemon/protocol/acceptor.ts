@@ -28,6 +28,7 @@ export type AcceptorOptions = {
   readonly environment: Environment
   readonly ring: KeyRing
   readonly keylessFrom: KeylessFrom
+  readonly proxyIp?: string | undefined
   readonly takeSessionId: () => SessionId
 }
 
@@ -40,6 +41,7 @@ export class Acceptor {
   readonly #takeSessionId: () => SessionId
   #ring: KeyRing
   #keylessFrom: KeylessFrom
+  readonly #proxyIp: string | undefined
   readonly #waiting = new HalfOpenSessions()
   readonly #hellos = new RateLimit(hellosPerSecondFree)
   /** Of those with a valid cookie, by where they come from. */
@@ -55,6 +57,7 @@ export class Acceptor {
     this.#takeSessionId = options.takeSessionId
     this.#ring = options.ring
     this.#keylessFrom = options.keylessFrom
+    this.#proxyIp = options.proxyIp
     this.#secret = options.environment.randomBytes(32)
     this.#previousSecret = this.#secret
     this.#secretSinceUs = nowUs
@@ -105,6 +108,11 @@ export class Acceptor {
   /** Whether a session of this peer may go on. */
   takes(hint: KeyHint | undefined, name: string, peer: Address): boolean {
     return hint === undefined ? this.takesKeyless(peer) : this.#ring.has(hint, name)
+  }
+
+  /** Whether a stranger from a public address may be behind this one. */
+  mayHideStrangers(hint: KeyHint | undefined, { ip }: Address): boolean {
+    return hint === undefined && this.#keylessFrom === 'private' && ip === this.#proxyIp
   }
 
   takesKeyless(from: Address): boolean {

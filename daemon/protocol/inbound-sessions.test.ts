@@ -28,12 +28,12 @@ class Sessions {
   readonly out: Output[] = []
 
   /** One handshake has been answered. */
-  constructor() {
+  constructor(proxyIp?: string) {
     const environment = seededEnvironment(3)
     const ring = new KeyRing(environment, [])
     let session = 0
     const takeSessionId = (): number => ++session
-    const options = { environment, ring, keylessFrom: 'private', takeSessionId } as const
+    const options = { environment, ring, keylessFrom: 'private', proxyIp, takeSessionId } as const
     const acceptor = new Acceptor(options, 0)
     this.sessions = new InboundSessions({ acceptor, datagramBytesMax: 9_000 })
     const scid = toConnectionId(environment.randomBytes(8))
@@ -97,6 +97,18 @@ test('where the sender can be answered is what it says, or where it comes from',
       : ''
   })
   deepStrictEqual(hosts, [`${from.ip} ${from.port}`, 'MachineA 7'])
+})
+
+test('who comes from where a proxy may hide strangers must be known to the store', () => {
+  const mustBeKnown = (proxyIp?: string): boolean[] => {
+    const all = new Sessions(proxyIp)
+    all.open()
+    return all.out.flatMap((output) =>
+      output.type === 'store' && output.work.type === 'accept' ? [output.work.mustBeKnown] : [],
+    )
+  }
+  deepStrictEqual([mustBeKnown(), mustBeKnown('10.9.9.9')], [[false], [false]])
+  deepStrictEqual(mustBeKnown(from.ip), [true])
 })
 
 test('what the store answers to a session that is gone does nothing', () => {

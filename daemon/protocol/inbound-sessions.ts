@@ -263,6 +263,7 @@ export class InboundSessions {
 
   #accept(session: InboundSession, frame: OpenFrame, out: Output[]): void {
     const { origin, stream, confirmed } = frame
+    const { hint, peer } = session
     // Ids are views of the packet, which is the driver's.
     out.push({
       type: 'store',
@@ -273,6 +274,7 @@ export class InboundSessions {
         origin: new Uint8Array(origin),
         stream: new Uint8Array(stream),
         confirmed,
+        mustBeKnown: this.#options.acceptor.mayHideStrangers(hint, peer),
         host: frame.host === '' ? session.peer.ip : frame.host,
         port: frame.port === 0 ? session.peer.port : frame.port,
       },

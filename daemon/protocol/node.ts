@@ -42,6 +42,8 @@ export type NodeOptions = {
   readonly advertisedHost: string
   readonly advertisedPort: number
   readonly keylessFrom: KeylessFrom
+  /** Anybody may be behind it: without a key only databases that are known may send from there. */
+  readonly proxyIp?: string | undefined
   readonly keys: readonly Key[]
   /** The largest datagram that our socket's buffer takes a few of. */
   readonly datagramBytesMax: number
@@ -73,11 +75,10 @@ export class Node {
   constructor(options: NodeOptions, environment: Environment, nowUs: number) {
     this.#options = options
     this.#environment = environment
-    const { keylessFrom } = options
     const ring = new KeyRing(environment, options.keys)
     this.#ring = ring
     const takeSessionId = this.#takeSessionId
-    this.#acceptor = new Acceptor({ environment, ring, keylessFrom, takeSessionId }, nowUs)
+    this.#acceptor = new Acceptor({ ...options, environment, ring, takeSessionId }, nowUs)
     this.#inbound = new InboundSessions({
       acceptor: this.#acceptor,
       datagramBytesMax: options.datagramBytesMax,

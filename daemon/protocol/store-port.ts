@@ -105,6 +105,8 @@ export type StoreWork =
       readonly origin: Uint8Array
       readonly stream: Uint8Array
       readonly confirmed: number
+      /** Only a database that has sent under this key before may go on. */
+      readonly mustBeKnown: boolean
       /** Where the sender can be answered. */
       readonly host: string
       readonly port: number

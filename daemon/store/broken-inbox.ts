@@ -3,13 +3,24 @@
  * sender is told, and so is the operator at this end, who can mend it. Must never say it for each
  * try of each sender.
  */
+import { closeCode } from '../protocol/frame.ts'
 import { EventPace } from './event-pace.ts'
 import type { Events } from './events.ts'
 import type { Sender } from './senders.ts'
 import type { Refused } from './storing.ts'
+import type { Turn, Work } from './turn.ts'
 
 /** Senders try every ten seconds; whoever looks for a reason looks at the newest events. */
 const sayAgainMs = 600_000
+
+const hidden =
+  "a new sender without a key at the address of the container's gateway, behind which may be " +
+  'anybody: give both ends a key ring (docs/networking.md, Docker)'
+/**
+ * Netfilter forgets an answered flow of UDP after 120 s (nf_conntrack_udp_timeout_stream): one that
+ * began while the container was away leads past the proxy then.
+ */
+const hiddenPauseMs = 130_000
 
 /** Of whom a message, or all of them, was rejected. */
 type Rejected = { readonly host: string; readonly port: number; readonly sender: Sender }
@@ -49,6 +60,13 @@ export class BrokenInbox {
     if (this.#pace.mayTell(code, sender.key, nowMs)) {
       this.#events.addHourly({ code, host, port, detail }, nowMs)
     }
+  }
+
+  /** It comes from where a proxy may hide anybody, and has never come from elsewhere. */
+  tellStranger(sender: Sender, { session, host, port }: Work<'accept'>, turn: Turn): void {
+    this.tellRejected({ host, port, sender }, { type: 'closed', reason: hidden }, turn.nowMs)
+    const told = { code: closeCode.closed, sequence: 0, retryAfterMs: hiddenPauseMs }
+    turn.emit({ type: 'turned-away', session, ...told, reason: hidden })
   }
 
   /** The sender remembers more than we do. It notices too (rule 4), and sends what it still has. */

@@ -25,7 +25,16 @@ const record = (number: number, token: string): Uint8Array => {
 
 const accept = (receiver: Machine, session: SessionId): void => {
   const ids = { origin: Buffer.alloc(16, 3), stream: Buffer.alloc(16, 4) }
-  receiver.run({ type: 'accept', session, key: '', confirmed: 0, host: 'c', port: 9000, ...ids })
+  receiver.run({
+    type: 'accept',
+    session,
+    key: '',
+    confirmed: 0,
+    mustBeKnown: false,
+    host: 'c',
+    port: 9000,
+    ...ids,
+  })
 }
 
 const receive = (receiver: Machine, session: SessionId, offset: number, bytes: Uint8Array): void =>

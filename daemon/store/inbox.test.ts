@@ -422,6 +422,7 @@ test('a long log is gone through in steps before the second stream is accepted',
     key: '',
     origin,
     confirmed: 0,
+    mustBeKnown: false,
     host: '',
     port: 0,
   } as const

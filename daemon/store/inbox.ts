@@ -6,20 +6,19 @@ import type BetterSqlite3 from 'better-sqlite3'
 import { assert } from '../protocol/assert.ts'
 import type { Sha256 } from '../protocol/chain.ts'
 import { closeCode, reasonBytesMax, type CloseCode } from '../protocol/frame.ts'
-import { bodyBytesMaxOfAll, RecordParser } from '../protocol/record.ts'
-import type { RecordEvent } from '../protocol/record.ts'
-import type { SessionId, StoreWork } from '../protocol/store-port.ts'
+import { bodyBytesMaxOfAll, RecordParser, type RecordEvent } from '../protocol/record.ts'
+import type { SessionId } from '../protocol/store-port.ts'
 import { clampText, equalBytes } from '../protocol/wire.ts'
 import { BrokenInbox } from './broken-inbox.ts'
 import type { Connection } from './connection.ts'
 import type { Events } from './events.ts'
-import type { Turn } from './turn.ts'
+import type { Turn, Work } from './turn.ts'
 import type { KeptParts, Parts } from './parts.ts'
 import { LogCare } from './log-care.ts'
 import { takeMessages } from './received-messages.ts'
 import type { Seen } from './seen.ts'
 import type { SenderLog } from './sender-log.ts'
-import { kinOf, relativesOf, streamsMax } from './senders.ts'
+import { crowdedReason, kinOf, relativesOf } from './senders.ts'
 import type { Sender, SenderId, Senders } from './senders.ts'
 import type { Storing } from './storing.ts'
 
@@ -42,8 +41,6 @@ export type InboxParts = {
   readonly sha256: Sha256
   readonly origin: Uint8Array
 }
-
-type Work<Type extends StoreWork['type']> = Extract<StoreWork, { type: Type }>
 
 type InboundSession = {
   readonly id: SessionId
@@ -106,10 +103,14 @@ export class Inbox {
       return
     }
     this.#drop(work.session)
-    if (!this.#supersede(sender, work.session, turn)) return
-    this.#dropPartsOfOthers(sender, family)
     // Our own lane has been elsewhere so far: rule 0 says so, and nothing of ours is missing.
     const isOurs = equalBytes(sender.origin, this.#parts.origin)
+    if (work.mustBeKnown && !isOurs && kinOf(sender, family).length === 0) {
+      this.#left.add(sender)
+      return this.#broken.tellStranger(sender, work, turn)
+    }
+    if (!this.#supersede(sender, work.session, turn)) return
+    this.#dropPartsOfOthers(sender, family)
     if (!isOurs) this.#broken.tellIfRestored(sender, work, turn.nowMs)
     senders.touch(sender, work.host, work.port, turn.nowMs)
     this.#open(sender, family, work, turn)
@@ -289,9 +290,8 @@ export class Inbox {
       senders.writeNew(sender, host, port, turn.nowMs)
       return true
     }
-    const reason = `${streamsMax} streams of this sender's database are open under this key already`
-    this.#broken.tellRejected(session, { type: 'closed', reason }, turn.nowMs)
-    this.#turnAway(session, closeCode.closed, brokenPauseMs, reason, turn)
+    this.#broken.tellRejected(session, { type: 'closed', reason: crowdedReason }, turn.nowMs)
+    this.#turnAway(session, closeCode.closed, brokenPauseMs, crowdedReason, turn)
     return false
   }
 

@@ -117,6 +117,24 @@ test('a database that is restored again and again brings what it has, and nothin
   deepEqual([back.watermark, back.logStart], [0, 0])
 })
 
+test('behind a proxy only a database that is known goes on, and a stranger is told why', (t) => {
+  const receiver = keyedReceiver(t)
+  bring(receiver, '', 1, 1)
+  bring(receiver, 'ab', 2, 2)
+  const mustBeKnown = true
+  const known = new Talker(receiver)
+  // The same database after a restore: another stream.
+  equal(known.open({ key: '', stream: streamOf(9), mustBeKnown })?.type, 'accepted')
+  const own = { key: '', stream: streamOf(10), origin: receiver.origin, mustBeKnown }
+  equal(new Talker(receiver).open(own)?.type, 'accepted')
+  const stranger = { key: '', stream: streamOf(11), origin: streamOf(77), mustBeKnown }
+  const said = new Talker(receiver).open(stranger)
+  ok(said?.type === 'turned-away' && said.code === closeCode.closed)
+  match(said.reason, /gateway.*key ring/)
+  const detail = receiver.all('SELECT detail FROM mqevent').at(-1)?.['detail']
+  match(String(detail), /this sender was turned away: a new sender without a key/)
+})
+
 test('fifty thousand skipped sequences leave no row of the log', (t) => {
   const receiver = keyedReceiver(t)
   const talker = new Talker(receiver)

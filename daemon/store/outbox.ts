@@ -5,7 +5,7 @@
  */
 import { unreachable } from '../protocol/assert.ts'
 import type { Sha256 } from '../protocol/chain.ts'
-import type { LaneId, SessionId, StoreWork } from '../protocol/store-port.ts'
+import type { LaneId, SessionId } from '../protocol/store-port.ts'
 import type { Connection } from './connection.ts'
 import type { Confirming } from './confirming.ts'
 import type { Events } from './events.ts'
@@ -16,7 +16,7 @@ import { LargeRow } from './large-row.ts'
 import { flaw, type Numbering, type PeerLimits } from './numbering.ts'
 import type { Refusal } from './parked.ts'
 import { bodyBytes, type OutboxRow, type OutboxRows } from './outbox-rows.ts'
-import type { Turn } from './turn.ts'
+import type { Turn, Work } from './turn.ts'
 import { RecordBatch, type Encode } from './record-batch.ts'
 import type { Run } from './run.ts'
 import { rowsPerRun, type Runs } from './runs.ts'
@@ -34,8 +34,6 @@ export type OutboxParts = {
   readonly sha256: Sha256
   readonly origin: Uint8Array
 }
-
-type Work<Type extends StoreWork['type']> = Extract<StoreWork, { type: Type }>
 
 /** Rows that the operator has to decide about are looked at again when asked for, not before. */
 const ambiguousCode = 'TINYMQ_AMBIGUOUS'

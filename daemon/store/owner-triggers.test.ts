@@ -17,7 +17,7 @@ const inbound = 777
 /** One turn in which the lane is read, and numbers rows, and then a message comes in. */
 function readAndReceive({ sender, receiver }: Pair, lane: LaneAddress): ReaderAlone {
   const ids = { origin: Buffer.alloc(16, 3), stream: Buffer.alloc(16, 4) }
-  const from = { key: '', confirmed: 0, host: 'c', port: 9000, ...ids }
+  const from = { key: '', confirmed: 0, mustBeKnown: false, host: 'c', port: 9000, ...ids }
   sender.run({ type: 'accept', session: inbound, ...from })
   const reader = new ReaderAlone(sender, lane)
   reader.judge({ database: receiver.origin })

@@ -24,6 +24,7 @@ type SenderRow = [
 
 /** Streams of one origin under one key. Each restore of a database begins one more. */
 export const streamsMax = 64
+export const crowdedReason = `${streamsMax} streams of this sender's database are open under a key`
 
 export type Sender = {
   /** Of its row; 0 while nothing but an OPEN has come: whoever sends only these fills no table. */

@@ -242,6 +242,7 @@ test('many small messages in one piece are stored in several transactions', (t) 
     origin: sender.origin,
     stream: reader.stream,
     confirmed: 0,
+    mustBeKnown: false,
     host: '',
     port: 0,
   })

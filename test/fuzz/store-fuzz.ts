@@ -70,6 +70,7 @@ export class StoreFuzz {
       origin: this.#id(),
       stream,
       confirmed: random.one([0, 1, 2 ** 40, Number.MAX_SAFE_INTEGER]),
+      mustBeKnown: random.one([false, true]),
       host: random.one(['', 'b', '\0', 'ü'.repeat(100), "'; --"]),
       port: random.below(65_536),
     })

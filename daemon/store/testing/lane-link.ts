@@ -156,6 +156,7 @@ export class LaneLink {
       origin: from.origin,
       stream,
       confirmed,
+      mustBeKnown: false,
       host: 'sender',
       port: 9000,
     })

@@ -59,7 +59,7 @@ export class Talker {
   }
 
   open(
-    options: Partial<Pick<Accept, 'stream' | 'confirmed' | 'key' | 'origin'>> = {},
+    options: Partial<Pick<Accept, 'stream' | 'confirmed' | 'mustBeKnown' | 'key' | 'origin'>> = {},
   ): StoreResult | undefined {
     this.#receiver.run({
       type: 'accept',
@@ -68,6 +68,7 @@ export class Talker {
       origin,
       stream,
       confirmed: 0,
+      mustBeKnown: false,
       host: 'sender',
       port: 9000,
       ...options,
