@@ -38,17 +38,25 @@ function connectNodeSqlite(path: string): SqliteHandle {
   return db
 }
 
-/** What the `sqlite3` shell answers to `sql`: both its outputs, and whether it was content. */
+/**
+ * What the `sqlite3` shell answers to `sql`: both its outputs, and whether it was content.
+ * `isToGoOn`: after an error it takes the next statement.
+ */
 export function shell(
   path: string,
   sql: string,
+  isToGoOn = false,
 ): { readonly ok: boolean; readonly output: string } {
   const [program = '', ...words] = sqliteProgram
-  const { status, stdout, stderr, error } = spawnSync(program, [...words, '-bail', path], {
-    input: `.timeout 5000\n${sql}\n`,
-    encoding: 'utf8',
-    maxBuffer: 64 * 1_048_576,
-  })
+  const { status, stdout, stderr, error } = spawnSync(
+    program,
+    [...words, ...(isToGoOn ? [] : ['-bail']), path],
+    {
+      input: `.timeout 5000\n${sql}\n`,
+      encoding: 'utf8',
+      maxBuffer: 64 * 1_048_576,
+    },
+  )
   if (error !== undefined) throw error
   return { ok: status === 0, output: `${stdout}${stderr}`.trimEnd() }
 }

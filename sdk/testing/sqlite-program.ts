@@ -4,10 +4,15 @@ import { join } from 'node:path'
 
 const isInstalled = spawnSync('sqlite3', ['-version']).error === undefined
 
+const standIn = join(import.meta.dirname, 'sqlite-stand-in.ts')
+
 /** The words to run it by. */
 export const sqliteProgram: readonly string[] = isInstalled
   ? ['sqlite3']
-  : [process.execPath, join(import.meta.dirname, 'sqlite-stand-in.ts')]
+  : [process.execPath, standIn]
+
+/** What takes its place, and answers one call after the other; undefined where it is installed. */
+export const sqliteStandIn: string | undefined = isInstalled ? undefined : standIn
 
 /** The `skip` of a test of what only the stock program has: its own commands. */
 export const withoutSqlite: string | false =

@@ -1,6 +1,7 @@
 /**
  * Does what these tests ask of the `sqlite3` command line, in a process of its own, where that is
  * not installed: statements from standard input, rows as it prints them, `.timeout`, `.restore`.
+ * With a channel to its parent it does so for one script after the other: no start for each look.
  * Must never be used where the stock program is there: that one is what users have.
  */
 import { text } from 'node:stream/consumers'
@@ -82,27 +83,51 @@ class Source {
   }
 }
 
-async function main(args: readonly string[]): Promise<void> {
-  const db = new Database(args.at(-1) ?? '')
-  db.pragma('busy_timeout = 0')
-  // Those two are the defaults of the library, not of the shell.
-  db.pragma('foreign_keys = OFF')
-  const script = await text(process.stdin)
-  const lines = script.split('\n')
-  while (lines[0]?.startsWith('.') === true) await command(db, lines.shift() ?? '')
-  for (const statement of splitStatements(lines.join('\n'))) {
-    process.stdout.write(run(db, statement, args.includes('-json')))
+/** One call of the program: its options, the database as the last of them, and its input. */
+export type Call = { readonly args: readonly string[]; readonly script: string }
+
+/** What it prints. */
+export type Printed = { readonly output: string; readonly complaint: string }
+
+async function answer({ args, script }: Call): Promise<Printed> {
+  let [output, complaint] = ['', '']
+  const complain = (error: unknown): void => {
+    complaint += `Runtime error: ${error instanceof Error ? error.message : String(error)}\n`
   }
-  db.close()
+  let db: Database.Database | undefined
+  try {
+    db = new Database(args.at(-1) ?? '')
+    db.pragma('busy_timeout = 0')
+    // Those two are the defaults of the library, not of the shell.
+    db.pragma('foreign_keys = OFF')
+    const lines = script.split('\n')
+    while (lines[0]?.startsWith('.') === true) await command(db, lines.shift() ?? '')
+    for (const statement of splitStatements(lines.join('\n'))) {
+      try {
+        output += run(db, statement, args.includes('-json'))
+      } catch (error) {
+        if (args.includes('-bail')) throw error
+        complain(error)
+      }
+    }
+  } catch (error) {
+    complain(error)
+  }
+  db?.close()
+  return { output, complaint }
 }
 
-if (import.meta.main) {
-  try {
-    await main(process.argv.slice(2))
-  } catch (error) {
-    process.stderr.write(
-      `Runtime error: ${error instanceof Error ? error.message : String(error)}\n`,
-    )
-    process.exitCode = 1
+async function main(args: readonly string[]): Promise<void> {
+  if (process.send !== undefined) {
+    process.on('message', (call: Call) => {
+      void answer(call).then((printed) => process.send?.(printed))
+    })
+    return
   }
+  const { output, complaint } = await answer({ args, script: await text(process.stdin) })
+  process.stdout.write(output)
+  process.stderr.write(complaint)
+  if (complaint !== '') process.exitCode = 1
 }
+
+if (import.meta.main) await main(process.argv.slice(2))
