@@ -135,6 +135,23 @@ test('behind a proxy only a database that is known goes on, and a stranger is to
   match(String(detail), /this sender was turned away: a new sender without a key/)
 })
 
+test('strangers that are turned away are reported some times an hour', (t) => {
+  const receiver = keyedReceiver(t)
+  const knock = (n: number, host = `stranger-${n}`): void => {
+    const stranger = { key: '', stream: streamOf(n), origin: streamOf(n), mustBeKnown: true, host }
+    equal(new Talker(receiver).open(stranger)?.type, 'turned-away')
+  }
+  const told = (): number => eventsOf(receiver).length
+  for (let n = 0; n < 5; n++) knock(n, 'the same')
+  equal(told(), 1)
+  for (let n = 5; n < 45; n++) knock(n)
+  ok(told() <= 16, `${told()} events`)
+  receiver.nowMs += 3_600_001
+  const before = told()
+  knock(50)
+  equal(told(), before + 1)
+})
+
 test('fifty thousand skipped sequences leave no row of the log', (t) => {
   const receiver = keyedReceiver(t)
   const talker = new Talker(receiver)

@@ -11,7 +11,7 @@ import type { Sender, SenderId } from './senders.ts'
 export const partBytesMax = 1_048_576
 const maybeDigestBytes = 66_000
 /** Four of the largest bodies under each key. */
-const partBytesMaxOfKey = 1_073_741_824
+export const partBytesMaxOfKey = 1_073_741_824
 /** A sender that is away for longer sends the body from its beginning. */
 const staleMs = 24 * 3_600_000
 const lookPauseMs = 3_600_000
@@ -28,6 +28,7 @@ type NewPart = [SenderId, number, number, Uint8Array]
 
 export class Parts {
   readonly #connection: Connection
+  readonly #bytesMaxOfKey: number
   readonly #kept: BetterSqlite3.Statement<[SenderId], [number, number, number]>
   readonly #insert: BetterSqlite3.Statement<NewPart>
   readonly #bytes: BetterSqlite3.Statement<[SenderId], Buffer>
@@ -39,8 +40,10 @@ export class Parts {
   readonly #byKey = new Map<string, number>()
   #lookedAtMs = -Infinity
 
-  constructor(connection: Connection) {
+  /** `bytesMaxOfKey`: less than there may be, for tests. */
+  constructor(connection: Connection, bytesMaxOfKey = partBytesMaxOfKey) {
     this.#connection = connection
+    this.#bytesMaxOfKey = bytesMaxOfKey
     this.#kept = connection.prepare(
       `SELECT max(length), sum(length(bytes)), count(*) FROM mqpart WHERE sender = ?
        HAVING count(*) > 0`,
@@ -106,11 +109,11 @@ export class Parts {
    * without a session have there goes first.
    */
   makeRoom(key: string, bytes: number, isPresent: (sender: SenderId) => boolean): boolean {
-    if (this.#bytesUnder(key) + bytes <= partBytesMaxOfKey) return true
+    if (this.#bytesUnder(key) + bytes <= this.#bytesMaxOfKey) return true
     for (const sender of this.#sendersUnder.all(key)) {
       if (isPresent(sender)) continue
       this.drop(sender)
-      if (this.#bytesUnder(key) + bytes <= partBytesMaxOfKey) return true
+      if (this.#bytesUnder(key) + bytes <= this.#bytesMaxOfKey) return true
     }
     return false
   }

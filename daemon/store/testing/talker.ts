@@ -59,7 +59,9 @@ export class Talker {
   }
 
   open(
-    options: Partial<Pick<Accept, 'stream' | 'confirmed' | 'mustBeKnown' | 'key' | 'origin'>> = {},
+    options: Partial<
+      Pick<Accept, 'stream' | 'confirmed' | 'mustBeKnown' | 'key' | 'origin' | 'host'>
+    > = {},
   ): StoreResult | undefined {
     this.#receiver.run({
       type: 'accept',
