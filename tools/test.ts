@@ -16,6 +16,20 @@ type Part = {
 
 const long = process.argv.includes('--long')
 const npm = (script: string, ...args: string[]): string[] => ['npm', 'run', '-s', script, ...args]
+/** Restores, freezes, attacks, a million rows: minutes each. The long suite runs every file. */
+const longFiles = [
+  'bench-command',
+  'dead-peers-timing',
+  'fault-places',
+  'frozen-process',
+  'hostile-http',
+  'identity-*',
+  'keys-flood',
+  'lost-files',
+  'million-rows-timing',
+  'observe-million-timing',
+  'torture',
+]
 const processes = (name: string): string[] =>
   npm('process-tests', '--', `test/**/${name}.process.test.ts`)
 
@@ -26,11 +40,16 @@ const parts: readonly Part[] = long
       { name: 'processes', command: npm('test:process'), scale: '1' },
     ]
   : [
-      { name: 'units', command: npm('unit'), scale: '0.3' },
-      { name: 'simulator', command: npm('sim', '--', '--seeds', '30') },
+      { name: 'units', command: npm('unit'), scale: '0.1' },
+      { name: 'simulator', command: npm('sim', '--', '--seeds', '20') },
       { name: 'build', command: npm('build') },
-      { name: 'processes', command: processes('!(*-timing)'), scale: '0.05', concurrency: '3' },
-      { name: 'timings', command: processes('*-timing'), scale: '0.05' },
+      {
+        name: 'processes',
+        command: processes(`!(*-timing|${longFiles.join('|')})`),
+        scale: '0.05',
+        concurrency: '3',
+      },
+      { name: 'timings', command: processes('{backlog,containment}-timing'), scale: '0.05' },
     ]
 
 const sums = new Map([
