@@ -23,6 +23,7 @@ const longFiles = [
   'fault-places',
   'frozen-process',
   'hostile-http',
+  'hostile-peers',
   'identity-*',
   'keys-flood',
   'lost-files',
