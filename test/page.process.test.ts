@@ -305,7 +305,16 @@ test('rows are cancelled, retried and redriven where enabled, after a question',
   const dialog = page.getByRole('dialog')
   await dialog.waitFor()
   deepEqual(await accessibilityProblems(page), [])
-  await dialog.getByRole('button', { name: 'Leave it' }).click()
+  // On a telephone nothing of the question is cut off.
+  for (const width of [360, 320]) {
+    await page.setViewportSize({ width, height: 800 })
+    const cut = await dialog.evaluate((top) =>
+      [top, ...top.querySelectorAll('*')].filter((part) => part.scrollWidth > part.clientWidth + 1),
+    )
+    equal(cut.length, 0, `${cut.length} parts are cut off at ${width} px`)
+  }
+  await page.setViewportSize({ width: 1_280, height: 800 })
+  await dialog.getByRole('button', { name: 'Change nothing' }).click()
   await dialog.waitFor({ state: 'detached' })
   equal(await isThere(), '1')
 

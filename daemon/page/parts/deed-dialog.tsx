@@ -69,7 +69,7 @@ export function DeedDialog({ box, id, deed, onEnd }: Props): JSX.Element {
           disabled={state.type === 'doing'}
           onClick={() => dialog.current?.close()}
         >
-          {state.type === 'answered' ? 'Close' : 'Leave it'}
+          {state.type === 'answered' ? 'Close' : 'Change nothing'}
         </button>
       </div>
     </dialog>
