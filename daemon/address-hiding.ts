@@ -29,19 +29,15 @@ export function addressHidingWarning(
   hasRing: boolean,
   around: NetworkAround = networkAround(),
 ): string | undefined {
-  if (keylessFromOf(config, hasRing) !== 'private' || !around.isContainer) return undefined
   const ip = proxyIpOf(around)
-  const how =
-    'a port that is published through a proxy (IPv6, a restarted container, rootless Docker, ' +
-    'Docker Desktop, a load balancer) shows every peer under a private address'
-  const what =
-    ip === undefined
-      ? 'Which one cannot be seen here, so that everybody who reaches the port may send.'
-      : `From ${ip}, the gateway, only databases that are known here are taken. Under another ` +
-        'private address of a proxy everybody who reaches the port may send.'
+  if (keylessFromOf(config, hasRing) !== 'private' || ip === undefined) return undefined
   return (
-    `This container takes messages without a key, and ${how}. ${what} Give every token a key ` +
-    '(--keys), or publish the port to a private address of the host (docs/networking.md).'
+    'This container takes messages without a key, and a port that is published through a proxy ' +
+    '(IPv6, a restarted container, rootless Docker, Docker Desktop, a load balancer) shows every ' +
+    `peer under a private address. From ${ip}, the gateway, only databases that are known here ` +
+    'are taken. Behind a proxy with another private address everybody who reaches the port may ' +
+    'send: that cannot be seen from here. Give every token a key (--keys), or publish the port ' +
+    'to a private address of the host (docs/networking.md).'
   )
 }
 

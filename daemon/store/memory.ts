@@ -4,6 +4,7 @@
  * failed turn: what a rolled-back transaction had changed in memory is thrown away with all of it.
  * Must never hold what has to outlive a failed turn: that is the store's (`Outside`).
  */
+import { TinymqError } from '../../sdk/errors.ts'
 import type { LaneId } from '../protocol/store-port.ts'
 import { Confirming } from './confirming.ts'
 import type { Connection } from './connection.ts'
@@ -111,8 +112,11 @@ export function memoryOf(outside: Outside): Memory {
 
 /** As the file says now. */
 export function readOrigin(connection: Connection): Uint8Array {
-  const read = connection.prepareValue<[], Uint8Array>(
-    "SELECT value FROM mqmeta WHERE key = 'origin'",
-  )
-  return Uint8Array.from(read.get() ?? [])
+  const read = connection.prepareValue<[], unknown>("SELECT value FROM mqmeta WHERE key = 'origin'")
+  const origin = read.get()
+  if (origin instanceof Uint8Array && origin.length === 16) return Uint8Array.from(origin)
+  const sentence =
+    'the origin in mqmeta, which names this database to its peers, is no BLOB of 16 bytes: write ' +
+    'back that of a backup; with a new one, randomblob(16), peers take it for another database'
+  throw new TinymqError('TINYMQ_CORRUPT', sentence)
 }

@@ -422,6 +422,21 @@ test('a file that is damaged is the end', (t) => {
   store.close()
 })
 
+test('an origin that can be nobody is the end, at the start and later', (t) => {
+  const isSaid = (error: unknown): boolean =>
+    error instanceof TinymqError &&
+    error.code === 'TINYMQ_CORRUPT' &&
+    /origin in mqmeta, .* no BLOB of 16 bytes: write back/.test(error.message)
+  for (const value of ['NULL', "'sixteen letters!'", 'zeroblob(15)', 'zeroblob(100000)']) {
+    const machine = World.of(t).machine()
+    machine.run()
+    machine.user.exec(`UPDATE mqmeta SET value = ${value} WHERE key = 'origin'`)
+    throws(() => machine.run(), isSaid, value)
+    machine.close()
+    throws(() => openStore(machine.path), isSaid, value)
+  }
+})
+
 test('a database is synced with each commit, unless a simulator says otherwise', (t) => {
   const world = World.of(t)
   const synchronous = (isDurable: boolean): unknown => {
