@@ -6,7 +6,8 @@ import { deepEqual, equal, ok } from 'node:assert/strict'
 import { chownSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { test, type TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import Database from 'better-sqlite3'
 import { freePort } from '../test/harness/free-port.ts'
 import { range } from '../test/harness/numbered.ts'
@@ -103,10 +104,14 @@ story('daemons that have 128 MB of memory', async (stage) => {
 
 const each = 300
 const outer = { host: '10.213.77.1', peer: '10.213.77.2' }
+/** Of a range that no private network has (RFC 5737). */
+const far = { host: '198.51.100.1', peer: '198.51.100.2' }
+const awayMs = 4_000
+const quietMs = 20_000
 
 /** A daemon whose database is in a directory of this host. */
 async function start(
-  t: { readonly after: (end: () => Promise<void>) => void },
+  t: TestContext,
   name: string,
   options: readonly string[],
 ): Promise<{ readonly container: string; readonly database: string }> {
@@ -128,22 +133,36 @@ async function start(
   return { container, database: join(directory, 'tinymqdb') }
 }
 
-test('a peer from outside, through the published port, and back', async (t) => {
+type Started = Awaited<ReturnType<typeof start>>
+
+async function startPublished(t: TestContext): Promise<Started & { readonly port: number }> {
   const port = await freePort()
   const udp = ['--env', `TINYMQ_UDP_PORT=${port}`, `--publish=${port}:${port}/udp`]
-  const inside = await start(t, 'inside', udp)
-  const outside = await start(t, 'outside', ['--network=none'])
-  // A cable from this host to the container: another machine, as the engine sees it.
+  return { ...(await start(t, 'inside', udp)), port }
+}
+
+/** At the other end of a cable from this host: another machine, as the engine sees it. */
+async function startOutside(
+  t: TestContext,
+  name: string,
+  { host, peer }: { readonly host: string; readonly peer: string },
+): Promise<Started> {
+  const outside = await start(t, name, ['--network=none'])
   const pid = await docker('inspect', '--format', '{{.State.Pid}}', outside.container)
-  const cable = `tmq${process.pid}`
+  const cable = `tmq${process.pid}${name.slice(0, 2)}`
   await output(['ip', 'link', 'add', cable, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', pid])
   const enter = ['nsenter', '--target', pid, '--net']
-  await output(['ip', 'address', 'add', `${outer.host}/30`, 'dev', cable])
+  await output(['ip', 'address', 'add', `${host}/30`, 'dev', cable])
   await output(['ip', 'link', 'set', cable, 'up'])
-  await output([...enter, 'ip', 'address', 'add', `${outer.peer}/30`, 'dev', 'eth0'])
+  await output([...enter, 'ip', 'address', 'add', `${peer}/30`, 'dev', 'eth0'])
   await output([...enter, 'ip', 'link', 'set', 'eth0', 'up'])
-  await output([...enter, 'ip', 'route', 'add', 'default', 'via', outer.host])
+  await output([...enter, 'ip', 'route', 'add', 'default', 'via', host])
+  return outside
+}
 
+test('a peer from outside, through the published port, and back', async (t) => {
+  const { port, ...inside } = await startPublished(t)
+  const outside = await startOutside(t, 'outside', outer)
   const ledger = new Ledger()
   const send = (from: string, database: string, host: string, peerPort: number): void => {
     const messages = range(1, each).map((number) => ledger.make(from, number, 300))
@@ -167,4 +186,41 @@ test('a peer from outside, through the published port, and back', async (t) => {
     equal(db.prepare('SELECT count(*) FROM mqevent').pluck().get(), 0)
     db.close()
   }
+})
+
+test('without a key a stranger stays outside when the container has restarted', async (t) => {
+  const { port, ...inside } = await startPublished(t)
+  const neighbour = await startOutside(t, 'neighbour', outer)
+  const stranger = await startOutside(t, 'stranger', far)
+  const send = ({ database }: Started, host: string, data: string): void => {
+    const db = new Database(database, { timeout: 30_000 })
+    db.prepare('INSERT INTO mqout (host, port, data) VALUES (?, ?, ?)').run(host, port, data)
+    db.close()
+  }
+  const read = <Value>({ database }: Started, select: string): Value[] => {
+    const db = new Database(database, { readonly: true })
+    try {
+      return db.prepare<[], Value>(select).pluck().all()
+    } finally {
+      db.close()
+    }
+  }
+  const arrived = (): string[] => read(inside, 'SELECT data FROM mqin ORDER BY id')
+  send(neighbour, outer.host, 'before')
+  await until({ what: 'the row of the neighbour', withinMs }, () => arrived().length > 0)
+  send(stranger, far.host, 'never')
+  await docker('stop', inside.container)
+  // What is sent meanwhile leads to the proxy of the engine from then on.
+  send(neighbour, outer.host, 'after')
+  await sleep(awayMs)
+  await docker('start', inside.container)
+  await until({ what: 'the second row of the neighbour', withinMs }, () => arrived().length > 1)
+  await until({ what: 'the stranger to be told', withinMs }, () => {
+    return read<string>(stranger, 'SELECT reason FROM mqstatus').some((reason) => {
+      return reason.includes("the container's gateway, behind which may be anybody")
+    })
+  })
+  await sleep(quietMs)
+  deepEqual(arrived(), ['before', 'after'])
+  deepEqual(read(inside, "SELECT code FROM mqevent WHERE code = 'TINYMQ_INBOX_CLOSED'").length, 1)
 })
