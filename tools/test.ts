@@ -29,10 +29,18 @@ const longFiles = [
   'lost-files',
   'million-rows-timing',
   'observe-million-timing',
+  'oldest-node',
   'torture',
 ]
-const processes = (name: string): string[] =>
-  npm('process-tests', '--', `test/**/${name}.process.test.ts`)
+const files = (...patterns: string[]): string[] => npm('run-tests', '--', ...patterns)
+const processes = (name: string): string[] => files(`test/**/${name}.process.test.ts`)
+/** All but those of the simulator: its seeds are a part of their own. */
+const unitFiles = [
+  'daemon/*.test.ts',
+  'daemon/!(sim)/**/*.test.ts',
+  ...['sdk', 'testing', 'tidy', 'e2e', 'bench', 'tools'].map((folder) => `${folder}/**/*.test.ts`),
+  'tidy.test.ts',
+]
 
 const parts: readonly Part[] = long
   ? [
@@ -41,14 +49,14 @@ const parts: readonly Part[] = long
       { name: 'processes', command: npm('test:process'), scale: '1' },
     ]
   : [
-      { name: 'units', command: npm('unit'), scale: '0.1' },
-      { name: 'simulator', command: npm('sim', '--', '--seeds', '20') },
+      { name: 'units', command: files(...unitFiles), scale: '0.1', concurrency: '2' },
+      { name: 'simulator', command: npm('sim', '--', '--seeds', '12') },
       { name: 'build', command: npm('build') },
       {
         name: 'processes',
         command: processes(`!(*-timing|${longFiles.join('|')})`),
         scale: '0.05',
-        concurrency: '3',
+        concurrency: '4',
       },
       { name: 'timings', command: processes('{backlog,containment}-timing'), scale: '0.05' },
     ]
