@@ -19,6 +19,7 @@ import {
 } from 'node:fs'
 import { hostname } from 'node:os'
 import Database from 'better-sqlite3'
+import { explained, openFailure } from '../sdk/database.ts'
 import { fromSqlite, TinymqError } from '../sdk/errors.ts'
 import type { Address } from './protocol/node-io.ts'
 import { StartError } from './start-error.ts'
@@ -59,7 +60,7 @@ export function lockInstance(databasePath: string): InstanceLock {
     } catch (error) {
       const { name: other } = readHolder(db)
       db.close()
-      throw lockError(fromSqlite(error), databasePath, other)
+      throw lockError(fromSqlite(explained(databasePath, error)), databasePath, other)
     }
   }
   take(undefined, undefined)
@@ -128,8 +129,7 @@ function makeFile(path: string, mode: number): void {
     return
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') {
-      const sentence = `${path}: ${(cause as Error).message}`
-      throw new TinymqError('TINYMQ_CANNOT_OPEN', sentence, { cause })
+      throw openFailure(`${path}: ${(cause as Error).message}`, cause)
     }
   }
   const stats = lstatSync(path, { throwIfNoEntry: false })
@@ -145,7 +145,7 @@ function openLock(path: string, options: Database.Options): Database.Database {
   try {
     return new Database(path, options)
   } catch (cause) {
-    const error = fromSqlite(cause)
+    const error = fromSqlite(explained(path, cause))
     if (!(error instanceof TinymqError)) throw error
     throw new TinymqError(error.code, `${path}: ${error.message}`, { cause })
   }

@@ -3,11 +3,12 @@
  * never be imported but for its types.
  */
 import { parentPort, workerData } from 'node:worker_threads'
+import { explained } from '../sdk/database.ts'
 import { fromSqlite, TinymqError, type TinymqErrorCode } from '../sdk/errors.ts'
 import { unreachable } from './protocol/assert.ts'
 import type { StoreResult } from './protocol/store-port.ts'
 import type { KeyingChoice } from './store/keying.ts'
-import { openStore, type Peer, type StoreTask } from './store/store.ts'
+import { openStore, type Peer, type Store, type StoreTask } from './store/store.ts'
 import type { StoreFault } from './store/store-fault.ts'
 import { trimMemoryAfterStart } from './memory.ts'
 import type { Loss } from './salvage.ts'
@@ -60,8 +61,16 @@ function fail(error: unknown): void {
   post({ type: 'failed', code: translated.code, sentence: translated.message })
 }
 
+function open(path: string, keying: KeyingChoice): Store {
+  try {
+    return openStore(path, { keying })
+  } catch (error) {
+    throw explained(path, error)
+  }
+}
+
 function serve({ path, keying }: StoreThreadData): void {
-  const host = new StoreHost(openStore(path, { keying }), path, {
+  const host = new StoreHost(open(path, keying), path, {
     onResults: (results, effort) => {
       const { items, buffers } = movable(results)
       post({ type: 'results', results: items, effort }, buffers)

@@ -5,7 +5,15 @@
  */
 
 // Named, `statfsSync` would keep an older Node.js from loading this, and from being told its age.
-import fs, { accessSync, closeSync, constants, existsSync, openSync, statSync } from 'node:fs'
+import fs, {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  statSync,
+  unlinkSync,
+} from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, resolve } from 'node:path'
 import type BetterSqlite3 from 'better-sqlite3'
@@ -85,7 +93,7 @@ export function openDatabase(
       db.pragma(`checkpoint_fullfsync = ${synchronous === 'full'}`)
     } catch (error) {
       db.close()
-      throw error
+      throw explained(file, error)
     }
     return db
   })
@@ -100,6 +108,22 @@ function construct(file: string, options: BetterSqlite3.Options = {}): BetterSql
   } catch (error) {
     if (!isCode(error, 'SQLITE_CANTOPEN')) throw error
     throw cannotOpen(file, whyNot(file, constants.R_OK | constants.W_OK) ?? error)
+  }
+}
+
+/**
+ * The same error, or why: SQLite says only that it cannot open a file, which may be one that it
+ * cannot make beside `file`.
+ */
+export function explained(file: string, error: unknown): unknown {
+  if (!isCode(error, 'SQLITE_CANTOPEN') && !isCode(error, 'TINYMQ_CANNOT_OPEN')) return error
+  const probe = `${file}-probe-${process.pid}`
+  try {
+    closeSync(openSync(probe, 'wx', 0o600))
+    unlinkSync(probe)
+    return error
+  } catch (reason) {
+    return cannotOpen(file, reason)
   }
 }
 
@@ -256,6 +280,15 @@ function createIfAbsent(file: string): void {
 const isCode = (error: unknown, code: string): boolean => isError(error) && error.code === code
 
 function cannotOpen(path: string, cause: unknown): TinymqError {
-  const sentence = `the database at ${path} cannot be opened: ${messageOf(cause)}`
-  return new TinymqError('TINYMQ_CANNOT_OPEN', sentence, { cause })
+  return openFailure(`the database at ${path} cannot be opened: ${messageOf(cause)}`, cause)
+}
+
+/** What `sentence` says has failed because of `cause`, under the code that has the remedy. */
+export function openFailure(sentence: string, cause: unknown): TinymqError {
+  if (isCode(cause, 'ENOSPC') || isCode(cause, 'EDQUOT')) {
+    return new TinymqError('TINYMQ_DISK_FULL', `${sentence} (df and df -i tell of what)`, { cause })
+  }
+  const isLimit = isCode(cause, 'EMFILE') || isCode(cause, 'ENFILE')
+  const limit = isLimit ? ': it has as many files open as it may (ulimit -n)' : ''
+  return new TinymqError('TINYMQ_CANNOT_OPEN', sentence + limit, { cause })
 }

@@ -1,13 +1,16 @@
 /** A receiver and a sender whose disk is full. */
-import { equal, ok, rejects } from 'node:assert/strict'
+import { equal, match, ok, rejects } from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { ownEnvironment } from './harness/daemon-process.ts'
 import { needs } from './harness/needs.ts'
 import { checkInbox, insertNumbered } from './harness/numbered.ts'
 import { Scene } from './harness/scene.ts'
 import { fillDisk, fillDiskWhole, smallDisk } from './harness/small-disk.ts'
 import { until } from './harness/until.ts'
 
+const program = join(import.meta.dirname, '..', 'dist', 'bin', 'tinymq.js')
 const messages = 30_000
 const diskMebibytes = 80
 const freeMebibytes = 8
@@ -82,3 +85,20 @@ test(
     equal(await a.sql('PRAGMA integrity_check;'), 'ok')
   },
 )
+
+test('without inodes a start says what is full, whichever file cannot be made', { skip }, (t) => {
+  const { directory } = new Scene(t)
+  for (const inodes of [2, 3, 4, 5]) {
+    const script = `mount -t tmpfs -o size=8m,nr_inodes=${inodes} tmpfs "$0" && exec "$@"`
+    const inside = ['--mount', '--propagation', 'private', 'sh', '-c', script, directory]
+    const database = join(directory, 'db')
+    const daemon = [process.execPath, program, '9000', database, '--http', 'off']
+    const { status, stderr } = spawnSync('unshare', [...inside, ...daemon], {
+      encoding: 'utf8',
+      timeout: 20_000,
+      env: ownEnvironment(),
+    })
+    equal(status, 74, stderr)
+    match(stderr, /no space left on device.*df -i.*Free space.*TINYMQ_DISK_FULL/)
+  }
+})

@@ -58,7 +58,11 @@ const parts: readonly Part[] = long
         scale: '0.05',
         concurrency: '4',
       },
-      { name: 'timings', command: processes('{backlog,containment}-timing'), scale: '0.05' },
+      {
+        name: 'timings',
+        command: processes('{backlog,containment,million-inbox}-timing'),
+        scale: '0.05',
+      },
     ]
 
 const sums = new Map([
