@@ -32,6 +32,7 @@ const brokenPauseMs = 10_000
 
 export type InboxParts = {
   readonly connection: Connection
+  readonly isSentTo: (origin: Uint8Array, key: string) => boolean
   readonly senders: Senders
   readonly log: SenderLog
   readonly seen: Seen
@@ -105,7 +106,8 @@ export class Inbox {
     this.#drop(work.session)
     // Our own lane has been elsewhere so far: rule 0 says so, and nothing of ours is missing.
     const isOurs = equalBytes(sender.origin, this.#parts.origin)
-    if (work.mustBeKnown && !isOurs && kinOf(sender, family).length === 0) {
+    const hasSent = isOurs || kinOf(sender, family).length > 0
+    if (work.mustBeKnown && !hasSent && !this.#parts.isSentTo(sender.origin, work.key)) {
       this.#left.add(sender)
       return this.#broken.tellStranger(sender, work, turn)
     }
@@ -284,10 +286,9 @@ export class Inbox {
   /** @returns whether the stream has a row: a new one gets it now, if there is room. */
   #hasRow(session: InboundSession, turn: Turn): boolean {
     const { sender, host, port } = session
-    const { senders } = this.#parts
     if (sender.id !== 0) return true
-    if (senders.makeRoom(sender, (id) => this.#isPresent(id))) {
-      senders.writeNew(sender, host, port, turn.nowMs)
+    if (this.#parts.senders.makeRoom(sender, (id) => this.#isPresent(id))) {
+      this.#parts.senders.writeNew(sender, host, port, turn.nowMs)
       return true
     }
     this.#broken.tellRejected(session, { type: 'closed', reason: crowdedReason }, turn.nowMs)

@@ -127,6 +127,12 @@ test('behind a proxy only a database that is known goes on, and a stranger is to
   equal(known.open({ key: '', stream: streamOf(9), mustBeKnown })?.type, 'accepted')
   const own = { key: '', stream: streamOf(10), origin: receiver.origin, mustBeKnown }
   equal(new Talker(receiver).open(own)?.type, 'accepted')
+  // One that this database sends to may answer.
+  receiver.user
+    .prepare("INSERT INTO mqlane (host, port, key, peer) VALUES ('there', 9000, ?, ?)")
+    .run('', streamOf(66))
+  const friend = { key: '', stream: streamOf(12), origin: streamOf(66), mustBeKnown }
+  equal(new Talker(receiver).open(friend)?.type, 'accepted')
   const stranger = { key: '', stream: streamOf(11), origin: streamOf(77), mustBeKnown }
   const said = new Talker(receiver).open(stranger)
   ok(said?.type === 'turned-away' && said.code === closeCode.closed)

@@ -85,6 +85,7 @@ export class Lanes {
   readonly #update: BetterSqlite3.Statement<LaneUpdate>
   readonly #pass: BetterSqlite3.Statement<[number, LaneId]>
   readonly #find: BetterSqlite3.Statement<[string, number, string], LaneId>
+  readonly #toPeer: BetterSqlite3.Statement<[Uint8Array, string], LaneId>
   readonly #loaded = new Map<LaneId, Lane>()
   readonly #onDisk = new Map<LaneId, OnDisk>()
   readonly #ids = new Map<string, LaneAddress>()
@@ -114,6 +115,12 @@ export class Lanes {
     this.#find = connection.prepareValue(
       'SELECT id FROM mqlane WHERE host = ? AND port = ? AND key = ?',
     )
+    this.#toPeer = connection.prepareValue('SELECT id FROM mqlane WHERE peer = ? AND key = ?')
+  }
+
+  /** Whether a lane under this key is with this database. */
+  isWith(peer: Uint8Array, key: string): boolean {
+    return this.#toPeer.get(peer, key) !== undefined
   }
 
   /** Undefined when there is none yet. */
