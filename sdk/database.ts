@@ -123,9 +123,12 @@ export function explained(file: string, error: unknown): unknown {
     unlinkSync(probe)
     return error
   } catch (reason) {
-    return cannotOpen(file, reason)
+    return scarcities.some((code) => isCode(reason, code)) ? cannotOpen(file, reason) : error
   }
 }
+
+/** What SQLite does not tell from a lack of permission. */
+const scarcities = ['ENOSPC', 'EDQUOT', 'EMFILE', 'ENFILE']
 
 /** Why a file that is there cannot be opened: SQLite says only that it cannot. */
 function whyNot(file: string, access: number): Error | undefined {

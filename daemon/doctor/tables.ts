@@ -4,7 +4,7 @@
  */
 import { statSync } from 'node:fs'
 import type Database from 'better-sqlite3'
-import { isThere, openToRead } from '../../sdk/database.ts'
+import { explained, isThere, openToRead } from '../../sdk/database.ts'
 import { fromSqlite, TinymqError } from '../../sdk/errors.ts'
 import { timeText } from '../../sdk/times.ts'
 import { missingIn, tablesVersion } from '../../sdk/schema-migrate.ts'
@@ -51,7 +51,7 @@ export function readTables(path: string, nowMs: number, isThorough: boolean): Ta
       db.close()
     }
   } catch (cause) {
-    const error = fromSqlite(cause)
+    const error = fromSqlite(explained(path, cause))
     if (!(error instanceof TinymqError)) throw error
     const sentence = `${error.message.replace(/\.$/, '')} (${error.code}).`
     return { findings: [errorFinding(about, sentence, error.hint)], destinations: [] }

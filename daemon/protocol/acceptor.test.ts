@@ -81,12 +81,25 @@ test('a key that it does not have, and a stranger from afar, get no answer', () 
   deepStrictEqual(acceptor.deadlineUs(), undefined)
 })
 
-test('strangers may be hidden behind one address, for those without a key', () => {
-  const acceptor = newAcceptor()
+test('who has no key and comes from where others may hide must be known', () => {
   const proxy = { ip: proxyIp, port: 9 }
-  deepStrictEqual(acceptor.mayHideStrangers(undefined, proxy), true)
-  deepStrictEqual(acceptor.mayHideStrangers(undefined, from), false)
-  deepStrictEqual(acceptor.mayHideStrangers(hello1(key).hint, proxy), false)
+  const mustBeKnown = (acceptor: Acceptor, hello: Hello1, peer: Address): boolean | undefined =>
+    acceptor.find(cidOf(answerTo(acceptor, hello, 0, peer)))?.mustBeKnown
+  deepStrictEqual(mustBeKnown(newAcceptor(), hello1(), proxy), true)
+  deepStrictEqual(mustBeKnown(newAcceptor(), hello1(), from), false)
+  deepStrictEqual(mustBeKnown(newAcceptor(), hello1(key), proxy), false)
   // Whoever takes everybody has nobody to look for.
-  deepStrictEqual(newAcceptor('anywhere').mayHideStrangers(undefined, proxy), false)
+  deepStrictEqual(mustBeKnown(newAcceptor('anywhere'), hello1(), proxy), false)
+})
+
+test('a HELLO1 without a key under a forged address gets its answer nowhere else', () => {
+  const acceptor = newAcceptor()
+  const [keyless, keyed] = [hello1(), hello1(key)]
+  for (const hello of [keyless, keyed]) ok(answerTo(acceptor, hello) !== undefined)
+  for (const ip of ['8.8.8.8', proxyIp, '10.0.0.2']) {
+    deepStrictEqual(answerTo(acceptor, keyless, 0, { ip, port: 9 }), undefined)
+  }
+  // Another port of the same machine is a NAT; a key proves more than an address does.
+  ok(answerTo(acceptor, keyless, 0, { ip: from.ip, port: 9 }) !== undefined)
+  ok(answerTo(acceptor, keyed, 0, { ip: '8.8.8.8', port: 9 }) !== undefined)
 })

@@ -83,7 +83,11 @@ export class Acceptor {
   /** The datagram that answers, if any. */
   onHello1(hello1: Hello1, from: Address, nowUs: number): Uint8Array | undefined {
     const known = this.#waiting.get(handshakeId(hello1))
-    if (known !== undefined) return equalBytes(known.noise, hello1.noise) ? known.hello2 : undefined
+    if (known !== undefined) {
+      // Without a key the address is all that was checked: the keys go nowhere else.
+      const mayHear = hello1.hint !== undefined || from.ip === known.ip
+      return mayHear && equalBytes(known.noise, hello1.noise) ? known.hello2 : undefined
+    }
     const key = this.#ring.byHint(hello1.hint)
     if (key === undefined && (hello1.hint !== undefined || !this.takesKeyless(from))) {
       this.#onStranger(hello1, from, nowUs)
@@ -92,10 +96,10 @@ export class Acceptor {
     const source = sourceOf(from.ip)
     if (this.#hasCookie(hello1, from, nowUs)) {
       if (!this.#proved.take(source, nowUs)) return undefined
-      return this.#answer(hello1, key, `${key?.name ?? ''} ${source}`, nowUs)
+      return this.#answer(hello1, from, key, `${key?.name ?? ''} ${source}`, nowUs)
     }
     // Anybody may have written this address: all of these have one share.
-    if (this.#hellos.take(nowUs)) return this.#answer(hello1, key, unprovedOwner, nowUs)
+    if (this.#hellos.take(nowUs)) return this.#answer(hello1, from, key, unprovedOwner, nowUs)
     const cookie = this.#cookie(this.#secret, hello1.scid, from)
     return encodePacket({ type: 'retry', dcid: hello1.scid, cookie })
   }
@@ -108,11 +112,6 @@ export class Acceptor {
   /** Whether a session of this peer may go on. */
   takes(hint: KeyHint | undefined, name: string, peer: Address): boolean {
     return hint === undefined ? this.takesKeyless(peer) : this.#ring.has(hint, name)
-  }
-
-  /** Whether a stranger from a public address may be behind this one. */
-  mayHideStrangers(hint: KeyHint | undefined, { ip }: Address): boolean {
-    return hint === undefined && this.#keylessFrom === 'private' && ip === this.#proxyIp
   }
 
   takesKeyless(from: Address): boolean {
@@ -147,8 +146,14 @@ export class Acceptor {
     if (waiting !== undefined) this.#waiting.drop(waiting)
   }
 
+  /** Whether a peer from a public address may be behind this one. */
+  #mayHideOthers(hint: KeyHint | undefined, { ip }: Address): boolean {
+    return hint === undefined && this.#keylessFrom === 'private' && ip === this.#proxyIp
+  }
+
   #answer(
     hello1: Hello1,
+    from: Address,
     key: Key | undefined,
     owner: string,
     nowUs: number,
@@ -165,6 +170,8 @@ export class Acceptor {
       key: key?.name ?? '',
       hint: hello1.hint,
       keys: response.keys,
+      ip: from.ip,
+      mustBeKnown: this.#mayHideOthers(hello1.hint, from),
       // The datagram's buffer is the driver's: what is kept is a copy.
       noise: new Uint8Array(hello1.noise),
       hello2: response.hello2,

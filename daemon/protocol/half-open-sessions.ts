@@ -15,6 +15,8 @@ export type HalfOpen = {
   readonly key: string
   readonly hint: KeyHint | undefined
   readonly keys: SessionKeys
+  /** It began where anybody may be behind the address, and has no key. */
+  readonly mustBeKnown: boolean
 }
 
 export type Waiting = HalfOpen & {
@@ -22,6 +24,8 @@ export type Waiting = HalfOpen & {
   readonly id: string
   /** Who is charged for it. */
   readonly owner: string
+  /** Where its HELLO1 came from first. */
+  readonly ip: string
   readonly noise: Uint8Array
   readonly hello2: Uint8Array
   readonly expiresUs: number

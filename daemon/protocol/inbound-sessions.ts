@@ -23,6 +23,7 @@ type Entry = {
   readonly session: InboundSession
   readonly cid: ConnectionId
   readonly owner: string
+  readonly mustBeKnown: boolean
   chargedBytes: number
 }
 
@@ -180,7 +181,7 @@ export class InboundSessions {
   ): InboundSession | undefined {
     if (halfOpen === undefined) return undefined
     this.#options.acceptor.onProved(cid)
-    const { session: id, keys, key, hint } = halfOpen
+    const { session: id, keys, key, hint, mustBeKnown } = halfOpen
     const creditShareBytes = creditShare(this.size + 1)
     const session = new InboundSession({ id, peer, keys, key, hint, creditShareBytes }, nowUs)
     const owner = ownerOf(key, peer.ip)
@@ -193,7 +194,7 @@ export class InboundSessions {
     this.#byCid.set(cid, session)
     this.#peerCids.add(keys.peerCid)
     this.#begun++
-    const entry = { session, cid, owner, chargedBytes: 0 }
+    const entry = { session, cid, owner, mustBeKnown, chargedBytes: 0 }
     this.#byId.set(id, entry)
     this.#shares.add(owner, entry)
     return session
@@ -263,7 +264,6 @@ export class InboundSessions {
 
   #accept(session: InboundSession, frame: OpenFrame, out: Output[]): void {
     const { origin, stream, confirmed } = frame
-    const { hint, peer } = session
     // Ids are views of the packet, which is the driver's.
     out.push({
       type: 'store',
@@ -274,7 +274,7 @@ export class InboundSessions {
         origin: new Uint8Array(origin),
         stream: new Uint8Array(stream),
         confirmed,
-        mustBeKnown: this.#options.acceptor.mayHideStrangers(hint, peer),
+        mustBeKnown: this.#byId.get(session.id)?.mustBeKnown ?? true,
         host: frame.host === '' ? session.peer.ip : frame.host,
         port: frame.port === 0 ? session.peer.port : frame.port,
       },

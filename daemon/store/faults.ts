@@ -42,7 +42,10 @@ const fatal: readonly string[] = [
 export function faultOf(error: unknown): Fault {
   if (error instanceof DatabaseChanged)
     return { type: 'wait', reason: error.message, code: undefined }
-  if (error instanceof TinymqError) return { type: 'fatal', error }
+  if (error instanceof TinymqError) {
+    const { retryable, message: reason, code } = error
+    return retryable ? { type: 'wait', reason, code } : { type: 'fatal', error }
+  }
   const code = sqliteCode(error)
   if (code === undefined) return { type: 'bug' }
   const translated = fromSqlite(error)

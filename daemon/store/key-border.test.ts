@@ -117,7 +117,7 @@ test('a database that is restored again and again brings what it has, and nothin
   deepEqual([back.watermark, back.logStart], [0, 0])
 })
 
-test('behind a proxy only a database that is known goes on, and a stranger is told why', (t) => {
+test('behind a proxy only a database that is known goes on, and another one reads why', (t) => {
   const receiver = keyedReceiver(t)
   bring(receiver, '', 1, 1)
   bring(receiver, 'ab', 2, 2)

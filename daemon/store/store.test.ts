@@ -404,6 +404,8 @@ test('errors are told apart by what is to be done about them', () => {
   for (const code of ['SQLITE_IOERR_FSYNC', 'SQLITE_CORRUPT', 'SQLITE_NOTADB']) {
     equal(faultOfCode(code), 'fatal', code)
   }
+  equal(faultOf(new TinymqError('TINYMQ_BUSY', 'said')).type, 'wait')
+  equal(faultOf(new TinymqError('TINYMQ_CORRUPT', 'said')).type, 'fatal')
   equal(faultOf(new TypeError('ours')).type, 'bug')
 })
 
