@@ -1,5 +1,5 @@
 /**
- * Puts rows into an inbox as a daemon does, one synced commit each with a pause between, and tells
+ * Puts rows into an inbox as a daemon does, one synced commit each with a pause between, and shows
  * when each commit had returned: monotonic milliseconds of the process.
  */
 import { parentPort, workerData } from 'node:worker_threads'

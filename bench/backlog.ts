@@ -5,7 +5,7 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Database from 'better-sqlite3'
-import type { DaemonProcess } from '../test/harness/daemon-process.ts'
+import type { DaemonProcess } from '../test/support/daemon-process.ts'
 import type { Room } from './benchmark.ts'
 import { DaemonPair, fillOutbox, InboxWatch, memoryOf } from './daemon-pair.ts'
 import { measured, type Measure } from './measure.ts'
@@ -17,7 +17,7 @@ const skippedRows = 20_000
 const settleMs = 3_000
 
 type Start = { readonly seconds: number; readonly memoryMb: number }
-type Run = { readonly rate: number; readonly peakMb: number }
+type Drain = { readonly rate: number; readonly peakMb: number }
 
 export async function measureBacklog({ scratch, quick, repeats }: Room): Promise<Measure[]> {
   const rows = quick ? manyRowsQuick : manyRows
@@ -32,8 +32,8 @@ export async function measureBacklog({ scratch, quick, repeats }: Room): Promise
     starts.none.push(withNone)
     starts.many.push(withMany)
   }
-  const few: Run[] = []
-  const all: Run[] = []
+  const few: Drain[] = []
+  const all: Drain[] = []
   for (let repeat = 0; repeat < repeats; repeat++) {
     await using fresh = await DaemonPair.prepare(join(scratch, `few-${repeat}`))
     buildBacklog(fresh, skippedRows + windowRows)
@@ -109,7 +109,7 @@ async function startOf(pair: DaemonPair): Promise<Start> {
 }
 
 /** Rows a second while so many more arrive, after the first ones. */
-async function drainWindow(pair: DaemonPair, windowRows: number): Promise<Run> {
+async function drainWindow(pair: DaemonPair, windowRows: number): Promise<Drain> {
   await pair.start(pair.receiver)
   await pair.start(pair.sender)
   using inbox = new InboxWatch(pair.receiver.database)

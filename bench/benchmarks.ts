@@ -12,16 +12,17 @@ import { measureGoodput } from './goodput.ts'
 import { measureKeys } from './keys.ts'
 import { measureLatency } from './latency.ts'
 import { measureFairness } from './link/fairness.ts'
+import { measureLinks } from './link/links.ts'
 import { measureLinkGoodput, measureLinkLatency } from './link/measure-link.ts'
 import { whyNoLink } from './link/open-link.ts'
-import { measureYardsticks } from './yardsticks.ts'
+import { measureBaselines } from './baselines.ts'
 
 export const benchmarks: readonly Benchmark[] = [
   {
-    name: 'yardsticks',
+    name: 'baselines',
     about: 'what the machine does without tinymq: synced writes, commits, datagrams',
     isQuick: true,
-    run: measureYardsticks,
+    run: measureBaselines,
   },
   {
     name: 'drain',
@@ -47,6 +48,13 @@ export const benchmarks: readonly Benchmark[] = [
     isQuick: true,
     whyNot: whyNoLink,
     run: measureLinkGoodput,
+  },
+  {
+    name: 'links',
+    about: 'daemons over jitter, short and long queues, long, slow and losing links, beside TCP',
+    isQuick: false,
+    whyNot: whyNoLink,
+    run: measureLinks,
   },
   {
     name: 'link-latency',

@@ -1,6 +1,6 @@
 /**
  * Consumers: how fast they empty an inbox, how soon they wake, and what it costs to wait. The
- * yardstick of the first is removing the same rows, one a transaction, and nothing else.
+ * baseline of the first is removing the same rows, one a transaction, and nothing else.
  */
 import { once } from 'node:events'
 import { join } from 'node:path'
@@ -11,7 +11,7 @@ import { open, type Tinymq } from '../sdk/index.ts'
 import type { ArrivalsTask } from './arrivals-thread.ts'
 import type { Room } from './benchmark.ts'
 import { measured, type Measure } from './measure.ts'
-import { quantile } from './spread.ts'
+import { quantile } from './distribution.ts'
 
 type Way = (mq: Tinymq, onMessage: () => void) => Promise<void>
 
@@ -97,7 +97,7 @@ async function measureWaiting(path: string, quick: boolean): Promise<Measure[]> 
     percents.push(((user + system) / 1_000 / (idleMs / 3)) * 100)
   }
   const task: ArrivalsTask = { database: path, rows: messages, pauseMs: 15 }
-  const url = new URL('arrivals-thread.ts', import.meta.url)
+  const url = new URL('./arrivals-thread.ts', import.meta.url)
   const [committed] = (await once(new Worker(url, { workerData: task }), 'message')) as [number[]]
   while (handled.length < messages) await sleep(5)
   await mq.drain()

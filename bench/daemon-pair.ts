@@ -7,8 +7,8 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Database from 'better-sqlite3'
 import { open } from '../sdk/index.ts'
-import { DaemonProcess } from '../test/harness/daemon-process.ts'
-import { freePort } from '../test/harness/free-port.ts'
+import { DaemonProcess } from '../test/support/daemon-process.ts'
+import { freePort } from '../test/support/free-port.ts'
 
 /** A daemon in a process of its own, whatever it is. */
 export type Drainer = Pick<DaemonProcess, 'pid' | 'started'> & { stop(): Promise<unknown> }
@@ -17,7 +17,7 @@ export type Role = 'sender' | 'receiver'
 
 export type Launch = (port: number, database: string, role: Role) => Drainer
 
-export function launchDaemon(port: number, database: string): DaemonProcess {
+function launchDaemon(port: number, database: string): DaemonProcess {
   return new DaemonProcess({ port, database })
 }
 

@@ -9,7 +9,7 @@ import { DaemonPair, InboxWatch, type Launch } from './daemon-pair.ts'
 import { copyLocally } from './local-copy.ts'
 import { measured, type Measure } from './measure.ts'
 
-export type DrainSettings = {
+type DrainSettings = {
   readonly launch?: Launch
   /** The daemons run, and there is nothing to do yet. */
   readonly onStarted?: () => Promise<void>

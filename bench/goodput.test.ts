@@ -1,7 +1,7 @@
 import { ok } from 'node:assert/strict'
 import { test } from 'node:test'
 import { messageLatenciesMs } from './goodput.ts'
-import { quantile } from './spread.ts'
+import { quantile } from './distribution.ts'
 
 test('of lone messages at 30 % loss 99 of 100 need no more than two probe timeouts', () => {
   // Half a round trip on the wire; 106 ms and 1.5 times as much until the second pair of probes.

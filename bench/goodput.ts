@@ -5,7 +5,7 @@
  */
 import type { Room } from './benchmark.ts'
 import { measured, type Measure } from './measure.ts'
-import { quantile } from './spread.ts'
+import { quantile } from './distribution.ts'
 import { VirtualPair } from './virtual-pair.ts'
 
 const bytesPerSecond = 2_500_000
@@ -58,7 +58,7 @@ function mbit(loss: number): number {
 }
 
 /** Bytes of stream that arrive in order, of what the link carries, after a warm-up of 10 s. */
-export function goodputShare(loss: number, seconds: number, seed = 1): number {
+function goodputShare(loss: number, seconds: number, seed = 1): number {
   const pair = new VirtualPair({ seed, bytesPerSecond, bufferBytes, delayUs, loss })
   pair.offer(Infinity)
   const warmUpUs = 10_000_000

@@ -1,6 +1,6 @@
 /**
  * What two daemons cost that have nothing to do, after they have spoken once: processor and memory,
- * of the one that takes more. The yardstick of the memory is a Node that does nothing.
+ * of the one that takes more. The baseline of the memory is a Node that does nothing.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

@@ -7,13 +7,13 @@ import { once } from 'node:events'
 import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { nodeEnvironment } from '../daemon/crypto.ts'
-import type { Environment } from '../daemon/protocol/environment.ts'
-import { InitiatorHandshake, respond, type Key } from '../daemon/protocol/handshake.ts'
-import { decodePacket, toConnectionId } from '../daemon/protocol/packet.ts'
-import type { SessionKeys } from '../daemon/protocol/session-keys.ts'
-import { DaemonProcess } from '../test/harness/daemon-process.ts'
-import { newKey, writeRing } from '../test/harness/key-ring.ts'
+import { nodeEnvironment } from '../daemon/node-crypto.ts'
+import type { Environment } from '../daemon/protocol/crypto/provider.ts'
+import { InitiatorHandshake, respond, type Key } from '../daemon/protocol/crypto/handshake.ts'
+import { decodePacket, toConnectionId } from '../daemon/protocol/codec/packet.ts'
+import type { SessionKeys } from '../daemon/protocol/crypto/packet-protection.ts'
+import { DaemonProcess } from '../test/support/daemon-process.ts'
+import { newKey, writeRing } from '../test/support/key-ring.ts'
 import type { Room } from './benchmark.ts'
 import type { Drainer } from './daemon-pair.ts'
 import { drain } from './drain.ts'
@@ -21,7 +21,7 @@ import { type Goal, measured, type Measure } from './measure.ts'
 import { unprotectedEnvironment } from './unprotected-daemon.ts'
 
 type Kind = 'keys' | 'keyless' | 'unprotected'
-type Run = { readonly rate: number; readonly cpuUs: number }
+type Drain = { readonly rate: number; readonly cpuUs: number }
 
 /** Of Linux, whatever the kernel's own ticks are. */
 const ticksPerSecond = 100
@@ -34,7 +34,7 @@ export async function measureKeys({
   rows: most,
 }: Room): Promise<Measure[]> {
   const rows = Math.min(most, rowsMax)
-  const runs: Record<Kind, Run[]> = { keys: [], keyless: [], unprotected: [] }
+  const runs: Record<Kind, Drain[]> = { keys: [], keyless: [], unprotected: [] }
   const kinds: readonly Kind[] = ['keys', 'keyless', 'unprotected']
   for (let repeat = 0; repeat < repeats; repeat++) {
     // Each kind is first as often as the others, as far as the repeats go.
@@ -49,7 +49,7 @@ export async function measureKeys({
   return [...drainRows(runs, rows), ...packetRows(runsOfEach), handshakeRow(runsOfEach)]
 }
 
-async function drainOf(kind: Kind, directory: string, rows: number): Promise<Run> {
+async function drainOf(kind: Kind, directory: string, rows: number): Promise<Drain> {
   const ring = writeRing(join(directory, 'ring'), newKey('bench'))
   const pids: number[] = []
   const launch = (port: number, database: string): Drainer => {
@@ -93,8 +93,8 @@ function cpuUsOf(pid: number): number {
   return ((Number(fields[11]) + Number(fields[12])) / ticksPerSecond) * 1e6
 }
 
-function drainRows(runs: Record<Kind, readonly Run[]>, rows: number): Measure[] {
-  const against = (what: string, other: Kind, of: keyof Run, goal?: Goal): Measure =>
+function drainRows(runs: Record<Kind, readonly Drain[]>, rows: number): Measure[] {
+  const against = (what: string, other: Kind, of: keyof Drain, goal?: Goal): Measure =>
     measured(
       {
         what,

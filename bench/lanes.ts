@@ -1,12 +1,12 @@
 /**
  * A thousand lanes of which 990 are dead: what the ten that live lose by it. Half of the dead ones
- * swallow everything, half are refused by the system.
+ * swallow everything, half are rejected by the system.
  */
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Database from 'better-sqlite3'
-import { freePort } from '../test/harness/free-port.ts'
-import { SilentAddress } from '../test/harness/silent-address.ts'
+import { freePort } from '../test/support/free-port.ts'
+import { SilentAddress } from '../test/support/silent-address.ts'
 import type { Room } from './benchmark.ts'
 import { DaemonPair, InboxWatch } from './daemon-pair.ts'
 import { measured, type Measure } from './measure.ts'
@@ -72,7 +72,7 @@ async function liveRate(
   return rows / seconds
 }
 
-/** Half of the lanes go to an address that is silent, half to one that the system refuses. */
+/** Half of the lanes go to an address that is silent, half to one that the system rejects. */
 async function fillDead({ sender }: DaemonPair, silentPort: number): Promise<void> {
   const closedPort = await freePort()
   const db = new Database(sender.database, { timeout: 5_000 })

@@ -9,7 +9,7 @@ import type { Room } from './benchmark.ts'
 import { copyLocally } from './local-copy.ts'
 import { DaemonPair, InboxWatch, memoryOf } from './daemon-pair.ts'
 import { measured, type Measure } from './measure.ts'
-import { RawUdp } from './yardsticks.ts'
+import { RawUdp } from './baselines.ts'
 
 const mebibyte = 1_048_576
 const largestMebibytes = 64

@@ -1,6 +1,6 @@
 /**
  * From the commit of an INSERT to the commit of the row in the other file, on an idle loopback
- * link, one message at a time. Between two messages the yardstick is taken: what must happen in
+ * link, one message at a time. Between two messages the baseline is taken: what must happen in
  * any case, a synced commit on both sides and a datagram between them.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -9,8 +9,8 @@ import type { Room } from './benchmark.ts'
 import { DaemonPair, InboxWatch } from './daemon-pair.ts'
 import { loneData, passOne } from './lone-message.ts'
 import { measured, type Measure } from './measure.ts'
-import { quantile } from './spread.ts'
-import { RawCommit, RawUdp } from './yardsticks.ts'
+import { quantile } from './distribution.ts'
+import { RawCommit, RawUdp } from './baselines.ts'
 
 const warmUp = 20
 const pauseMs = 15

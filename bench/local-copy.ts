@@ -1,5 +1,5 @@
 /**
- * The yardstick of the drain: the same rows copied from one SQLite file to another by one process,
+ * The baseline of the drain: the same rows copied from one SQLite file to another by one process,
  * a thousand a transaction, synced in both, and deleted in the source. No network, no identity, no
  * order to keep: a sender and a receiver that did nothing else would have to do this much.
  */

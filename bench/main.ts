@@ -1,5 +1,5 @@
 /**
- * `npm run bench`: the measurements that the README quotes, each beside its yardstick in the same
+ * `npm run bench`: the measurements that the README quotes, each next to its baseline in the same
  * run. Must never end with anything but 0 because a goal is missed, except with `--quick`, which is
  * the guard against regressions.
  */
@@ -9,13 +9,13 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import type { Benchmark, Room } from './benchmark.ts'
 import { benchmarks } from './benchmarks.ts'
-import { regressionsOf } from './guard.ts'
-import { runInGuest } from './guest.ts'
-import { showRun, writePages, writePlot } from './pages.ts'
+import { regressionsOf } from './regression-gate.ts'
+import { runInGuest } from './vm.ts'
+import { showRun, writePages, writePlot } from './report-writer.ts'
 import { profileDrain } from './profile/profiled-drain.ts'
 import { profileMessage } from './profile/profiled-message.ts'
 import { runAll } from './run.ts'
-import { showSurroundings, surroundings } from './surroundings.ts'
+import { showSurroundings, surroundings } from './machine-info.ts'
 
 const usage = `npm run bench -- [OPTION]...
   --list          says which benchmarks there are, and measures nothing

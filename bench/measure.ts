@@ -1,8 +1,8 @@
 /**
- * What a benchmark finds: a figure, the yardstick that was taken beside it, and the goal that the
+ * What a benchmark finds: a figure, the baseline that was taken next to it, and the goal that the
  * design sets. Must never hold a figure without the repeats that it comes from.
  */
-import { spreadOf, type Spread } from './spread.ts'
+import { spreadOf, type Distribution } from './distribution.ts'
 
 export type Unit =
   | 'rows/s'
@@ -18,7 +18,7 @@ export type Unit =
   | 'packets/s'
   | ''
 
-/** `of` says what is held against it: the figure, or its ratio to the yardstick. */
+/** `of` says what is held against it: the figure, or its ratio to the baseline. */
 export type Goal =
   | {
       readonly type: 'at least' | 'at most'
@@ -32,15 +32,15 @@ export type Goal =
       readonly most: number
     }
 
-export type Yardstick = { readonly what: string; readonly unit: Unit; readonly figure: Spread }
+type Baseline = { readonly what: string; readonly unit: Unit; readonly figure: Distribution }
 
 export type Measure = {
   readonly what: string
   readonly unit: Unit
-  readonly figure: Spread
-  readonly yardstick?: Yardstick
-  /** The figure of each repeat, divided by the yardstick of the same repeat. */
-  readonly ratio?: Spread
+  readonly figure: Distribution
+  readonly baseline?: Baseline
+  /** The figure of each repeat, divided by the baseline of the same repeat. */
+  readonly ratio?: Distribution
   readonly goal?: Goal
   /** What a reader must know to read the figure, as a sentence. */
   readonly note?: string
@@ -55,23 +55,23 @@ export type Figures = {
   readonly note?: string
 }
 
-export type YardstickFigures = {
+type BaselineFigures = {
   readonly what: string
   readonly unit?: Unit
   /** One for each repeat of the figure, in the same order; or one for all. */
   readonly figures: readonly number[]
 }
 
-/** A measure, with a yardstick if there is one. */
-export function measured({ figures, ...rest }: Figures, yardstick?: YardstickFigures): Measure {
+/** A measure, with a baseline if there is one. */
+export function measured({ figures, ...rest }: Figures, baseline?: BaselineFigures): Measure {
   const measure = { ...rest, figure: spreadOf(figures) }
-  if (yardstick === undefined) return measure
+  if (baseline === undefined) return measure
   const against = (index: number): number =>
-    yardstick.figures[index] ?? yardstick.figures[0] ?? Number.NaN
-  const { what, unit = rest.unit } = yardstick
+    baseline.figures[index] ?? baseline.figures[0] ?? Number.NaN
+  const { what, unit = rest.unit } = baseline
   return {
     ...measure,
-    yardstick: { what, unit, figure: spreadOf(yardstick.figures) },
+    baseline: { what, unit, figure: spreadOf(baseline.figures) },
     ratio: spreadOf(figures.map((figure, index) => figure / against(index))),
   }
 }
@@ -93,7 +93,7 @@ export function meetsGoal(measure: Measure): boolean | undefined {
  * reached, and allows twice of what is not to be passed.
  */
 export function isWithin(value: number, goal: Goal, slack: number): boolean {
-  // A yardstick of nothing makes a ratio without end: nothing was measured then.
+  // A baseline of nothing makes a ratio without end: nothing was measured then.
   if (!Number.isFinite(value)) return false
   switch (goal.type) {
     case 'at least':

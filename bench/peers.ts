@@ -6,7 +6,7 @@ import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Database from 'better-sqlite3'
-import type { DaemonProcess } from '../test/harness/daemon-process.ts'
+import type { DaemonProcess } from '../test/support/daemon-process.ts'
 import type { Room } from './benchmark.ts'
 import { DaemonPair, fillOutbox, InboxWatch, memoryOf, type Member } from './daemon-pair.ts'
 import { measured, type Measure } from './measure.ts'
@@ -61,21 +61,23 @@ async function knownPair(directory: string, senders: number): Promise<DaemonPair
   return pair
 }
 
-/** Each has its row in mqsender and its identities in mqlog, and lives at an address of its own. */
+/**
+ * Each has its row in mqsender and its identities in mquidlog, and lives at an address of its own.
+ */
 function multiply({ database }: Member, senders: number): void {
   const db = new Database(database)
   db.transaction(() => {
     db.prepare(
       `WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
-       INSERT INTO mqsender (id, origin, stream, key, watermark, chain, host, port, seen_at)
+       INSERT INTO mqsender (id, database_id, stream, key, watermark, chain, host, port, seen_at)
        SELECT n.i, randomblob(16), randomblob(16), key, watermark, chain,
          '127.' || (1 + n.i / 65536) || '.' || (n.i / 256 % 256) || '.' || (n.i % 256),
          port, seen_at
        FROM mqsender JOIN n ON mqsender.id = 1 WHERE n.i <= ?`,
     ).run(senders, senders)
     db.exec(
-      `INSERT INTO mqlog SELECT s.id, first, count, at, newest, uids
-       FROM mqlog AS l JOIN mqsender AS s ON s.id > 1 WHERE l.sender = 1`,
+      `INSERT INTO mquidlog SELECT s.id, first, count, at, newest, uids
+       FROM mquidlog AS l JOIN mqsender AS s ON s.id > 1 WHERE l.sender = 1`,
     )
   })()
   db.pragma('wal_checkpoint(TRUNCATE)')

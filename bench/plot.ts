@@ -43,7 +43,7 @@ export function plot(measures: readonly Measure[]): string {
   const bars = rows.map(({ measure, goal }, index) => bar(measure, goal, top + index * rowHeight))
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" role="img">`,
-    `<title>Measures of tinymq beside their goals</title><style>${style}</style>`,
+    `<title>Measures of tinymq next to their goals</title><style>${style}</style>`,
     ...legend(),
     ...bars,
     '</svg>\n',

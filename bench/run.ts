@@ -1,17 +1,17 @@
 /**
- * Runs benchmarks one after the other and gathers what they find. A benchmark that fails is told
- * and ends the run: a table with a hole would look like a good one. One that this machine cannot
- * run is left out, and told.
+ * Runs benchmarks one after the other and gathers what they find. A benchmark that fails is
+ * reported and ends the run: a table with a hole would look like a good one. One that this machine
+ * cannot run is left out, and reported.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Benchmark, Room } from './benchmark.ts'
-import { better, isRegression } from './guard.ts'
+import { better, isRegression } from './regression-gate.ts'
 import type { Measure } from './measure.ts'
 
 export type RunOptions = Omit<Room, 'scratch'> & {
-  /** Told of each benchmark when it begins and when it has ended. */
+  /** Reported of each benchmark when it begins and when it has ended. */
   readonly onProgress: (sentence: string) => void
 }
 

@@ -4,7 +4,7 @@
  */
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { type Machine, Scenario, second } from '../daemon/protocol/testing/scenario.ts'
+import { type Machine, Scenario, second } from '../test/simulator/core/scenario.ts'
 import type { Room } from './benchmark.ts'
 import { type Goal, measured, type Measure } from './measure.ts'
 

@@ -14,9 +14,9 @@ const drain = measured(
   { what: 'local copy', figures: [100_000, 100_000, 100_000] },
 )
 
-test('a row has figure, spread, yardstick, ratio, goal and verdict', () => {
+test('a row has figure, spread, baseline, ratio, goal and verdict', () => {
   const [head, rule, row] = showTable([drain]).split('\n')
-  match(head ?? '', /^\| measure +\| figure +\| yardstick +\| ratio +\| goal +\| +\|$/)
+  match(head ?? '', /^\| measure +\| figure +\| baseline +\| ratio +\| goal +\| +\|$/)
   match(rule ?? '', /^\|[-|]+\|$/)
   equal(
     row,
@@ -40,7 +40,7 @@ test('numbers have the digits that count, and what is none is a dash', () => {
   equal(shown.join(' '), '123,457 100 12.3 1.23 0.0612 0 –')
 })
 
-test('a note is told once, with the first measure that has it', () => {
+test('a note is reported once, with the first measure that has it', () => {
   equal(showNotes([drain, { ...drain, what: 'other' }]), '- drain: Read this.')
   equal(showNotes([]), '')
 })

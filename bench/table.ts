@@ -1,8 +1,8 @@
 /** Measures as a table in Markdown, as README and docs/benchmarks.md show it. */
 import { type Measure, meetsGoal, type Unit } from './measure.ts'
-import type { Spread } from './spread.ts'
+import type { Distribution } from './distribution.ts'
 
-const columns = ['measure', 'figure', 'yardstick', 'ratio', 'goal', ''] as const
+const columns = ['measure', 'figure', 'baseline', 'ratio', 'goal', ''] as const
 
 export function showTable(measures: readonly Measure[]): string {
   const lines = [columns, ...measures.map(cellsOf)]
@@ -24,13 +24,11 @@ export function showNotes(measures: readonly Measure[]): string {
 }
 
 function cellsOf(measure: Measure): readonly string[] {
-  const { what, figure, unit, yardstick, ratio } = measure
+  const { what, figure, unit, baseline, ratio } = measure
   return [
     what,
     showSpread(figure, unit),
-    yardstick === undefined
-      ? ''
-      : `${yardstick.what} ${showSpread(yardstick.figure, yardstick.unit)}`,
+    baseline === undefined ? '' : `${baseline.what} ${showSpread(baseline.figure, baseline.unit)}`,
     ratio === undefined ? '' : showSpread(ratio, ''),
     showGoal(measure),
     showVerdict(measure),
@@ -38,7 +36,7 @@ function cellsOf(measure: Measure): readonly string[] {
 }
 
 /** "76,004 (71,210–80,002) rows/s"; without the brackets when there was one repeat. */
-export function showSpread({ median, least, most }: Spread, unit: Unit): string {
+function showSpread({ median, least, most }: Distribution, unit: Unit): string {
   const words = [showNumber(median)]
   if (least !== most) words.push(`(${showNumber(least)}–${showNumber(most)})`)
   if (unit !== '') words.push(unit)
@@ -64,7 +62,7 @@ export function showGoal({ goal, unit }: Measure): string {
   return `${bounds} ${behind}`.trimEnd()
 }
 
-export function showVerdict(measure: Measure): string {
+function showVerdict(measure: Measure): string {
   const isMet = meetsGoal(measure)
   if (isMet === undefined) return ''
   return isMet ? 'met' : 'missed'

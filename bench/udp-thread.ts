@@ -1,6 +1,6 @@
 /**
- * The other end of raw UDP: sends back what comes, and blasts when it is told to. Must never pace
- * itself: it is the limit that others are held against.
+ * The other end of raw UDP: sends back what comes, and blasts on request. Must never
+ * pace itself: it is the limit that others are held against.
  */
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'

@@ -2,10 +2,10 @@
  * A daemon whose packets are neither encrypted nor authenticated: what protection costs is seen
  * where there is none. Exists for the benchmark alone, and must never become an option.
  */
-import { nodeEnvironment } from '../daemon/crypto.ts'
+import { nodeEnvironment } from '../daemon/node-crypto.ts'
 import { startDaemon } from '../daemon/daemon.ts'
-import type { Aead, Environment } from '../daemon/protocol/environment.ts'
-import { tagBytes } from '../daemon/protocol/packet.ts'
+import type { Aead, Environment } from '../daemon/protocol/crypto/provider.ts'
+import { tagBytes } from '../daemon/protocol/codec/packet.ts'
 
 /** As long as what is sealed, so that the network carries the same. */
 const plain: Aead = {

@@ -3,14 +3,14 @@
  * offered. In place of the stores stand two counters: bytes without end on one side, bytes in order
  * on the other.
  */
-import { nodeEnvironment } from '../daemon/crypto.ts'
-import type { Input, Output } from '../daemon/protocol/node-io.ts'
-import { Node } from '../daemon/protocol/node.ts'
-import type { StoreResult, StoreWork } from '../daemon/protocol/store-port.ts'
-import { BottleneckLink } from '../daemon/protocol/testing/bottleneck-link.ts'
-import { VirtualTime } from '../daemon/protocol/testing/virtual-time.ts'
+import { nodeEnvironment } from '../daemon/node-crypto.ts'
+import type { Input, Output } from '../daemon/protocol/io.ts'
+import { Endpoint } from '../daemon/protocol/endpoint.ts'
+import type { StoreResult, StoreWork } from '../daemon/protocol/store-messages.ts'
+import { BottleneckLink } from '../test/simulator/core/bottleneck-link.ts'
+import { VirtualTime } from '../test/simulator/core/virtual-time.ts'
 
-export type PairOptions = {
+type PairOptions = {
   readonly seed: number
   readonly bytesPerSecond: number
   readonly bufferBytes: number
@@ -18,7 +18,7 @@ export type PairOptions = {
   readonly loss: number
 }
 
-type Side = { readonly ip: string; readonly node: Node; readonly link: BottleneckLink }
+type Side = { readonly ip: string; readonly node: Endpoint; readonly link: BottleneckLink }
 
 const port = 9000
 const storeUs = 500
@@ -80,7 +80,7 @@ export class VirtualPair {
       bytesPerSecondMax: 0,
     } as const
     const link = new BottleneckLink(this.#time, { bytesPerSecond, bufferBytes, loss })
-    return { ip, node: new Node(options, nodeEnvironment(), 0), link }
+    return { ip, node: new Endpoint(options, nodeEnvironment(), 0), link }
   }
 
   #feed(side: Side, input: Input): void {
@@ -134,19 +134,19 @@ export class VirtualPair {
         return this.#answer(side, {
           type: 'lane-opened',
           session,
-          origin: id,
+          databaseId: id,
           peer: undefined,
           stream: id,
           confirmed: 0,
         })
       }
-      case 'judge':
+      case 'check-identity':
         // A new session goes on where the receiver stands.
         this.#handedOver = this.#received
         return this.#answer(side, {
-          type: 'judged',
+          type: 'identity-checked',
           session: work.session,
-          verdict: { type: 'go' },
+          decision: { type: 'go' },
         })
       case 'read':
         this.#read = work
@@ -172,10 +172,10 @@ export class VirtualPair {
       }
       // Counters have nothing to confirm, park or forget.
       case 'confirmed':
-      case 'refused':
+      case 'row-rejected':
       case 'lane-status':
       case 'lane-traffic':
-      case 'forget':
+      case 'release-session':
     }
   }
 

@@ -7,9 +7,9 @@ import { test, type TestContext } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
 import { open, type Message } from '../sdk/index.ts'
 import { startDaemon, type Daemon } from './daemon.ts'
-import type { LogLine } from './log.ts'
-import { rescuedCopies } from './salvage.ts'
-import { StartError } from './start-error.ts'
+import type { LogLine } from './platform/log.ts'
+import { rescuedCopies } from './store/thread/salvage.ts'
+import { StartError } from './platform/start-error.ts'
 
 class Machine {
   readonly path: string
@@ -119,7 +119,7 @@ test('one database has one daemon, whatever links lead to it', async (context) =
 test('a start that fails leaves nothing open', async (context) => {
   const [a, b] = [new Machine(context, 'a'), new Machine(context, 'b')]
   const { address } = await a.start()
-  await rejects(b.start(address.port), { code: 'TINYMQ_PORT_TAKEN' })
+  await rejects(b.start(address.port), { code: 'TINYMQ_PORT_IN_USE' })
   equal(existsSync(b.path), false)
   await b.start()
 })
@@ -131,13 +131,13 @@ test('P10: after the database was replaced, messages arrive in the new one', asy
   open(`${b.path}.new`).close()
   renameSync(b.path, `${b.path}.old`)
   renameSync(`${b.path}.new`, b.path)
-  await b.logged('started-anew')
+  await b.logged('restarted')
   a.send(b, 'new')
   deepEqual(
     (await b.inbox(1)).map(({ data }) => data),
     ['new'],
   )
-  await a.logged('noted')
+  await a.logged('store-event')
 })
 
 test('a running daemon makes no database where one was removed, but a copy', async (context) => {

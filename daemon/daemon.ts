@@ -5,29 +5,30 @@
 import { existsSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { resolve } from 'node:path'
-import { addressHidingWarning } from './address-hiding.ts'
-import { cleanupWarning } from './cleanup.ts'
-import { createCounters, type Counters } from './counters.ts'
-import { realPath, settled, surroundings } from './database-file.ts'
-import type { HostNetwork } from './host-network.ts'
-import { changeLine, keylessSentences, ringLine, ringPath } from './key-choice.ts'
-import type { RingKey } from './keys-file.ts'
-import { KeysWatch } from './keys-watch.ts'
-import { Life } from './life.ts'
-import type { Log } from './log.ts'
-import { History } from './observe/history.ts'
-import { checkHttp, openHttpDoor, type HttpDoor } from './observe/http-door.ts'
-import { Observer, type NodeFacts, type Readiness } from './observe/observer.ts'
-import { Reader } from './observe/reader.ts'
-import { lostError, replacedSentence } from './loss-report.ts'
-import { volatilityOf } from './mounts.ts'
-import { defaultConfig, type Config } from './options.ts'
-import type { Loss } from './salvage.ts'
+import { addressHidingWarning } from './platform/net/address-hiding.ts'
+import { cleanupWarning } from './platform/files/cleanup.ts'
+import { createCounters, type Counters } from './platform/counters.ts'
+import { realPath, settled, surroundings } from './platform/files/database-path.ts'
+import type { HostNetwork } from './platform/net/host-network.ts'
+import { changeLine, keylessSentences, ringLine, ringPath } from './platform/keys/policy.ts'
+import type { RingKey } from './platform/keys/key-file.ts'
+import { KeysWatch } from './platform/keys/watch.ts'
+import { DaemonInstance } from './instance.ts'
+import type { Log } from './platform/log.ts'
+import { TimeSeries } from './http/time-series.ts'
+import { checkHttp, openHttpListener, type HttpListener } from './http/listener.ts'
+import { StatusService, type NodeFacts, type Readiness } from './http/status.ts'
+import { Reader } from './http/reader/client.ts'
+import { lostError, replacedSentence } from './platform/files/loss-report.ts'
+import { ephemeralStorageWarning } from './platform/files/mounts.ts'
+import { defaultConfig, type Config } from './platform/config/options.ts'
+import type { Loss } from './store/thread/salvage.ts'
 import type { StoreFault } from './store/store-fault.ts'
-import type { Environment } from './protocol/environment.ts'
-import type { Address } from './protocol/node-io.ts'
+import type { Environment } from './protocol/crypto/provider.ts'
+import type { Address } from './protocol/io.ts'
 import { showAddress } from './protocol/address.ts'
-import { readVersion } from './version.ts'
+import { readVersion } from './platform/version.ts'
+import { type Problem, problemText } from './platform/text.ts'
 
 export type DaemonOptions = Partial<Config> & {
   /** Nobody, if left out. */
@@ -59,15 +60,15 @@ export class Daemon {
   readonly #network: HostNetwork | undefined
   #ring: readonly RingKey[] | undefined
   #watch: KeysWatch | undefined
-  #life: Life | undefined
+  #life: DaemonInstance | undefined
   #address: Address | undefined
   /** A life that is ending or beginning: one change at a time. */
   #change: Promise<void> = Promise.resolve()
   #isStopping = false
   readonly #startedAt = Date.now()
-  readonly #history = new History(this.#startedAt)
+  readonly #history = new TimeSeries(this.#startedAt)
   readonly #reader: Reader
-  #door: HttpDoor | undefined
+  #door: HttpListener | undefined
   /** What keeps the store from writing. */
   #fault: StoreFault | undefined
 
@@ -110,9 +111,9 @@ export class Daemon {
   }
 
   /** Undefined when there is none: it is off, or its port is taken. */
-  async #openDoor(): Promise<HttpDoor | undefined> {
+  async #openDoor(): Promise<HttpListener | undefined> {
     const config = this.#config
-    const observer = new Observer({
+    const statusService = new StatusService({
       counters: this.counters,
       history: this.#history,
       reader: this.#reader,
@@ -122,7 +123,13 @@ export class Daemon {
     })
     const udpPort = this.address.port
     const database = realPath(this.#path)
-    const door = await openHttpDoor({ config, udpPort, database, observer, log: this.#log })
+    const door = await openHttpListener({
+      config,
+      udpPort,
+      database,
+      statusService,
+      log: this.#log,
+    })
     if (door === undefined) return undefined
     const url = `http://${showAddress(door.address)}/`
     const sentence = `The status page is at ${url}; tinymq ui opens it.`
@@ -151,7 +158,7 @@ export class Daemon {
       return { isReady: false, sentence }
     }
     if (this.#life !== undefined) return { isReady: true, sentence: '' }
-    return { isReady: false, sentence: 'the database file was replaced, it begins anew' }
+    return { isReady: false, sentence: 'the database file was replaced, it begins again' }
   }
 
   /** Reads the key ring again, whether its file has changed or not. */
@@ -194,10 +201,13 @@ export class Daemon {
 
   #warnIfVolatile(): void {
     const { mounts, isContainer } = surroundings()
-    const sentence = volatilityOf(realPath(this.#path), mounts, isContainer)
-    if (sentence !== undefined) this.#log({ level: 'warn', event: 'volatile', sentence })
-    const cleanup = cleanupWarning(realPath(this.#path))
-    if (cleanup !== undefined) this.#log({ level: 'warn', event: 'cleanup', sentence: cleanup })
+    const warn = (event: string, problem: Problem | undefined): void => {
+      if (problem === undefined) return
+      this.#log({ level: 'warn', event, sentence: problemText(problem) })
+    }
+    const path = realPath(this.#path)
+    warn('ephemeral-storage', ephemeralStorageWarning(path, mounts, isContainer))
+    warn('cleanup', cleanupWarning(path))
   }
 
   /** Closes every session and hands over to the disk what has come; resolves when all is closed. */
@@ -212,7 +222,7 @@ export class Daemon {
   async #begin(port: number, event: string, sentence: string): Promise<void> {
     const ring = this.#ring
     this.#fault = undefined
-    this.#life = await Life.begin({
+    this.#life = await DaemonInstance.begin({
       config: { ...this.#config, port },
       path: this.#path,
       ring,
@@ -276,7 +286,7 @@ export class Daemon {
     await settled(this.#path)
     if (this.#isStopping) return
     if (!existsSync(this.#path)) throw lostError(this.#path, loss)
-    await this.#begin(this.address.port, 'started-anew', 'The daemon is running again.')
+    await this.#begin(this.address.port, 'restarted', 'The daemon is running again.')
     if (this.#door !== undefined) this.#life?.announcePage(this.#door.address)
     this.#life?.note('DATABASE_REPLACED', sentence)
   }

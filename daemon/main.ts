@@ -5,13 +5,13 @@
 import { constants } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import { isatty } from 'node:tty'
-import { readConfig } from './config.ts'
+import { readConfig } from './platform/config/parse.ts'
 import { startDaemon, type Daemon } from './daemon.ts'
-import { createLog, type Log } from './log.ts'
-import { trimMemoryAfterStart } from './memory.ts'
-import { isLookingUp } from './name-process.ts'
-import type { Config } from './options.ts'
-import { describeError, exitCodeOf } from './start-error.ts'
+import { createLog, type Log } from './platform/log.ts'
+import { trimMemoryAfterStart } from './store/thread/startup-memory.ts'
+import { isLookingUp } from './platform/net/name-process.ts'
+import type { Config } from './platform/config/options.ts'
+import { causeOfFailure, describeError, exitCodeOf } from './platform/start-error.ts'
 
 /** With what follows less than the five seconds that docs/docker.md promises. */
 const drainMs = 3_500
@@ -98,6 +98,7 @@ type Executable = NodeJS.Process & {
 
 /** Everything that matters is in the database: to end is always safe. */
 function fail(error: unknown): never {
-  process.stderr.write(`${describeError(error)}\n`)
-  process.exit(exitCodeOf(error))
+  const cause = causeOfFailure(error)
+  process.stderr.write(`${describeError(cause)}\n`)
+  process.exit(exitCodeOf(cause))
 }

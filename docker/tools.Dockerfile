@@ -1,4 +1,4 @@
-# What the wires of a lab run (sdk/testing/wire.ts): the programs that make a network bad, and the
+# What the wires of a lab run (e2e/lab/wire.ts): the programs that make a network bad, and the
 # shell of SQLite. `docker build --tag tinymq-tools:e2e - < docker/tools.Dockerfile`: it needs no files.
 ARG BASE=node:24-bookworm-slim
 FROM ${BASE}

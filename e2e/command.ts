@@ -1,6 +1,6 @@
 /**
- * Runs the programs that the runner needs. Must never leave one behind: when the runner is told to
- * end, they are told first.
+ * Runs the programs that the runner needs. Must never leave one behind: when the runner gets a
+ * signal, they end first.
  */
 
 import { execFile, spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
@@ -46,7 +46,7 @@ export async function run(
   return promise.finally(release)
 }
 
-/** Hands the runner's signals on, after which the program's status tells how it ended. */
+/** Hands the runner's signals on, after which the program's status shows how it ended. */
 function tellWhenTold(child: ChildProcess): () => void {
   const tell = (): void => void child.kill('SIGTERM')
   for (const signal of signals) process.on(signal, tell)

@@ -6,9 +6,9 @@
 import { deepEqual, equal, match, notEqual, ok } from 'node:assert/strict'
 import { chownSync, existsSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { after, before, test, type TestContext } from 'node:test'
-import { freePort } from '../test/harness/free-port.ts'
-import { rows, sql } from '../test/harness/sqlite-shell.ts'
-import { until } from '../test/harness/until.ts'
+import { freePort } from '../test/support/free-port.ts'
+import { rows, sql } from '../test/support/sqlite-shell.ts'
+import { until } from '../test/support/until.ts'
 import { asUser, Clone, gid, uid } from './containers/clone.ts'
 import { docker, outcomeOf, output, type Outcome } from './containers/command.ts'
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { Network } from 'testcontainers'
-import { TinymqContainer } from '../sdk/testing/index.ts'
+import { TinymqContainer } from '../sdk/testing/containers.ts'
 
 const { TINYMQ_E2E_IMAGE: image } = process.env
 const withinMs = 240_000
@@ -37,7 +37,7 @@ test('TinymqContainer sends, waits and shows what has come', options, async (t) 
 
   using mq = b.open()
   deepEqual(Array.from(mq.readInbox()), inbox)
-  throws(() => a.open(), { code: 'TINYMQ_BAD_ARGUMENT' })
+  throws(() => a.open(), { code: 'TINYMQ_INVALID_ARGUMENT' })
   await rejects(a.sql('SELECT * FROM nowhere'), /no such table/)
-  await rejects(a.waitFor('SELECT 0', 100), { code: 'TINYMQ_LAB' })
+  await rejects(a.waitFor('SELECT 0', 100), { code: 'TINYMQ_TEST_ENVIRONMENT' })
 })

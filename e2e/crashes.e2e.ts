@@ -1,7 +1,7 @@
 /** Daemons that are killed or frozen in mid-flight, and databases that are restored meanwhile. */
 import { equal, ok } from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { range } from '../test/harness/numbered.ts'
+import { range } from '../test/support/numbered.ts'
 import { restoreReceiver, restoreSender } from './restores.ts'
 import type { Stage } from './stage.ts'
 import { stageFor } from './story.ts'

@@ -9,9 +9,9 @@ import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Database from 'better-sqlite3'
-import { freePort } from '../test/harness/free-port.ts'
-import { range } from '../test/harness/numbered.ts'
-import { until } from '../test/harness/until.ts'
+import { freePort } from '../test/support/free-port.ts'
+import { range } from '../test/support/numbered.ts'
+import { until } from '../test/support/until.ts'
 import { docker, output } from './containers/command.ts'
 import { type Arrived, arrivedAt, insertMessages, Ledger, problemsOf } from './messages.ts'
 import { stageFor } from './story.ts'
@@ -188,10 +188,10 @@ test('a peer from outside, through the published port, and back', async (t) => {
   }
 })
 
-test('without a key a stranger stays outside when the container has restarted', async (t) => {
+test('without a key an unknown sender stays outside after a restart', async (t) => {
   const { port, ...inside } = await startPublished(t)
   const neighbour = await startOutside(t, 'neighbour', outer)
-  const stranger = await startOutside(t, 'stranger', far)
+  const outsider = await startOutside(t, 'outsider', far)
   const send = ({ database }: Started, host: string, data: string): void => {
     const db = new Database(database, { timeout: 30_000 })
     db.prepare('INSERT INTO mqout (host, port, data) VALUES (?, ?, ?)').run(host, port, data)
@@ -208,15 +208,15 @@ test('without a key a stranger stays outside when the container has restarted', 
   const arrived = (): string[] => read(inside, 'SELECT data FROM mqin ORDER BY id')
   send(neighbour, outer.host, 'before')
   await until({ what: 'the row of the neighbour', withinMs }, () => arrived().length > 0)
-  send(stranger, far.host, 'never')
+  send(outsider, far.host, 'never')
   await docker('stop', inside.container)
   // What is sent meanwhile leads to the proxy of the engine from then on.
   send(neighbour, outer.host, 'after')
   await sleep(awayMs)
   await docker('start', inside.container)
   await until({ what: 'the second row of the neighbour', withinMs }, () => arrived().length > 1)
-  await until({ what: 'the stranger to be told', withinMs }, () => {
-    return read<string>(stranger, 'SELECT reason FROM mqstatus').some((reason) => {
+  await until({ what: 'the unauthenticated peer to be reported', withinMs }, () => {
+    return read<string>(outsider, 'SELECT reason FROM mqstatus').some((reason) => {
       return reason.includes("the container's gateway, behind which may be anybody")
     })
   })

@@ -3,7 +3,7 @@
  * limited rate, so that there is a middle. No netem.
  */
 import { ok } from 'node:assert/strict'
-import { range } from '../test/harness/numbered.ts'
+import { range } from '../test/support/numbered.ts'
 import { restoreReceiver, restoreSender } from './restores.ts'
 import { defaultMachines, type Stage } from './stage.ts'
 import { stageFor } from './story.ts'
@@ -49,7 +49,7 @@ story('a sender restored with rows that wait for another machine', async (stage)
   await a.start()
   stage.allowEvents('SELF_ROLLED_BACK', 'SELF_FORKED')
   const events = "SELECT count(*) FROM mqevent WHERE host = 'MachineB'"
-  await stage.shows('MachineA', events, (told) => told === 1)
+  await stage.shows('MachineA', events, (reported) => reported === 1)
   await stage.received('MachineB', 300)
   await c.start()
   return {

@@ -17,8 +17,8 @@ export type Fault = {
 
 const sizes = 'rows of every size and kind between three machines'
 const rerouted = 'rows that are deleted or rerouted while they wait'
-const parked = 'a row that the peer refuses is parked, overtaken, and sent when the peer takes it'
-const refused = 'a row that a trigger of the inbox refuses, and takes later'
+const parked = 'a row that the peer rejects is parked, overtaken, and sent when the peer takes it'
+const refused = 'a row that a trigger of the inbox rejects, and takes later'
 const outboxes = 'two outboxes for one inbox, each in order'
 const killed = 'kill -9 of the sender and of the receiver in mid-drain'
 const senderRestored = 'a sender restored in mid-drain, on a clean link'
@@ -28,13 +28,13 @@ const killedAgain = 'kill -9 of the receiver again and again'
 const change = (file: string, old: string, changed: string): Change => ({ file, old, new: changed })
 
 const taken = (changed: string): Change[] => [
-  change('daemon/store/received-messages.ts', 'messages.push(message)', changed),
+  change('daemon/store/inbox/message-writer.ts', 'messages.push(message)', changed),
 ]
 const inboxRows = (old: string, changed: string): Change[] => [
-  change('daemon/store/inbox-rows.ts', old, changed),
+  change('daemon/store/inbox/row-writer.ts', old, changed),
 ]
-const alikeRows = (old: string, changed: string): Change[] => [
-  change('daemon/store/alike-rows.ts', old, changed),
+const bulkInsert = (old: string, changed: string): Change[] => [
+  change('daemon/store/inbox/row-writer.ts', old, changed),
 ]
 
 const isChanged = /changed: /
@@ -62,12 +62,13 @@ export const faults: readonly Fault[] = [
     name: 'rows for other peers are deleted after SELF_ROLLED_BACK',
     changes: [
       change(
-        'daemon/store/judging.ts',
-        "if (event.code.startsWith('SELF_')) this.#beginIncarnation()",
+        'daemon/store/outbox/identity-check.ts',
+        'lane.peer = peer\n    beginStream(',
         `if (event.code.startsWith('SELF_')) {
-          this.#beginIncarnation()
           connection.prepareChange('DELETE FROM mqout WHERE host <> ?').run(host)
-        }`,
+        }
+        lane.peer = peer
+        beginStream(`,
       ),
     ],
     stories: { drains: [senderRestored, waitingRestored] },
@@ -77,7 +78,7 @@ export const faults: readonly Fault[] = [
     name: 'the log of identities is not looked at',
     changes: [
       change(
-        'daemon/store/inbox.ts',
+        'daemon/store/inbox/inbox.ts',
         'const relatives = relativesOf(session.sender, family)',
         'const relatives: Sender[] = []',
       ),
@@ -99,13 +100,13 @@ export const faults: readonly Fault[] = [
   },
   {
     name: 'a BLOB becomes text',
-    changes: alikeRows('const isText = first.isText ? 1 : 0', 'const isText = 1'),
+    changes: bulkInsert('const isText = first.isText ? 1 : 0', 'const isText = 1'),
     stories: both,
     symptom: /data is TEXT/,
   },
   {
     name: 'text becomes a BLOB when it is alone',
-    changes: inboxRows('isText ? 1 : 0', '0'),
+    changes: inboxRows('headers ?? null, isText ? 1 : 0, data', 'headers ?? null, 0, data'),
     stories: both,
     symptom: /data is BLOB/,
   },
@@ -123,7 +124,7 @@ export const faults: readonly Fault[] = [
       'iif(column5, CAST(column6 AS TEXT), column6)',
       "nullif(iif(column5, CAST(column6 AS TEXT), column6), '')",
     ).concat(
-      alikeRows(
+      bulkInsert(
         'CAST(${dataSql} AS TEXT), ${dataSql})',
         "nullif(CAST(${dataSql} AS TEXT), ''), nullif(${dataSql}, x''))",
       ),
@@ -133,7 +134,7 @@ export const faults: readonly Fault[] = [
   },
   {
     name: 'rows that are inserted at once are in the wrong order',
-    changes: alikeRows('WHERE i < @count ORDER BY i', 'WHERE i < @count ORDER BY -i'),
+    changes: bulkInsert('WHERE i < @count ORDER BY i', 'WHERE i < @count ORDER BY -i'),
     stories: both,
     symptom: /out of order: /,
   },
@@ -162,10 +163,10 @@ export const faults: readonly Fault[] = [
     symptom: /wrong host: /,
   },
   {
-    name: 'a row that is refused is dropped',
+    name: 'a row that is rejected is dropped',
     changes: [
       change(
-        'daemon/store/parked.ts',
+        'daemon/store/outbox/parked-rows.ts',
         'this.#insert.run(id, uid, lane, code, reason, attempts, retryAtMs, nowMs)',
         `this.#connection.prepareChange('DELETE FROM mqout WHERE id = ?').run(id)`,
       ),
@@ -177,7 +178,7 @@ export const faults: readonly Fault[] = [
     name: 'rows that were rerouted or freed are not found again',
     changes: [
       change(
-        'daemon/store/parked.ts',
+        'daemon/store/outbox/parked-rows.ts',
         'const found = this.#select.all(this.#passedId, rowsPerLook)',
         'const found: never[] = []',
       ),
@@ -214,10 +215,10 @@ const early: readonly Change[] = [
 `,
   ),
   change(
-    'daemon/store-host.ts',
+    'daemon/store/thread/runner.ts',
     'this.#events = events\n',
     `this.#events = events
-    globalThis.tinymqEarly = (results) => events.onResults(results, this.#takeEffort())
+    globalThis.tinymqEarly = (results) => events.onResults(results, this.#takeUsage())
 `,
   ),
 ]
@@ -238,7 +239,7 @@ export const faultsOnLinks: readonly Fault[] = [
     name: 'the retransmission timer never runs',
     changes: [
       change(
-        'daemon/protocol/transmission.ts',
+        'daemon/protocol/recovery/send-controller.ts',
         'return this.#ledger.deadlineUs()',
         'return undefined',
       ),

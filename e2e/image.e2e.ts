@@ -8,7 +8,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, suite, test, type TestContext } from 'node:test'
-import { until } from '../test/harness/until.ts'
+import { until } from '../test/support/until.ts'
 import { Clone } from './containers/clone.ts'
 import { docker, outcomeOf, output, type Outcome } from './containers/command.ts'
 
@@ -156,7 +156,7 @@ test('without arguments it runs, hardened, and stops in five seconds with 0', as
   equal(await inspect('container', name, '.State.ExitCode'), 0)
 })
 
-test('any user has a database in a volume that has no name, and is told so', async (context) => {
+test('any user has a database in a volume without a name, and the log says so', async (context) => {
   const name = await start(context, ['--user=4711:4711'])
   await becomes(name, 'healthy')
   equal(await docker('exec', name, 'stat', '--format=%u:%g', '/data/tinymqdb'), '4711:4711')
@@ -167,7 +167,10 @@ test('any user has a database in a volume that has no name, and is told so', asy
     const select = 'SELECT data FROM mqin'
     return (await docker('exec', name, 'sqlite3', '/data/tinymqdb', select)) === 'to myself'
   })
-  match((await logOf(name)).join('\n'), /"level":"warn".*"volatile".*in a volume without a name/)
+  match(
+    (await logOf(name)).join('\n'),
+    /"level":"warn".*"ephemeral-storage".*in a volume without a name/,
+  )
 })
 
 test('a daemon that hangs is unhealthy, and healthy again when it goes on', async (context) => {
@@ -197,7 +200,7 @@ async function directoryOf(owner: string, name: string): Promise<string> {
   return path
 }
 
-suite('where it cannot run it says why, and what mends it', () => {
+suite('where it cannot run it says why, and what fixes it', () => {
   test('a directory that is root’s: 77, chown', async () => {
     const path = await directoryOf('0:0', 'of-root')
     const { code, stderr } = await refusal([`--volume=${path}:/data`])
@@ -237,7 +240,7 @@ suite('where it cannot run it says why, and what mends it', () => {
     const { code, stderr } = await refusal([mount, '--env=TINYMQ_DATABASE=/data/my db'])
     equal(code, 72)
     match(stderr, /Only the file \/data\/my db is mounted, .*: mount its directory instead: /)
-    match(stderr, /\(TINYMQ_FILE_MOUNT\)\n$/)
+    match(stderr, /\(TINYMQ_SINGLE_FILE_MOUNT\)\n$/)
   })
 
   test('a directory that Docker made in place of the file: 65', async () => {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import Database from 'better-sqlite3'
-import { migrate } from '../sdk/schema-migrate.ts'
+import { migrate } from '../sdk/schema/migrate.ts'
 import {
   type Arrived,
   arrivedAt,
@@ -45,7 +45,7 @@ test('what was sent is what has arrived', () => {
   deepEqual(problemsOf(rows, check), [])
 })
 
-test('a large message in the middle of a tiny run is told from its neighbours', () => {
+test('a large message in the middle of a tiny run is distinguished from its neighbours', () => {
   const { check, rows } = setUp()
   const large = check.ledger.make('MachineA', 60, 70_000, true)
   const found = rows

@@ -5,7 +5,7 @@
  */
 import { createHash } from 'node:crypto'
 import Database from 'better-sqlite3'
-import { range } from '../test/harness/numbered.ts'
+import { range } from '../test/support/numbered.ts'
 
 /** One row as it is inserted. */
 export type Message = {
@@ -45,14 +45,14 @@ export const largeBoundaries: readonly number[] = [131_072, 262_144, 1_048_576, 
 )
 
 // Of 64 numbers the last 8 are a run of tiny messages, which one statement of the store inserts.
-// Nothing in them says which they are, so they are told apart by their order within the run.
+// Nothing in them says which they are, so they are distinguished by their order within the run.
 const period = 64
 const tinyFirst = 56
 const tinyToken = 'tiny '
 const tinyBytes: readonly number[] = [0, 1, 0, 1, 2, 16, 1, 0]
 // Of 64 numbers the first 24 are alike, and 8 more.
-const alikeTextEnd = 24
-const alikeBlobEnd = 32
+const uniformTextEnd = 24
+const uniformBlobEnd = 32
 
 /** Too little room for "MachineA_to_MachineB:12345:". */
 const namedBytesMin = 32
@@ -74,10 +74,10 @@ export function messageOf(sender: string, number: number, size: number, exact = 
   const boundary = smallBoundaries[Math.floor(number / boundaryEvery) % smallBoundaries.length]
   const isBoundary = !exact && number % boundaryEvery === 1
   const length = Math.max(namedBytesMin, isBoundary ? (boundary ?? size) : size)
-  const isText = place < alikeTextEnd || (place >= alikeBlobEnd && number % 2 === 0)
+  const isText = place < uniformTextEnd || (place >= uniformBlobEnd && number % 2 === 0)
   const shape = { sender, number, isText, bytes: bodyOf(sender, number, length, isText) }
-  if (place < alikeTextEnd) return { ...shape, token: 'token', headers: null }
-  if (place < alikeBlobEnd) return { ...shape, token: 'blobs', headers: null }
+  if (place < uniformTextEnd) return { ...shape, token: 'token', headers: null }
+  if (place < uniformBlobEnd) return { ...shape, token: 'blobs', headers: null }
   const tokens = ['', 'token', `Größe ${number % 7} 🐦`, 't'.repeat(tokenBytesMax)]
   const token = tokens[Math.floor(number / 2) % tokens.length] ?? ''
   return { ...shape, token, headers: number % 4 === 3 ? null : headersOf(sender, number) }
@@ -116,7 +116,7 @@ function chance(sender: string, number: number, length: number): Buffer {
 }
 
 /** What identifies a message's data: its type, its length and its hash. */
-export function digestOf(type: string, bytes: Uint8Array): string {
+function digestOf(type: string, bytes: Uint8Array): string {
   const hash = createHash('sha256').update(bytes).digest('hex')
   return `${type} of ${bytes.length} bytes, sha256 ${hash}`
 }

@@ -1,5 +1,5 @@
 /**
- * The manifests for orchestrators, judged by the orchestrators: the stack runs in a real Swarm of
+ * The manifests for orchestrators, checked by the orchestrators: the stack runs in a real Swarm of
  * two nodes, each an engine of our own; the Kubernetes manifests are read by kubectl and held
  * against the schema of the API. Must never make a Swarm of an engine that somebody else started.
  *
@@ -11,8 +11,8 @@ import { chmodSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { rows, sql } from '../test/harness/sqlite-shell.ts'
-import { until } from '../test/harness/until.ts'
+import { rows, sql } from '../test/support/sqlite-shell.ts'
+import { until } from '../test/support/until.ts'
 import {
   kubectlVersion,
   kustomize,
@@ -54,7 +54,7 @@ after(async () => {
 })
 
 test(
-  'a field that Swarm does not know is refused, and nothing is deployed',
+  'a field that Swarm does not know is rejected, and nothing is deployed',
   swarmOptions,
   async () => {
     const wrong = join(place, 'wrong.yaml')
@@ -276,7 +276,7 @@ test('what is misspelled, missing or of the wrong type is noticed', manifestOpti
   }
 })
 
-test('kustomize refuses what it does not know', manifestOptions, async () => {
+test('kustomize rejects what it does not know', manifestOptions, async () => {
   const directory = copyOfExample()
   const file = join(directory, 'kustomization.yaml')
   writeFileSync(file, readFileSync(file, 'utf8').replace('\ncomponents:', '\ncomponent:'))

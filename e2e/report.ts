@@ -8,7 +8,7 @@ import { appendFileSync, readFileSync } from 'node:fs'
 /** What one story found. */
 export type Finding = {
   readonly story: string
-  /** The conditions of the machines' links as the kernel told them, in a few words. */
+  /** The conditions of the machines' links as the kernel reported them, in a few words. */
   readonly link: string
   readonly messages: number
   readonly seconds: number

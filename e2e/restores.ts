@@ -3,7 +3,7 @@
  * set. What must arrive is worked out from the copy and the outboxes, and not from what arrives.
  */
 import { match, ok } from 'node:assert/strict'
-import { range } from '../test/harness/numbered.ts'
+import { range } from '../test/support/numbered.ts'
 import { type Delivered, laneOf, type Stage } from './stage.ts'
 
 const bytes = 1_000
@@ -51,7 +51,7 @@ export async function restoreSender(stage: Stage, count: number): Promise<Delive
   await a.start()
   stage.allowEvents('SELF_ROLLED_BACK', 'SELF_FORKED')
   const events = "SELECT count(*) FROM mqevent WHERE code LIKE 'SELF_%' AND host = 'MachineB'"
-  await stage.shows('MachineA', events, (told) => told === 1)
+  await stage.shows('MachineA', events, (reported) => reported === 1)
   await stage.shows('MachineA', `${waiting} WHERE host = 'MachineB'`, (rows) => rows === 0)
   await c.start()
   const after = range(afterFirst, afterLast)

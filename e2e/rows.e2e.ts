@@ -1,6 +1,6 @@
-/** Rows of every size and kind, and rows that somebody deletes, reroutes or refuses. No netem. */
+/** Rows of every size and kind, and rows that somebody deletes, reroutes or rejects. No netem. */
 import { deepEqual, equal, match } from 'node:assert/strict'
-import { range } from '../test/harness/numbered.ts'
+import { range } from '../test/support/numbered.ts'
 import { largeBoundaries, mediumBoundaries } from './messages.ts'
 import { laneOf, type Stage } from './stage.ts'
 import { stageFor } from './story.ts'
@@ -63,7 +63,7 @@ const limitBytes = 100_000
 const refusedRows = 3
 
 story(
-  'a row that the peer refuses is parked, overtaken, and sent when the peer takes it',
+  'a row that the peer rejects is parked, overtaken, and sent when the peer takes it',
   async (stage) => {
     const limit = "FROM mqmeta WHERE key = 'message_bytes_max'"
     const before = String(stage.value('MachineB', `SELECT value ${limit}`))
@@ -93,7 +93,7 @@ story(
   },
 )
 
-story('a row that a trigger of the inbox refuses, and takes later', async (stage) => {
+story('a row that a trigger of the inbox rejects, and takes later', async (stage) => {
   stage.allowEvents('TINYMQ_REFUSED')
   const firstRefused = each - refusedRows + 1
   // First in the outbox and last in the inbox: whatever is parked is overtaken (P4).
@@ -102,7 +102,7 @@ story('a row that a trigger of the inbox refuses, and takes later', async (stage
   const [last = 0] = stage.idsOf(laneOf('MachineA', 'MachineC'), [each + 1])
   stage.execute(
     'MachineB',
-    `CREATE TRIGGER refuse BEFORE INSERT ON mqin WHEN NEW.sender_row <= ${last + refusedRows}
+    `CREATE TRIGGER reject BEFORE INSERT ON mqin WHEN NEW.sender_row <= ${last + refusedRows}
      BEGIN SELECT RAISE(ABORT, 'not yet'); END`,
   )
   stage.insert({ from: 'MachineA', to: 'MachineB', first: firstRefused, last: each })
@@ -114,7 +114,7 @@ story('a row that a trigger of the inbox refuses, and takes later', async (stage
   deepEqual(stage.values('MachineA', 'SELECT id FROM mqparked ORDER BY id'), refused)
   const events = "SELECT count(*) FROM mqevent WHERE code = 'TINYMQ_REFUSED' AND host = 'MachineA'"
   equal(stage.value('MachineB', events), 1, 'the receiver says why, once')
-  stage.execute('MachineB', 'DROP TRIGGER refuse')
+  stage.execute('MachineB', 'DROP TRIGGER reject')
   stage.execute('MachineA', 'DELETE FROM mqparked')
   return { MachineB: { MachineA: each }, MachineC: { MachineA: [each + 1] } }
 })

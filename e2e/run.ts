@@ -9,7 +9,7 @@ import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { ask, run } from './command.ts'
-import { hasNetem, type Place, runStories } from './place.ts'
+import { hasNetem, type StoryKernel, runStories } from './kernel.ts'
 import { type Finding, readFindings, renderFindings } from './report.ts'
 
 const folder = import.meta.dirname
@@ -31,11 +31,11 @@ const withoutNetem = [
   'container',
   'pasted',
   'orchestrators',
-  'sabotage',
+  'mutation',
 ]
 
 /** These plant faults, and run the others to see them fail. */
-const onlyWhenNamed = ['sabotage', 'sabotage-links']
+const onlyWhenNamed = ['mutation', 'mutation-links']
 
 const suffix = '.e2e.ts'
 
@@ -92,7 +92,7 @@ function findStories(only: readonly string[]): readonly string[] {
   return fail(`no story is called like that: there are ${stories.map(storyName).join(', ')}`)
 }
 
-async function choosePlace({ native, guests }: Options): Promise<Place> {
+async function chooseKernel({ native, guests }: Options): Promise<StoryKernel> {
   if (await hasNetem()) return { type: 'native' }
   if (native) {
     fail('this kernel has no netem (modprobe sch_netem): leave out --native to use a guest')
@@ -126,7 +126,7 @@ async function runAll(options: Options, results: string): Promise<boolean> {
     stories.filter((file) => withoutNetem.includes(storyName(file)) === isPlain).map(pathOf),
   )
   const plainPassed = await runStories({ type: 'native' }, plain ?? [], results, left())
-  const place: Place = netem?.length === 0 ? { type: 'native' } : await choosePlace(options)
+  const place: StoryKernel = netem?.length === 0 ? { type: 'native' } : await chooseKernel(options)
   const netemPassed = await runStories(place, netem ?? [], results, left())
   const missed = stories.filter((file) => !existsSync(join(results, `taken-${file}`)))
   for (const file of missed) console.error(`e2e: ${storyName(file)} was not run`)

@@ -13,10 +13,10 @@ import {
   type LinkState,
   type MachineOptions,
   startLab,
-} from '../sdk/testing/index.ts'
+} from './lab/index.ts'
 
-import { range } from '../test/harness/numbered.ts'
-import { until } from '../test/harness/until.ts'
+import { range } from '../test/support/numbered.ts'
+import { until } from '../test/support/until.ts'
 import {
   arrivedAt,
   type Expected,
@@ -250,7 +250,7 @@ export class Stage {
     await this.sentAll()
     for (const { name } of this.lab.machines) {
       await this.check(name, delivered[name] ?? {}, arrivedAt(this.path(name)))
-      for (const table of ['mqout', 'mqlate', 'mqparked', 'mqpart', 'mqdead', 'mqlease']) {
+      for (const table of ['mqout', 'mqrequeue', 'mqparked', 'mqfragment', 'mqdead', 'mqlease']) {
         equal(this.count(name, table), 0, `${table} of ${name} is empty`)
       }
       const events = this.values(name, "SELECT code || ': ' || detail FROM mqevent").map(String)
@@ -288,7 +288,7 @@ export class Stage {
     return { packets: sum('packets'), lost: sum('lost') }
   }
 
-  /** The same once the daemons have told of all: they do so when their sessions rest. */
+  /** The same once the daemons have reported all: they do so when their sessions rest. */
   async settledCounts(): Promise<Counts> {
     let last = this.counts()
     for (let look = 0; look < countLooksMax; look++) {
@@ -301,10 +301,10 @@ export class Stage {
   }
 
   /** What the kernel did on purpose since the links were last set, and on which conditions. */
-  async linkTold(): Promise<{ link: string; dropped: number; kernel: string }> {
+  async linkReported(): Promise<{ link: string; dropped: number; kernel: string }> {
     const states = await Promise.all(this.lab.machines.map(async ({ wire }) => wire.state()))
-    const told = this.#link.length === 0 ? states : this.#link
-    const descriptions = new Set(told.map(({ conditions }) => describeLink(conditions)))
+    const reported = this.#link.length === 0 ? states : this.#link
+    const descriptions = new Set(reported.map(({ conditions }) => describeLink(conditions)))
     const dropped = states.reduce((sum, { drops }) => sum + drops, 0)
     return { link: [...descriptions].join('; '), dropped, kernel: states[0]?.kernel ?? '' }
   }

@@ -11,13 +11,13 @@ import { type Delivered, type Machines, Stage } from './stage.ts'
 const startMsMax = 600_000
 
 /** What a story returns: the messages that each receiver must have. */
-export type Story = (stage: Stage, t: TestContext) => Promise<Delivered>
+export type Scenario = (stage: Stage, t: TestContext) => Promise<Delivered>
 
 /**
- * Puts up a lab for the stories of a file. Returns what tells one of them. A story that fails takes
+ * Puts up a lab for the stories of a file. Returns what shows one of them. A story that fails takes
  * the lab with it, and the next one gets a new lab.
  */
-export function stageFor(machines?: Machines): (name: string, tell: Story) => void {
+export function stageFor(machines?: Machines): (name: string, tell: Scenario) => void {
   let stage: Stage | undefined
   const start = async (): Promise<Stage> => (stage ??= await Stage.start(machines))
   before(async () => void (await start()), { timeout: startMsMax })
@@ -26,7 +26,7 @@ export function stageFor(machines?: Machines): (name: string, tell: Story) => vo
     test(name, async (t) => {
       const own = await start()
       try {
-        await runStory(own, name, tell, t)
+        await batchSteps(own, name, tell, t)
         await own.heal()
       } catch (error) {
         stage = undefined
@@ -37,15 +37,20 @@ export function stageFor(machines?: Machines): (name: string, tell: Story) => vo
   }
 }
 
-async function runStory(stage: Stage, name: string, tell: Story, t: TestContext): Promise<void> {
+async function batchSteps(
+  stage: Stage,
+  name: string,
+  tell: Scenario,
+  t: TestContext,
+): Promise<void> {
   const before = stage.counts()
   const startMs = performance.now()
   const report = async (messages: number, failure?: unknown): Promise<void> => {
     const seconds = (performance.now() - startMs) / 1_000
-    const [told, { packets, lost }] = [await stage.linkTold(), await stage.settledCounts()]
+    const [reported, { packets, lost }] = [await stage.linkReported(), await stage.settledCounts()]
     const finding = {
       story: name,
-      ...told,
+      ...reported,
       messages,
       seconds,
       packets: packets - before.packets,

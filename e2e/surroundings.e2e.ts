@@ -1,4 +1,4 @@
-/** A disk that is full, and an application in a container of its own beside the daemon. */
+/** A disk that is full, and an application in a container of its own next to the daemon. */
 import { deepEqual, equal, ok } from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { rmSync, writeFileSync } from 'node:fs'
@@ -76,9 +76,9 @@ story('an application in a fourth container on the volume', async (stage) => {
   writeFileSync(join(dirname(stage.path('MachineA')), 'messages.json'), JSON.stringify(given))
   const sending = await a.run(sender)
   equal(sending.exitCode, 0, sending.stderr)
-  const told = JSON.parse(sending.stdout) as { uid: number; ids: number[] }
-  deepEqual([told.uid, told.ids.length], [1_000, sent])
-  stage.noteIds(messages, told.ids)
+  const reported = JSON.parse(sending.stdout) as { uid: number; ids: number[] }
+  deepEqual([reported.uid, reported.ids.length], [1_000, sent])
+  stage.noteIds(messages, reported.ids)
   const reading = await b.run(reader)
   equal(reading.exitCode, 0, reading.stderr)
   const expected = messages.map(({ token, headers, isText, bytes }) => [

@@ -1,13 +1,19 @@
 /**
- * Tells those who wait, through one connection, that something was committed. There is one watch
+ * Shows those who wait, through one connection, that something was committed. There is one watch
  * for all of them, and none when nobody waits. It keeps the process alive while somebody does. Must
  * never write.
  */
 
-import { DatabaseFiles } from './database-files.ts'
-import { fromSqlite, TinymqError } from './errors.ts'
-import { filePath, isOpen, prepare, type SqliteHandle, type SqliteStatement } from './handle.ts'
-import { Wake } from './wake.ts'
+import { DatabaseFiles } from './schema/database-files.ts'
+import { fromSqlite, TinymqError } from './schema/errors.ts'
+import {
+  filePath,
+  isOpen,
+  prepare,
+  type SqliteHandle,
+  type SqliteStatement,
+} from './schema/sqlite-handle.ts'
+import { CommitNotifier } from './schema/commit-notifier.ts'
 
 /** Without a file there are no events: how often the changes of the connection are looked at. */
 const memoryLookMs = 10
@@ -27,7 +33,7 @@ export class CommitWatch {
   readonly #dataVersion: SqliteStatement
   readonly #ownChanges: SqliteStatement
   readonly #listeners = new Set<CommitListener>()
-  #wake: Wake | undefined
+  #notifier: CommitNotifier | undefined
   #memoryTimer: NodeJS.Timeout | undefined
   #seen = ''
   #ended: { readonly reason: unknown } | undefined
@@ -43,7 +49,7 @@ export class CommitWatch {
   }
 
   /**
-   * From now on, until `remove`. What was committed before is not told; that it is over, is.
+   * From now on, until `remove`. What was committed before is not reported; that it is over, is.
    * @throws TinymqError TINYMQ_CLOSED when the files are no longer the ones that were opened.
    */
   add(listener: CommitListener): void {
@@ -59,7 +65,7 @@ export class CommitWatch {
     if (this.#listeners.delete(listener) && this.#listeners.size === 0) this.#stop()
   }
 
-  /** Tells all that wait why it is over. */
+  /** Shows all that wait why it is over. */
   end(reason: unknown): void {
     const listeners = [...this.#listeners]
     this.#ended ??= { reason }
@@ -84,21 +90,21 @@ export class CommitWatch {
       return
     }
     this.refuseLostFiles()
-    this.#wake = new Wake({
+    this.#notifier = new CommitNotifier({
       files,
       look: () => this.#look(),
       isQuiet: () => false,
       // The last one who closes removes the log.
       onReplaced: () => this.end(isOpen(this.#db) ? replaced(files) : closedWhileWaiting()),
       // The polls go on, and are quick enough.
-      onDeaf: () => undefined,
+      onWatchUnavailable: () => undefined,
     })
-    this.#wake.start()
+    this.#notifier.start()
   }
 
   #stop(): void {
-    this.#wake?.stop()
-    this.#wake = undefined
+    this.#notifier?.stop()
+    this.#notifier = undefined
     clearInterval(this.#memoryTimer)
   }
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as later } from 'node:timers/promises'
-import { prepare } from './handle.ts'
+import { prepare } from './schema/sqlite-handle.ts'
 import { open, type TinymqError } from './index.ts'
-import { drivers, scratchPath, shell } from './testing/scratch.ts'
+import { drivers, scratchPath, shell } from '../test/support/scratch.ts'
 
 const isPending = Symbol('pending')
 
@@ -14,16 +14,16 @@ async function settled(promise: Promise<unknown>): Promise<unknown> {
 
 /** SQL for what the store does when it numbers rows, and when the peer has confirmed them. */
 const numbered = (first: number, last: number): string => `
-  INSERT INTO mqrun (lane, first, count, id_first, id_last, uids)
+  INSERT INTO mqbatch (lane, first, count, id_first, id_last, uids)
     SELECT 1, ${first}, count(*), min(id), max(id), CAST(group_concat(uid, '') AS BLOB)
     FROM mqout WHERE id BETWEEN ${first} AND ${last};`
 const confirmed = (first: number, last: number): string => `
   BEGIN IMMEDIATE;
   DELETE FROM mqout WHERE id BETWEEN ${first} AND ${last};
-  UPDATE mqrun SET done_at = 1, uids = NULL WHERE first = ${first};
+  UPDATE mqbatch SET done_at = 1, uids = NULL WHERE first = ${first};
   COMMIT;`
 const withoutId = (first: number, ids: string): string =>
-  `UPDATE mqrun SET ids = x'${ids}' WHERE first = ${first};`
+  `UPDATE mqbatch SET ids = x'${ids}' WHERE first = ${first};`
 
 for (const [driver, connect] of drivers) {
   test(`${driver}: delivered resolves when another program confirms the row`, async (t) => {
@@ -110,18 +110,18 @@ test('an id is found in a run only where an id begins', async (t) => {
   await assert.rejects(mq.delivered(256), { code: 'TINYMQ_CANCELLED' })
 })
 
-test('an id that never was, and one that is too old to tell, are told apart', async (t) => {
+test('an id that never was, and one that is too old to tell, are distinguished', async (t) => {
   const path = scratchPath(t)
   using mq = open(path)
   const isUnknown = { code: 'TINYMQ_NO_SUCH_ROW' }
   await assert.rejects(mq.delivered(1), isUnknown)
   mq.sendMany(Array.from({ length: 3 }, () => ({ host: 'b', data: 'x' })))
-  shell(path, "DELETE FROM mqout; INSERT INTO mqmeta VALUES ('forgotten_id', 2);")
-  await assert.rejects(mq.delivered(2), { code: 'TINYMQ_FORGOTTEN' })
+  shell(path, "DELETE FROM mqout; INSERT INTO mqmeta VALUES ('history_expired_id', 2);")
+  await assert.rejects(mq.delivered(2), { code: 'TINYMQ_HISTORY_EXPIRED' })
   await assert.rejects(mq.delivered(3), { code: 'TINYMQ_CANCELLED' })
   await assert.rejects(mq.delivered(4), isUnknown)
   for (const id of [1.5, Number.NaN]) {
-    await assert.rejects(mq.delivered(id), { code: 'TINYMQ_BAD_ARGUMENT' })
+    await assert.rejects(mq.delivered(id), { code: 'TINYMQ_INVALID_ARGUMENT' })
   }
 })
 
@@ -132,7 +132,7 @@ for (const [name, connect] of drivers) {
     using mq = open({ db })
     db.exec('BEGIN')
     const id = mq.send('b', 9000, '', 'x')
-    const isMisuse = { code: 'TINYMQ_BAD_ARGUMENT', message: /commit first/ }
+    const isMisuse = { code: 'TINYMQ_INVALID_ARGUMENT', message: /commit first/ }
     await assert.rejects(mq.delivered(id), isMisuse)
     await assert.rejects(mq.request('b', 9000, '', 'x'), isMisuse)
     db.exec('COMMIT')
@@ -184,8 +184,11 @@ test('what was forgotten while nobody looked is not taken for cancelled', async 
     { host: 'b', data: 'y' },
   ])
   const waiting = mq.delivered(first)
-  shell(path, `DELETE FROM mqout WHERE id = 1; INSERT INTO mqmeta VALUES ('forgotten_id', 2);`)
-  await assert.rejects(waiting, { code: 'TINYMQ_FORGOTTEN' })
+  shell(
+    path,
+    `DELETE FROM mqout WHERE id = 1; INSERT INTO mqmeta VALUES ('history_expired_id', 2);`,
+  )
+  await assert.rejects(waiting, { code: 'TINYMQ_HISTORY_EXPIRED' })
   const other = mq.delivered(second)
   shell(path, 'DELETE FROM mqout;')
   await assert.rejects(other, { code: 'TINYMQ_CANCELLED' })

@@ -6,12 +6,12 @@
  * loaded when `open` is called with a path.
  */
 
-export type { ConsumeOptions } from './consume-options.ts'
-export { TinymqError, type TinymqErrorCode } from './errors.ts'
-export type { SqliteHandle } from './handle.ts'
-export type { InboxMessage } from './inbox-message.ts'
-export type { Message, ReadInboxOptions } from './message.ts'
-export type { Headers, OutgoingMessage } from './outgoing.ts'
-export { sendStatement } from './send-statement.ts'
+export type { ConsumeOptions } from './consumer/options.ts'
+export { TinymqError, type TinymqErrorCode } from './schema/errors.ts'
+export type { SqliteHandle } from './schema/sqlite-handle.ts'
+export type { InboxMessage } from './consumer/leased-message.ts'
+export type { Message, ReadInboxOptions } from './inbox-reader.ts'
+export type { Headers, OutgoingMessage } from './outgoing-message.ts'
+export { sendStatement } from './outgoing-message.ts'
 export { open } from './open.ts'
-export type { DeliveredOptions, SendOptions, Tinymq } from './tinymq.ts'
+export type { DeliveredOptions, SendOptions, Tinymq } from './client.ts'

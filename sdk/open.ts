@@ -3,14 +3,14 @@
  * the application. It must never open and close the file of a database by other means than SQLite.
  */
 
-import { isThere, openDatabase, openToRead, refuseOldNode } from './database.ts'
-import { TinymqError } from './errors.ts'
-import type { SqliteHandle, Synchronous } from './handle.ts'
-import { keepOpen, refuseSecondLibrary } from './one-library.ts'
-import { tablesVersion } from './schema-migrate.ts'
-import { Tinymq } from './tinymq.ts'
+import { isThere, openDatabase, openToRead, refuseOldNode } from './schema/open-database.ts'
+import { TinymqError } from './schema/errors.ts'
+import type { SqliteHandle, Synchronous } from './schema/sqlite-handle.ts'
+import { keepOpen, refuseSecondLibrary } from './schema/one-library.ts'
+import { tablesVersion } from './schema/migrate.ts'
+import { Tinymq } from './client.ts'
 
-/** What `open` takes beside a path. */
+/** What `open` takes next to a path. */
 type OpenOptions = {
   readonly synchronous?: Synchronous | undefined
   /** Whether a file and tables that are missing are made: true when left out. */
@@ -65,7 +65,7 @@ export function open(
 
 /**
  * Makes nothing.
- * @throws TinymqError TINYMQ_NO_DATABASE, TINYMQ_NO_TABLES
+ * @throws TinymqError TINYMQ_NO_DATABASE, TINYMQ_NO_SCHEMA
  */
 export function refuseMissing(path: string): void {
   if (!isThere(path)) {
@@ -77,8 +77,8 @@ export function refuseMissing(path: string): void {
   } finally {
     db.close()
   }
-  throw new TinymqError('TINYMQ_NO_TABLES', `${path} has no tables of tinymq`)
+  throw new TinymqError('TINYMQ_NO_SCHEMA', `${path} has no tables of tinymq`)
 }
 
 const badArgument = (sentence: string): TinymqError =>
-  new TinymqError('TINYMQ_BAD_ARGUMENT', sentence)
+  new TinymqError('TINYMQ_INVALID_ARGUMENT', sentence)

@@ -2,7 +2,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /**
  * The types of `require('tinymq')`, for TypeScript in CommonJS modules, which may not name those of
- * an ES module without saying so. The build puts it beside require.cjs.
+ * an ES module without saying so. The build puts it next to require.cjs.
  */
 import type * as sdk from './index.js' with { 'resolution-mode': 'import' }
 

@@ -1,6 +1,6 @@
 /**
  * What `require('tinymq')` loads: the same module, after a look at the version of Node.js, because
- * older ones refuse to require an ES module in words that say nothing about it. For any Node.js
+ * older ones reject to require an ES module in words that say nothing about it. For any Node.js
  * from 12 on; must never load anything else.
  */
 'use strict'

@@ -16,35 +16,36 @@ type Part = {
 
 const long = process.argv.includes('--long')
 const npm = (script: string, ...args: string[]): string[] => ['npm', 'run', '-s', script, ...args]
-/** Restores, freezes, attacks, a million rows: minutes each. The long suite runs every file. */
+/** Restores, freezes, attacks, a million rows, every kind of row, npm: the long suite runs them. */
 const longFiles = [
   'bench-command',
+  'chaos',
+  'data',
   'dead-peers-timing',
   'fault-places',
   'frozen-process',
   'hostile-http',
   'hostile-peers',
+  'http-limits',
   'identity-*',
   'keys-flood',
   'lost-files',
   'million-rows-timing',
+  'name-service',
   'observe-million-timing',
   'oldest-node',
-  'torture',
+  'package',
 ]
 const files = (...patterns: string[]): string[] => npm('run-tests', '--', ...patterns)
 const processes = (name: string): string[] => files(`test/**/${name}.process.test.ts`)
 /** All but those of the simulator: its seeds are a part of their own. */
-const unitFiles = [
-  'daemon/*.test.ts',
-  'daemon/!(sim)/**/*.test.ts',
-  ...['sdk', 'testing', 'tidy', 'e2e', 'bench', 'tools'].map((folder) => `${folder}/**/*.test.ts`),
-  'tidy.test.ts',
-]
+const unitFolders = 'daemon sdk cli e2e bench tools test/docs test/simulator/core'
+const unitFiles = unitFolders.split(' ').map((folder) => `${folder}/**/*.test.ts`)
 
 const parts: readonly Part[] = long
   ? [
       { name: 'simulator', command: npm('sim', '--', '--seeds', '200') },
+      { name: 'scenarios', command: files('test/simulator/*.test.ts'), scale: '1' },
       { name: 'store faults', command: npm('test:faults'), scale: '11' },
       { name: 'processes', command: npm('test:process'), scale: '1' },
     ]

@@ -6,10 +6,12 @@
  * Each direction is a queue that drops what does not fit (tail drop), served at a fixed rate, and a
  * wire behind it that loses packets by chance and delays the others. Bytes are those of IP.
  *
- *   emulator link   RATE BUFFER DELAY LOSS SEED
- *   emulator replay RATE BUFFER DELAY LOSS SEED
+ *   emulator link   RATE BUFFER DELAY JITTER LOSS SEED
+ *   emulator replay RATE BUFFER DELAY JITTER LOSS SEED
  *
- * RATE in bytes a second, BUFFER in bytes, DELAY one way in microseconds, LOSS in millionths.
+ * RATE in bytes a second, BUFFER in bytes, DELAY one way in microseconds, LOSS in millionths. Each
+ * packet takes up to JITTER microseconds more or less than DELAY, by a chance of its own, and
+ * overtakes others.
  *
  * link: prints "ready PID FD FD", where /proc/PID/fd/FD are the namespaces for nsenter; each line
  * on stdin is answered by counters; the end of stdin is the end, and takes the namespaces along.
@@ -43,7 +45,7 @@
 typedef struct {
   double rate; /* bytes a microsecond */
   uint64_t buffer;
-  double delay_us;
+  double delay_us, jitter_us;
   double loss;
 } Conditions;
 
@@ -51,7 +53,7 @@ typedef struct {
   double leaves_us;  /* the queue */
   double arrives_us; /* the far end */
   uint32_t bytes;
-  int is_lost;
+  int is_lost, is_gone;
   unsigned char packet[PACKET_BYTES_MAX];
 } Slot;
 
@@ -59,6 +61,8 @@ typedef struct {
   Slot *slots;
   /* Ascending numbers, used modulo SLOTS: arrived <= left <= offered. */
   uint32_t offered, left, arrived;
+  /* Those under way, a heap: the one that arrives first is the first. */
+  uint32_t *due, due_count;
   double free_us; /* the server has nothing more to do from then on */
   uint64_t queued_bytes;
   uint64_t random;
@@ -78,7 +82,8 @@ static void begin(Direction *direction, uint64_t seed) {
   memset(direction, 0, sizeof *direction);
   direction->random = seed;
   direction->slots = malloc(SLOTS * sizeof(Slot));
-  if (direction->slots == NULL) {
+  direction->due = malloc(SLOTS * sizeof(uint32_t));
+  if (direction->slots == NULL || direction->due == NULL) {
     perror("emulator: malloc");
     exit(1);
   }
@@ -110,9 +115,48 @@ static Slot *offer(Direction *direction, const Conditions *of, uint32_t bytes, d
   slot->bytes = bytes;
   slot->leaves_us = direction->free_us;
   slot->arrives_us = slot->leaves_us + of->delay_us;
+  if (of->jitter_us > 0) {
+    slot->arrives_us += (2 * chance(&direction->random) - 1) * of->jitter_us;
+  }
+  slot->is_gone = 0;
   slot->is_lost = chance(&direction->random) < of->loss;
   if (slot->is_lost) direction->lost++;
   return slot;
+}
+
+static double arrives_us(const Direction *direction, uint32_t at) {
+  return direction->slots[direction->due[at] % SLOTS].arrives_us;
+}
+
+static void swap_due(Direction *direction, uint32_t one, uint32_t other) {
+  uint32_t number = direction->due[one];
+  direction->due[one] = direction->due[other];
+  direction->due[other] = number;
+}
+
+/* The newest packet is under way. */
+static void add_due(Direction *direction) {
+  uint32_t at = direction->due_count++;
+  direction->due[at] = direction->offered - 1;
+  while (at > 0 && arrives_us(direction, at) < arrives_us(direction, (at - 1) / 2)) {
+    swap_due(direction, at, (at - 1) / 2);
+    at = (at - 1) / 2;
+  }
+}
+
+static void drop_first_due(Direction *direction) {
+  uint32_t at = 0;
+  direction->due[0] = direction->due[--direction->due_count];
+  for (;;) {
+    uint32_t first = at;
+    for (uint32_t child = 2 * at + 1; child <= 2 * at + 2; child++) {
+      if (child >= direction->due_count) break;
+      if (arrives_us(direction, child) < arrives_us(direction, first)) first = child;
+    }
+    if (first == at) return;
+    swap_due(direction, at, first);
+    at = first;
+  }
 }
 
 static void replay(const Conditions *conditions, uint64_t seed) {
@@ -166,14 +210,16 @@ static void take(Direction *direction, const Conditions *conditions, int device)
     /* What the kernel itself says on a new device is not traffic: IPv6 looks for routers. */
     if (packet[0] >> 4 != 4) continue;
     Slot *slot = offer(direction, conditions, bytes, now_us());
-    if (slot != NULL) memcpy(slot->packet, packet, bytes);
+    if (slot == NULL) continue;
+    memcpy(slot->packet, packet, bytes);
+    add_due(direction);
   }
 }
 
 /* Hands over what is due. */
 static void deliver(Direction *direction, int device) {
-  while (direction->arrived != direction->offered) {
-    Slot *slot = &direction->slots[direction->arrived % SLOTS];
+  while (direction->due_count > 0) {
+    Slot *slot = &direction->slots[direction->due[0] % SLOTS];
     double late_us = now_us() - slot->arrives_us;
     if (late_us < 0) return;
     if (!slot->is_lost && write(device, slot->packet, slot->bytes) == (ssize_t)slot->bytes) {
@@ -182,16 +228,20 @@ static void deliver(Direction *direction, int device) {
       direction->late_sum_us += late_us;
       if (late_us > direction->late_max_us) direction->late_max_us = late_us;
     }
-    /* It may be given away only when it counts as served. */
+    drop_first_due(direction);
+    slot->is_gone = 1;
+    /* It may be given away only when it counts as served, and when all before it are gone. */
     serve(direction, now_us());
-    direction->arrived++;
+    while (direction->arrived != direction->offered &&
+           direction->slots[direction->arrived % SLOTS].is_gone) {
+      direction->arrived++;
+    }
   }
 }
 
 /* -1: nothing is on its way. */
 static double next_us(const Direction *direction) {
-  if (direction->arrived == direction->offered) return -1;
-  return direction->slots[direction->arrived % SLOTS].arrives_us;
+  return direction->due_count == 0 ? -1 : arrives_us(direction, 0);
 }
 
 static void tell(const Direction *direction) {
@@ -241,14 +291,14 @@ static void link_ends(const Conditions *conditions, uint64_t seed) {
 }
 
 int main(int count, char **words) {
-  if (count != 7) {
-    fprintf(stderr, "emulator link|replay RATE BUFFER DELAY LOSS SEED\n");
+  if (count != 8) {
+    fprintf(stderr, "emulator link|replay RATE BUFFER DELAY JITTER LOSS SEED\n");
     return 64;
   }
   setvbuf(stdout, NULL, _IOLBF, 0);
   Conditions conditions = {atof(words[2]) / 1e6, strtoull(words[3], NULL, 10), atof(words[4]),
-                           atof(words[5]) / 1e6};
-  uint64_t seed = strtoull(words[6], NULL, 10);
+                           atof(words[5]), atof(words[6]) / 1e6};
+  uint64_t seed = strtoull(words[7], NULL, 10);
   if (strcmp(words[1], "replay") == 0) replay(&conditions, seed);
   else link_ends(&conditions, seed);
   return 0;

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { needs } from '../../test/harness/needs.ts'
+import { needs } from '../../test/support/needs.ts'
 import { compileEmulator, emulatorWords } from './emulator.ts'
 import type { LinkConditions } from './link.ts'
 
@@ -27,12 +27,12 @@ const usual: LinkConditions = {
 /** What becomes of packets that are offered to one direction: when each arrives, or why not. */
 function fates(packets: readonly Packet[], conditions: Partial<LinkConditions> = {}): Fate[] {
   const words = emulatorWords({ ...usual, ...conditions }, 1)
-  const told = execFileSync(compileEmulator(directory), ['replay', ...words], {
+  const reported = execFileSync(compileEmulator(directory), ['replay', ...words], {
     input: packets.map(({ atUs, bytes }) => `${atUs} ${bytes}\n`).join(''),
     encoding: 'utf8',
     maxBuffer: 1e8,
   })
-  return told
+  return reported
     .trim()
     .split('\n')
     .map((line) => (line === 'dropped' || line === 'lost' ? line : Number(line)))
@@ -104,6 +104,16 @@ test('a packet that the wire loses has taken its time on the link all the same',
   for (const [index, one] of fate.entries()) {
     if (typeof one === 'number') equal(one, 51_000 + index * 1_000)
   }
+})
+
+test('packets that take more or less time by chance overtake each other', { skip }, () => {
+  const fate = fates(train(10_000, 100, 1_000), { jitterUs: 20_000 })
+  const lateUs = fate.map((one, index) => Number(one) - index * 1_000 - 100)
+  ok(Math.min(...lateUs) >= 30_000 && Math.min(...lateUs) < 30_100)
+  ok(Math.max(...lateUs) <= 70_000 && Math.max(...lateUs) > 69_900)
+  const mean = lateUs.reduce((sum, us) => sum + us) / lateUs.length
+  ok(Math.abs(mean - 50_000) < 500, `${mean}`)
+  ok(fate.filter((one, index) => Number(one) < Number(fate[index - 1])).length > 4_000)
 })
 
 test('a line of packets longer than what it can hold at once loses no order', { skip }, () => {

@@ -22,8 +22,8 @@ export function compileEmulator(directory: string): string {
 
 /** Its conditions as it takes them. */
 export function emulatorWords(conditions: LinkConditions, seed: number): string[] {
-  const { bytesPerSecond, bufferBytes, delayUs, loss } = conditions
-  const words = [bytesPerSecond, bufferBytes, delayUs, Math.round(loss * 1e6), seed]
+  const { bytesPerSecond, bufferBytes, delayUs, jitterUs = 0, loss } = conditions
+  const words = [bytesPerSecond, bufferBytes, delayUs, jitterUs, Math.round(loss * 1e6), seed]
   return words.map(String)
 }
 
@@ -87,7 +87,7 @@ export class EmulatedLink implements Link {
   }
 
   /** A machine that is busy with something else hands packets over late. */
-  async told(): Promise<string> {
+  async reported(): Promise<string> {
     const [, , , , , meanUs = 0, mostUs = 0] = await this.#counters()
     const [mean, most] = [meanUs, mostUs].map((us) => (us / 1_000).toFixed(1))
     return `The emulator handed packets over ${mean} ms late on the mean, ${most} ms at most.`

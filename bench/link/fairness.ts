@@ -4,12 +4,12 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Database from 'better-sqlite3'
-import { DaemonProcess } from '../../test/harness/daemon-process.ts'
-import { freePort } from '../../test/harness/free-port.ts'
+import { DaemonProcess } from '../../test/support/daemon-process.ts'
+import { freePort } from '../../test/support/free-port.ts'
 import type { Room } from '../benchmark.ts'
 import { fillOutbox, InboxWatch } from '../daemon-pair.ts'
 import { measured, type Measure } from '../measure.ts'
-import { jainIndex } from '../spread.ts'
+import { jainIndex } from '../distribution.ts'
 import { Flow, ratesOf } from './flow.ts'
 import type { Link } from './link.ts'
 import { messageBytesOf, messagesFor, narrowLink, pairOver, toMbit } from './measure-link.ts'
@@ -40,7 +40,7 @@ async function besideCubic(room: Room): Promise<Measure[]> {
         },
         { what: 'rate of the link', figures: [room.mbitPerSecond] },
       )
-    measures.push(row('beside one CUBIC flow', ours), row('that CUBIC flow', cubic))
+    measures.push(row('next to one CUBIC flow', ours), row('that CUBIC flow', cubic))
   }
   return measures
 }

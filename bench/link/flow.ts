@@ -4,10 +4,13 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface, type Interface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { datagramBytesEthernet } from '../../daemon/protocol/limits.ts'
-import { until } from '../../test/harness/until.ts'
+import { datagramBytesEthernet } from '../../daemon/protocol/constants.ts'
+import { until } from '../../test/support/until.ts'
 import type { FlowKind } from './flow-program.ts'
 import { type Link, type LinkConditions, runAt, startAt } from './link.ts'
+
+/** What the kernel's TCP steers by. */
+export type Congestion = 'cubic' | 'bbr'
 
 const program = join(import.meta.dirname, 'flow-program.ts')
 const port = 9_999
@@ -22,11 +25,16 @@ export class Flow implements AsyncDisposable {
     this.#lines = lines
   }
 
-  /** One connection under CUBIC that always has something to send. */
-  static async tcp(link: Link): Promise<Flow> {
+  /** One connection that always has something to send. */
+  static async tcp(link: Link, congestion: Congestion = 'cubic'): Promise<Flow> {
+    const { prefix } = link.ends[0]
+    const routes = runAt(prefix, 'ip', 'route', 'show').split('\n')
+    const route = routes.find((line) => line.includes(' congctl ')) ?? ''
+    const changed = route.replace(/ congctl \S+/, ` congctl ${congestion}`).trim()
+    runAt(prefix, 'ip', 'route', 'replace', ...changed.split(/\s+/))
     const flow = await Flow.#start(link, 'tcp', [])
-    await until({ what: 'a TCP connection under CUBIC', withinMs: 10_000 }, () =>
-      runAt(link.ends[0].prefix, 'ss', '-tin').includes(' cubic '),
+    await until({ what: `a TCP connection under ${congestion}`, withinMs: 10_000 }, () =>
+      runAt(prefix, 'ss', '-tin').includes(` ${congestion} `),
     )
     return flow
   }

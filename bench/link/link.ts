@@ -11,6 +11,11 @@ export type LinkConditions = {
   readonly bufferBytes: number
   /** One way. */
   readonly delayUs: number
+  /**
+   * Each packet takes up to so much more or less, by a chance of its own, and overtakes others.
+   * Left out: none does.
+   */
+  readonly jitterUs?: number
   /** Part of the packets that the wire loses, each by its own chance. */
   readonly loss: number
 }
@@ -33,7 +38,7 @@ export interface Link extends AsyncDisposable {
   readonly ends: readonly [End, End]
   counters(): Promise<LinkCounters>
   /** How well it keeps its promises, as a sentence. */
-  told(): Promise<string>
+  reported(): Promise<string>
 }
 
 export const ips = ['10.77.0.1', '10.77.0.2'] as const

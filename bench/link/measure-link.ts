@@ -6,12 +6,12 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Database from 'better-sqlite3'
 import { open } from '../../sdk/index.ts'
-import { DaemonProcess } from '../../test/harness/daemon-process.ts'
-import { newKey, writeRing } from '../../test/harness/key-ring.ts'
+import { DaemonProcess } from '../../test/support/daemon-process.ts'
+import { newKey, writeRing } from '../../test/support/key-ring.ts'
 import type { Room } from '../benchmark.ts'
 import { DaemonPair, fillOutbox, InboxWatch } from '../daemon-pair.ts'
 import { measured, type Measure } from '../measure.ts'
-import { quantile } from '../spread.ts'
+import { quantile } from '../distribution.ts'
 import { capacityOf, ratesOf } from './flow.ts'
 import type { Link, LinkConditions } from './link.ts'
 import { openLink } from './open-link.ts'
@@ -26,8 +26,8 @@ export function narrowLink({ mbitPerSecond }: Room, loss = 0): LinkConditions {
 }
 
 /**
- * Of data in each message: so large that what it costs beside its data is next to nothing, so small
- * that a window holds many.
+ * Of data in each message: so large that what it costs next to its data is next to nothing, so
+ * small that a window holds many.
  */
 export function messageBytesOf({ bytesPerSecond }: LinkConditions): number {
   return bytesPerSecond / messagesPerSecond
@@ -77,7 +77,7 @@ export async function measureLinkGoodput(room: Room): Promise<Measure[]> {
           what: `goodput at ${percent(loss)} loss, ${link.kind}`,
           unit: 'Mbit/s',
           figures: rates.map(toMbit),
-          note: await link.told(),
+          note: await link.reported(),
           goal: { type: 'at least', of: 'ratio', value },
         },
         { what: 'raw UDP', figures: [toMbit(capacity)] },
@@ -88,16 +88,17 @@ export async function measureLinkGoodput(room: Room): Promise<Measure[]> {
 }
 
 /** Bytes of data a second that are stored, in windows after a warm-up. */
-async function goodput(
+export async function goodput(
   link: Link,
   conditions: LinkConditions,
   directory: string,
   windows: number,
+  settleMs = warmUpMs,
 ): Promise<number[]> {
   await using pair = await pairOver(link, directory)
   const bytes = messageBytesOf(conditions)
   fillOutbox(pair.sender.database, {
-    rows: messagesFor(warmUpMs + (windows + 1) * windowMs),
+    rows: messagesFor(settleMs + (windows + 1) * windowMs),
     host: link.ends[1].ip,
     port: pair.receiver.port,
     bytes,
@@ -105,7 +106,7 @@ async function goodput(
   await pair.start(pair.receiver)
   await pair.start(pair.sender)
   using inbox = new InboxWatch(pair.receiver.database)
-  await sleep(warmUpMs)
+  await sleep(settleMs)
   return await ratesOf(async () => inbox.arrived * bytes, windows, windowMs)
 }
 
@@ -129,7 +130,7 @@ export async function measureLinkLatency(room: Room): Promise<Measure[]> {
           what: `one message at ${percent(loss)} loss, p99, ${link.kind}`,
           unit: 'ms',
           figures: rounds.map((samples) => quantile(samples, 0.99)),
-          note: await link.told(),
+          note: await link.reported(),
           goal: { type: 'at most', of: 'figure', value },
         },
         { what: 'one way', figures: [delayUs / 1_000] },

@@ -19,8 +19,8 @@ export function whyNoNetem(): string | undefined {
   try {
     const probe = 'tc qdisc add dev lo root netem loss 1% && tc qdisc show dev lo'
     const words = ['--net', 'sh', '-c', probe]
-    const told = execFileSync('unshare', words, { encoding: 'utf8', stdio: 'pipe' })
-    return told.includes('netem') ? undefined : 'tc does not show netem'
+    const reported = execFileSync('unshare', words, { encoding: 'utf8', stdio: 'pipe' })
+    return reported.includes('netem') ? undefined : 'tc does not show netem'
   } catch {
     return 'this kernel has no sch_netem, or tc is missing'
   }
@@ -80,12 +80,12 @@ export class NetemLink implements Link {
   }
 
   async counters(): Promise<LinkCounters> {
-    const told = this.#namespaces[0]?.run('tc', '-s', 'qdisc', 'show', 'dev', 'narrow') ?? ''
-    const [, sent, dropped] = /Sent \d+ bytes (\d+) pkt \(dropped (\d+)/.exec(told) ?? []
+    const reported = this.#namespaces[0]?.run('tc', '-s', 'qdisc', 'show', 'dev', 'narrow') ?? ''
+    const [, sent, dropped] = /Sent \d+ bytes (\d+) pkt \(dropped (\d+)/.exec(reported) ?? []
     return { taken: Number(sent) + Number(dropped), dropped: Number(dropped) }
   }
 
-  async told(): Promise<string> {
+  async reported(): Promise<string> {
     return 'The link was netem and tbf of the kernel.'
   }
 
@@ -96,7 +96,7 @@ export class NetemLink implements Link {
 
 /** Joins an end to the middle, with its queue on its own side and the wire on the other. */
 function join(middle: Held, end: Held, side: number, conditions: LinkConditions): void {
-  const { bytesPerSecond, bufferBytes, delayUs, loss } = conditions
+  const { bytesPerSecond, bufferBytes, delayUs, jitterUs = 0, loss } = conditions
   const [net = '', port] = [nets[side], `port${side}`]
   const peer = ['peer', 'name', 'narrow', 'netns', String(end.pid)]
   middle.run('ip', 'link', 'add', port, 'type', 'veth', ...peer)
@@ -111,6 +111,7 @@ function join(middle: Held, end: Held, side: number, conditions: LinkConditions)
   const queue = ['tbf', ...rate, 'limit', String(bufferBytes)]
   end.run('tc', 'qdisc', 'add', 'dev', 'narrow', 'root', ...queue)
   const wire = ['netem', 'limit', String(delayedPackets), 'delay', `${delayUs}us`]
+  const late = jitterUs > 0 ? [`${jitterUs}us`] : []
   const losing = loss > 0 ? ['loss', `${loss * 100}%`] : []
-  middle.run('tc', 'qdisc', 'add', 'dev', port, 'root', ...wire, ...losing)
+  middle.run('tc', 'qdisc', 'add', 'dev', port, 'root', ...wire, ...late, ...losing)
 }

@@ -1,5 +1,5 @@
 /**
- * Reads the profiles that Node's `--cpu-prof` leaves, and tells which functions took the time
+ * Reads the profiles that Node's `--cpu-prof` leaves, and shows which functions took the time
  * themselves, within a span of it. Must never count what was sampled outside that span: a daemon
  * starts, waits and ends too.
  */

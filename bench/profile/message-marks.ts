@@ -45,7 +45,7 @@ function watch(
 
 /** A class of the program that was built. */
 async function built(file: string, name: string): Promise<object> {
-  const url = new URL(`../../dist/daemon/${file}`, import.meta.url)
+  const url = new URL(`../../dist/daemon${file}`, import.meta.url)
   const module: unknown = await import(url.href)
   const prototype: unknown = Reflect.get(Reflect.get(Object(module), name), 'prototype')
   if (typeof prototype !== 'object' || prototype === null) throw new Error(`No ${name} in ${file}.`)
@@ -61,8 +61,8 @@ function stepOfInput([input]: readonly unknown[]): Step | undefined {
 const directory = new URL(import.meta.url).searchParams.get('to')
 if (directory !== null) {
   if (isMainThread) {
-    watch(await built('driver.js', 'Driver'), 'feed', stepOfInput)
-    watch(await built('udp-socket.js', 'UdpSocket'), 'send', () => 'sends')
+    watch(await built('event-loop.js', 'EventLoop'), 'feed', stepOfInput)
+    watch(await built('platform/net/udp-socket.js', 'UdpSocket'), 'send', () => 'sends')
   } else {
     watch(await built('store/store.js', 'Store'), 'run', () => 'store runs')
     const connection = await built('store/connection.js', 'Connection')

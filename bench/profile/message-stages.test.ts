@@ -11,7 +11,7 @@ function notesFrom(fromMs: number): Mark[] {
   return [...parseMarks(lines(sender, 0), 'sender'), ...parseMarks(lines(receiver, 6), 'receiver')]
 }
 
-test('the stages of messages are told apart, and their medians taken', () => {
+test('the stages of messages are distinguished, and their medians taken', () => {
   const marks = [...notesFrom(100), ...notesFrom(200)]
   const stages = stagesOf(marks, [
     { committedNs: 99e6, seenNs: 110.5e6 },
@@ -28,7 +28,7 @@ test('a reader may see the row before the commit returns', () => {
   deepStrictEqual(stages.at(-2)?.medianMs, 0)
 })
 
-test('a message with a missing note does not count, and without any nothing is said', () => {
+test('a message with a missing note does not count, and without any nothing is reported', () => {
   const marks = notesFrom(100)
   const passage = { committedNs: 99e6, seenNs: 110.5e6 }
   throws(() => stagesOf(marks.slice(0, -1), [passage]), /no message/)

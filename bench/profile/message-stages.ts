@@ -4,7 +4,7 @@
  */
 import type { Role } from '../daemon-pair.ts'
 import type { Passage } from '../lone-message.ts'
-import { median, quantile } from '../spread.ts'
+import { median, quantile } from '../distribution.ts'
 import type { Step } from './message-marks.ts'
 
 /** Nanoseconds of the monotonic clock, which all processes of a machine share. */

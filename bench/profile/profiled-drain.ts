@@ -5,7 +5,7 @@
  */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { DaemonProcess } from '../../test/harness/daemon-process.ts'
+import { DaemonProcess } from '../../test/support/daemon-process.ts'
 import { drain } from '../drain.ts'
 import type { Launch, Role } from '../daemon-pair.ts'
 import { showNumber } from '../table.ts'
@@ -13,7 +13,7 @@ import { readProfiles, selfTimes, type SelfTime, type SpanUs } from './cpu-profi
 import { canCountSystemCalls, countSystemCalls, type SystemCalls } from './system-calls.ts'
 import { type ThreadTimes, threadsOf, threadTimes, timesBetween } from './thread-times.ts'
 
-export type ProfileOptions = {
+type ProfileOptions = {
   readonly scratch: string
   /** Where the profiles are left, for the tools that show them. */
   readonly directory: string

@@ -7,14 +7,14 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import { open } from '../../sdk/index.ts'
-import { DaemonProcess } from '../../test/harness/daemon-process.ts'
+import { DaemonProcess } from '../../test/support/daemon-process.ts'
 import { DaemonPair, InboxWatch, type Member, type Role } from '../daemon-pair.ts'
-import { RawCommit } from '../yardsticks.ts'
-import { median } from '../spread.ts'
+import { RawCommit } from '../baselines.ts'
+import { median } from '../distribution.ts'
 import { passOne, type Passage } from '../lone-message.ts'
 import { parseMarks, stagesOf, type Mark, type Stage } from './message-stages.ts'
 
-export type MessageProfileOptions = {
+type MessageProfileOptions = {
   readonly scratch: string
   /** Where the notes are left. */
   readonly directory: string

@@ -1,6 +1,6 @@
 /**
  * Counts the system calls of single threads with strace. Each is stopped at every call meanwhile:
- * rates that are measured beside it mean nothing.
+ * rates that are measured next to it mean nothing.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

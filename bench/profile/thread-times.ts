@@ -6,7 +6,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 
 /** Microseconds in user and in kernel mode. */
-export type ThreadTime = { readonly userUs: number; readonly systemUs: number }
+type ThreadTime = { readonly userUs: number; readonly systemUs: number }
 
 /** By name; threads of the same name are added up. */
 export type ThreadTimes = ReadonlyMap<string, ThreadTime>

@@ -52,7 +52,7 @@ test('loopback is this machine', () => {
   deepStrictEqual(['127.0.0.1', '::1', '10.0.0.1'].map(isLoopback), [true, true, false])
 })
 
-test('addresses are shown as people write them, and told apart as keys', () => {
+test('addresses are shown as people write them, and distinguished as keys', () => {
   deepStrictEqual(showAddress({ ip: '10.0.0.1', port: 9000 }), '10.0.0.1:9000')
   deepStrictEqual(showAddress({ ip: 'fe80::1', port: 9000 }), '[fe80::1]:9000')
   const keys = [

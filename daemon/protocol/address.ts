@@ -1,8 +1,8 @@
 /**
- * Addresses as text: keys for maps, and the ranges that a stranger on the open internet cannot come
- * from. Must never resolve anything.
+ * Addresses as text: keys for maps, and the ranges that an unauthenticated peer on the open
+ * internet cannot come from. Must never resolve anything.
  */
-import type { Address } from './node-io.ts'
+import type { Address } from './io.ts'
 
 export function addressKey(address: Address): string {
   return `${address.ip} ${address.port}`

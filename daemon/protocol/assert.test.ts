@@ -11,10 +11,10 @@ test('an assertion that fails throws its sentence', () => {
 })
 
 test('a value that the types deny is named when it comes all the same', () => {
-  const stranger = JSON.parse('{"type":"new"}') as never
+  const unknown = JSON.parse('{"type":"new"}') as never
   let message = ''
   try {
-    unreachable(stranger)
+    unreachable(unknown)
   } catch (error) {
     if (error instanceof AssertionFailure) message = error.message
   }

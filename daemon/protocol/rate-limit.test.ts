@@ -1,6 +1,6 @@
 import { deepStrictEqual } from 'node:assert/strict'
 import { test } from 'node:test'
-import { RateLimit, RateLimits } from './rate-limit.ts'
+import { RateLimit, RateLimits } from './timer-queue.ts'
 
 function takenOf(limit: RateLimit, count: number, nowUs: number): number {
   return Array.from({ length: count }, () => limit.take(nowUs)).filter(Boolean).length

@@ -5,19 +5,24 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { keyPairFrom, nodeEnvironment } from '../crypto.ts'
+import { keyPairFrom, nodeEnvironment } from '../node-crypto.ts'
 import { unreachable } from './assert.ts'
-import { Chain } from './chain.ts'
-import type { Environment } from './environment.ts'
-import { decodeFrames, encodeFrame } from './frame.ts'
-import type { Frame, Role } from './frame.ts'
-import { judge } from './identity.ts'
-import { InboundSession } from './inbound-session.ts'
-import type { InboundFact } from './inbound-session.ts'
-import { Initiation, keyHint, prologue, respond, transportKeys } from './noise.ts'
-import type { HandshakeOptions, TransportKeys } from './noise.ts'
-import { decodePacket, encodePacket, idBytesOf, toConnectionId, toKeyHint } from './packet.ts'
-import { PacketProtection } from './protection.ts'
+import { HashChain } from '../store/hash-chain.ts'
+import type { Environment } from './crypto/provider.ts'
+import { decodeFrames, encodeFrame, type Frame, type Role } from './codec/frame.ts'
+import { applyIdentityRules } from '../store/outbox/identity-check.ts'
+import { type InboundFact, ResponderSession } from './session/responder-session.ts'
+import {
+  deriveKeyId,
+  type HandshakeOptions,
+  Initiation,
+  prologue,
+  respond,
+  type TransportKeys,
+  transportKeys,
+} from './crypto/noise.ts'
+import { decodePacket, encodePacket, idBytesOf, toConnectionId, toKeyId } from './codec/packet.ts'
+import { PacketProtection, SessionKeys } from './crypto/packet-protection.ts'
 import {
   bodyLength,
   decodeBody,
@@ -25,13 +30,13 @@ import {
   encodeMessageHead,
   encodeResumeHead,
   encodeSkip,
+  type Message,
+  type RecordEvent,
   RecordParser,
-} from './record.ts'
-import type { Message, RecordEvent } from './record.ts'
-import { SessionKeys } from './session-keys.ts'
-import { fromHex, hex } from './testing/hex.ts'
-import type { NativePacket } from './testing/packets.ts'
-import { concat, Reader, Writer } from './wire.ts'
+} from '../store/record.ts'
+import { fromHex, hex } from '../../test/support/hex.ts'
+import type { NativePacket } from '../../test/support/packets.ts'
+import { concat, Reader, Writer } from './codec/buffer.ts'
 
 type Named = { readonly name: string; readonly hex: string }
 type Rejected = { readonly why: string; readonly hex: string }
@@ -85,7 +90,7 @@ type Vectors = {
   }
   readonly streams: readonly (Named & { readonly events: readonly unknown[] })[]
   readonly chain: readonly { readonly sequence: number; readonly digest: string }[]
-  readonly hints: readonly { readonly key: string; readonly hint: string }[]
+  readonly keyIds: readonly { readonly key: string; readonly keyId: string }[]
   readonly handshakes: readonly Handshake[]
   readonly rules: readonly {
     readonly rule: number
@@ -116,12 +121,12 @@ type Vectors = {
 }
 
 const vectors = JSON.parse(
-  readFileSync(new URL('vectors.json', import.meta.url), 'utf8'),
+  readFileSync(new URL('./vectors.json', import.meta.url), 'utf8'),
 ) as Vectors
 const environment = nodeEnvironment()
 
 const byteFields = new Set(
-  ['noise', 'cookie', 'versions', 'datagram', 'bytes', 'origin', 'stream', 'database'].concat([
+  ['noise', 'cookie', 'versions', 'datagram', 'bytes', 'databaseId', 'stream', 'database'].concat([
     'digest',
     'uid',
     'uids',
@@ -143,7 +148,7 @@ function revived(value: unknown, field = ''): unknown {
   }
   if (typeof value !== 'string') return value
   if (field === 'dcid' || field === 'scid') return toConnectionId(fromHex(value))
-  if (field === 'hint') return toKeyHint(fromHex(value))
+  if (field === 'keyId') return toKeyId(fromHex(value))
   return byteFields.has(field) ? fromHex(value) : value
 }
 
@@ -262,7 +267,7 @@ test('streams of records', () => {
 })
 
 test('digests of the chain', () => {
-  const chain = new Chain((...parts) => environment.sha256(...parts))
+  const chain = new HashChain((...parts) => environment.sha256(...parts))
   for (const { sequence, digest } of vectors.chain) {
     for (let next = chain.sequence + 1; next <= sequence; next++) {
       chain.append(fromHex(next.toString(16).padStart(32, '0')))
@@ -285,17 +290,17 @@ test('rules of identity', () => {
     }
     const digest = vector.digestIsOurs ? ours : fromHex('ee'.repeat(16))
     const opened = { database: fromHex(database), watermark, digest, logStart: 0 }
-    const verdict = judge(lane, opened)
-    const event = verdict.type === 'go' ? undefined : verdict.event
+    const decision = applyIdentityRules(lane, opened)
+    const event = decision.type === 'go' ? undefined : decision.event
     const range = event?.code === 'PEER_ROLLED_BACK' ? ` ${event.from} ${event.to}` : ''
-    const result = verdict.type === 'go' ? `go ${verdict.from}` : `${event?.code}${range}`
+    const result = decision.type === 'go' ? `go ${decision.from}` : `${event?.code}${range}`
     assert.equal(result, vector.result, `rule ${rule}`)
   }
 })
 
-test('hints of keys', () => {
-  for (const { key, hint } of vectors.hints) {
-    assert.equal(hex(idBytesOf(keyHint(environment, fromHex(key)))), hint)
+test('key ids', () => {
+  for (const { key, keyId } of vectors.keyIds) {
+    assert.equal(hex(idBytesOf(deriveKeyId(environment, fromHex(key)))), keyId)
   }
 })
 
@@ -306,14 +311,14 @@ function withEphemeral(privateKey: string): Environment {
 /** Both HELLOs as they are on the wire, and the options that make them. */
 function shaken(vector: Handshake): HandshakeOptions {
   const key = vector.key === null ? undefined : fromHex(vector.key)
-  const hint = key === undefined ? undefined : keyHint(environment, key)
+  const keyId = key === undefined ? undefined : deriveKeyId(environment, key)
   const scid = toConnectionId(fromHex(vector.initiatorId))
   const hello1 = decodePacket(fromHex(vector.hello1))
   assert.ok(hello1?.type === 'hello1')
   assert.equal(hello1.scid, scid)
-  assert.equal(hello1.hint, hint)
+  assert.equal(hello1.keyId, keyId)
   assert.deepEqual(hello1.versions, fromHex(vector.versions))
-  const bound = prologue(hello1.versions, 1, scid, hint, hello1.cookie)
+  const bound = prologue(hello1.versions, 1, scid, keyId, hello1.cookie)
   assert.equal(hex(bound), vector.prologue)
   return { environment: withEphemeral(vector.initiatorEphemeral), prologue: bound, key }
 }
@@ -336,10 +341,10 @@ test('sizes of datagrams', () => {
     const packet = decodePacket(fromHex(datagram))
     assert.ok(packet?.type === 'data' && packet.datagram.length === datagramBytes, name)
     const protection = new PacketProtection(environment, keys, 'responder', toInitiator)
-    const options = { id: 1, key: '', hint: undefined, creditShareBytes: 65_536 }
+    const options = { id: 1, key: '', keyId: undefined, creditShareBytes: 65_536 }
     const peer = { ip: '10.0.0.1', port: 9000 }
     const sessionKeys = new SessionKeys(protection, toInitiator)
-    const session = new InboundSession({ ...options, peer, keys: sessionKeys }, 0)
+    const session = new ResponderSession({ ...options, peer, keys: sessionKeys }, 0)
     const plain = sessionKeys.open(packet)
     assert.equal(hex(plain ?? new Uint8Array(0)), frames, name)
     const read = decodeFrames(fromHex(frames), 'initiator')
@@ -369,8 +374,8 @@ for (const vector of vectors.handshakes) {
     assert.deepEqual(second, { ...first, cookie, noise: second.noise })
     // Each has an ephemeral key of its own: nothing is sealed twice under one key.
     const key = vector.key === null ? undefined : fromHex(vector.key)
-    const { versions, scid, hint } = first
-    const bound = prologue(versions, 1, scid, hint, cookie)
+    const { versions, scid, keyId } = first
+    const bound = prologue(versions, 1, scid, keyId, cookie)
     assert.equal(hex(bound), made.prologue)
     assert.notEqual(made.beforeEphemeral, made.afterEphemeral)
     for (const [hello, ephemeral] of [
@@ -379,7 +384,7 @@ for (const vector of vectors.handshakes) {
     ] as const) {
       const options = {
         environment: withEphemeral(ephemeral),
-        prologue: prologue(versions, 1, scid, hint, hello.cookie),
+        prologue: prologue(versions, 1, scid, keyId, hello.cookie),
         key,
       }
       assert.deepEqual(new Initiation(options).message, hello.noise)

@@ -2,11 +2,14 @@
  * The store's one SQLite connection: its durability, its write transaction, and how much work one
  * transaction may hold. Must never know a table.
  */
+import { hash, randomFillSync } from 'node:crypto'
 import type BetterSqlite3 from 'better-sqlite3'
-import { openDatabase } from '../../sdk/database.ts'
-import { migrate, repair } from '../../sdk/schema-migrate.ts'
+import { migrate, repair } from '../../sdk/schema/migrate.ts'
+import { openDatabase } from '../../sdk/schema/open-database.ts'
 import { assert } from '../protocol/assert.ts'
-import { Tally } from './tally.ts'
+import type { StoreResult, StoreWork } from '../protocol/store-messages.ts'
+import type { Sha256 } from './hash-chain.ts'
+import { StoreMetrics } from './metrics.ts'
 
 /**
  * What one transaction may hold. More would keep foreign writers waiting (these figures are about
@@ -34,7 +37,7 @@ export type ConnectionOptions = {
 }
 
 export class Connection {
-  readonly tally = new Tally()
+  readonly tally = new StoreMetrics()
   readonly #db: BetterSqlite3.Database
   readonly #nowUs: () => number
   readonly #begin: BetterSqlite3.Statement<[]>
@@ -176,9 +179,9 @@ export class Connection {
     return this.#carefulCommits > 0
   }
 
-  /** If the COMMIT of this transaction fails so, and little else is in it, `told` hears why. */
-  blame(told: (reason: string) => void): void {
-    this.#blamed.push(told)
+  /** If the COMMIT of this transaction fails so, and little else is in it, `reported` hears why. */
+  blame(reported: (reason: string) => void): void {
+    this.#blamed.push(reported)
   }
 
   /** The transaction is as large as it may be: what is left to do waits for the next. */
@@ -209,7 +212,7 @@ export class Connection {
     if (!(error instanceof Error) || sqliteCode(error)?.startsWith('SQLITE_CONSTRAINT') !== true) {
       return
     }
-    if (this.isCareful) for (const told of this.#blamed) told(error.message)
+    if (this.isCareful) for (const reported of this.#blamed) reported(error.message)
     this.#carefulCommits = carefulCommits
   }
 
@@ -283,13 +286,13 @@ export class Connection {
 /** Compiled at each use, until it can be. */
 function lateStatement(compile: () => BetterSqlite3.Statement): BetterSqlite3.Statement {
   let compiled: BetterSqlite3.Statement | undefined
-  const late = Object.fromEntries(
+  const requeued = Object.fromEntries(
     (['run', 'get', 'all'] as const).map((name) => [
       name,
       (...values: unknown[]): unknown => (compiled ??= compile())[name](...values),
     ]),
   )
-  return late as never
+  return requeued as never
 }
 
 const pragmas: readonly string[] = [
@@ -311,3 +314,89 @@ export function sqliteCode(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error)) return undefined
   return typeof error.code === 'string' && error.code.startsWith('SQLITE_') ? error.code : undefined
 }
+
+// How long the database must be left to other writers. A foreign program that finds it locked looks
+// again after sleeps that grow to 100 ms, some fifty times within its `.timeout 5000`, and each
+// look hits or misses by chance. So what counts is the part of the time that the lock is held, not
+// how long one transaction is. Must never wait itself: the caller does.
+
+/**
+ * Nobody else is about. Fifty looks all miss once in two million times (0.75 ^ 50); more would be
+ * seen by somebody, less would slow the drain down for nobody.
+ */
+const shareAlone = 0.75
+/** Others write: fifty looks never miss in practice, and few do at all. */
+const shareInCompany = 0.5
+/** A writer that writes now and then is company all the time. */
+const companyMs = 2_000
+/**
+ * A pause of this length no waiting writer misses, so a longer one helps nobody: not when a disk
+ * has taken seconds, nor when the process was stopped in the middle of a transaction.
+ */
+const pauseUsMax = 200_000
+
+export class WriteThrottle {
+  #companyUntilMs = -Infinity
+  #pauseUs = 0
+
+  /** How long to leave the lock alone after the last transaction, in microseconds. */
+  get pauseUs(): number {
+    return this.#pauseUs
+  }
+
+  /** Another connection has committed something. */
+  onForeignCommit(nowMs: number): void {
+    this.#companyUntilMs = nowMs + companyMs
+  }
+
+  /** A transaction of ours is over. */
+  onCommit(heldUs: number, nowMs: number): void {
+    const share = nowMs < this.#companyUntilMs ? shareInCompany : shareAlone
+    this.#pauseUs = Math.min(Math.ceil(heldUs * (1 / share - 1)), pauseUsMax)
+  }
+
+  /** Nothing was written. */
+  onIdle(): void {
+    this.#pauseUs = 0
+  }
+
+  /** The database cannot be written to at this moment: try again after `pauseUs`. */
+  onTrouble(pauseUs: number): void {
+    this.#pauseUs = pauseUs
+  }
+}
+
+// One call of the store, as its parts see it. Must never hold state: a turn ends with the call.
+
+/** An answer, or what makes it: that is called when the transaction is on disk. */
+export type Answer = StoreResult | (() => StoreResult)
+
+/** One kind of what the core asks for. */
+export type Work<Type extends StoreWork['type']> = Extract<StoreWork, { type: Type }>
+
+/** The time of the call, and where its answers go. */
+export type Turn = { readonly nowMs: number; readonly emit: (answer: Answer) => void }
+
+export function resultOf(answer: Answer): StoreResult {
+  return typeof answer === 'function' ? answer() : answer
+}
+
+// What the store takes from the world besides the file: chance, hashing and a clock for pauses. A
+// simulator owns all three. Wall-clock time comes with each call.
+
+export type StoreEnvironment = {
+  readonly randomBytes: (length: number) => Uint8Array
+  readonly sha256: Sha256
+  /** Monotonic, in microseconds; it decides about pauses only, never about what is written. */
+  readonly nowUs: () => number
+}
+
+/** Of the machine that this runs on. */
+export const realEnvironment: StoreEnvironment = {
+  randomBytes: (length) => randomFillSync(new Uint8Array(length)),
+  sha256: (...parts) =>
+    hash('sha256', parts.length === 1 ? first(parts) : Buffer.concat(parts), 'buffer'),
+  nowUs: () => performance.now() * 1_000,
+}
+
+const first = (parts: readonly Uint8Array[]): Uint8Array => parts[0] ?? new Uint8Array(0)

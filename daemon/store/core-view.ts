@@ -3,8 +3,8 @@
  * core asks, and with what it is answered, so never before the transaction of that answer is on
  * disk. Must never be changed by the work of a turn: the turn may fail.
  */
-import { closeCode } from '../protocol/frame.ts'
-import type { LaneAddress, LaneId, SessionId, StoreResult } from '../protocol/store-port.ts'
+import { closeCode } from '../protocol/codec/frame.ts'
+import type { LaneAddress, LaneId, SessionId, StoreResult } from '../protocol/store-messages.ts'
 import type { StoreTask } from './store.ts'
 
 export class CoreView {
@@ -21,7 +21,7 @@ export class CoreView {
     for (const task of tasks) {
       if (task.type === 'open-lane') this.#sessions.set(task.session, 'outbound')
       else if (task.type === 'accept') this.#sessions.set(task.session, 'inbound')
-      else if (task.type === 'forget') this.#sessions.delete(task.session)
+      else if (task.type === 'release-session') this.#sessions.delete(task.session)
     }
   }
 
@@ -29,21 +29,21 @@ export class CoreView {
   onAnswered(results: readonly StoreResult[]): void {
     for (const result of results) {
       switch (result.type) {
-        case 'lost':
-        case 'turned-away':
+        case 'session-invalidated':
+        case 'rejected':
         case 'superseded':
           this.#sessions.delete(result.session)
           break
         case 'lanes':
           for (const address of result.lanes) this.#lanes.set(address.lane, address)
           break
-        case 'emptied':
+        case 'drained':
           this.#lanes.delete(result.lane)
           break
         case 'lane-opened':
-        case 'judged':
+        case 'identity-checked':
         case 'rows':
-        case 'wanted':
+        case 'retry-requested':
         case 'accepted':
         case 'received':
       }
@@ -54,11 +54,11 @@ export class CoreView {
   loseAll(retryAfterMs: number, reason: string, code?: string): StoreResult[] {
     const results = Array.from(this.#sessions, ([session, side]): StoreResult => {
       if (side === 'outbound') {
-        const lost = { type: 'lost', session, retryAfterMs, reason } as const
+        const lost = { type: 'session-invalidated', session, retryAfterMs, reason } as const
         return code === undefined ? lost : { ...lost, code }
       }
       const rest = { code: closeCode.store, sequence: 0, retryAfterMs, reason }
-      return { type: 'turned-away', session, ...rest }
+      return { type: 'rejected', session, ...rest }
     })
     this.#sessions.clear()
     return results

@@ -5,10 +5,10 @@
  */
 import { ok } from 'node:assert/strict'
 import { test } from 'node:test'
-import { scaled } from '../../test/harness/scale.ts'
-import { plays } from './testing/plays.ts'
-import { Stage } from './testing/stage.ts'
-import { World } from './testing/world.ts'
+import { scaled } from '../../test/support/scale.ts'
+import { plays } from '../../test/simulator/store/plays.ts'
+import { Stage } from '../../test/simulator/store/fixture.ts'
+import { World } from '../../test/simulator/store/world.ts'
 
 const sparse = Math.max(1, Math.round(11_000 / scaled(1_000)))
 

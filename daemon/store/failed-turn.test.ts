@@ -3,14 +3,14 @@
  */
 import { deepEqual, equal, ok } from 'node:assert/strict'
 import { test } from 'node:test'
-import { closeCode } from '../protocol/frame.ts'
-import { encodeMessage } from '../protocol/record.ts'
-import type { SessionId } from '../protocol/store-port.ts'
-import { Writer } from '../protocol/wire.ts'
-import { LaneLink } from './testing/lane-link.ts'
-import type { Machine } from './testing/machine.ts'
-import { eventsOf, inboxOf, laneTo, pairOf, ReaderAlone } from './testing/pair.ts'
-import { insert } from './testing/world.ts'
+import { closeCode } from '../protocol/codec/frame.ts'
+import { encodeMessage } from './record.ts'
+import type { SessionId } from '../protocol/store-messages.ts'
+import { Writer } from '../protocol/codec/buffer.ts'
+import { LaneLink } from '../../test/simulator/store/lane-link.ts'
+import type { Machine } from '../../test/simulator/store/machine.ts'
+import { eventsOf, inboxOf, laneTo, pairOf, ReaderAlone } from '../../test/simulator/store/pair.ts'
+import { insert } from '../../test/simulator/store/world.ts'
 
 const full = { code: 'SQLITE_FULL', rollsBack: true }
 
@@ -24,7 +24,7 @@ const record = (number: number, token: string): Uint8Array => {
 }
 
 const accept = (receiver: Machine, session: SessionId): void => {
-  const ids = { origin: Buffer.alloc(16, 3), stream: Buffer.alloc(16, 4) }
+  const ids = { databaseId: Buffer.alloc(16, 3), stream: Buffer.alloc(16, 4) }
   receiver.run({
     type: 'accept',
     session,
@@ -43,7 +43,7 @@ const receive = (receiver: Machine, session: SessionId, offset: number, bytes: U
 const picky = `CREATE TRIGGER picky BEFORE INSERT ON mqin WHEN NEW.token = 'bad'
   BEGIN SELECT RAISE(ABORT, 'not this one'); END`
 
-/** What is said to a session, as types and codes. */
+/** What is reported to a session, as types and codes. */
 const saidTo = (machine: Machine, session: SessionId): string[] => {
   const said: string[] = []
   for (let one = machine.take(session); one !== undefined; one = machine.take(session)) {
@@ -53,7 +53,7 @@ const saidTo = (machine: Machine, session: SessionId): string[] => {
 }
 
 for (const [name, isMeant] of [
-  ['when a run is numbered', (sql: string) => sql.includes('INSERT INTO mqrun')],
+  ['when a run is numbered', (sql: string) => sql.includes('INSERT INTO mqbatch')],
   ['when a lane is written', (sql: string) => sql.includes('UPDATE mqlane SET stream')],
   ['at COMMIT', (sql: string) => sql === 'COMMIT'],
 ] as const) {
@@ -62,16 +62,16 @@ for (const [name, isMeant] of [
     for (const text of ['secret 1', 'secret 2']) insert(sender, 'a', text)
     for (const text of ['one', 'two']) insert(sender, 'b', text)
     const first = new ReaderAlone(sender, laneTo(sender, 'a'))
-    first.judge({})
+    first.checkIdentity({})
     first.read()
     first.forget()
     // Two are numbered and go into the answer first; then these have to be.
     for (let rows = 0; rows < 100; rows++) insert(sender, 'a', 'more for a')
     const again = new ReaderAlone(sender, laneTo(sender, 'a'))
-    again.judge({})
+    again.checkIdentity({})
     sender.faults.once(isMeant, full)
     sender.run({ type: 'read', session: again.session, bytesMax: 65_536 })
-    deepEqual(saidTo(sender, again.session), ['lost TINYMQ_DISK_FULL'])
+    deepEqual(saidTo(sender, again.session), ['session-invalidated TINYMQ_DISK_FULL'])
     equal(sender.faults.injected, 1)
     const link = new LaneLink({ from: sender, to: receiver, lane: laneTo(sender, 'b') })
     ok(link.settle())
@@ -88,7 +88,7 @@ test('a session that was turned away in a failed turn is ended by its answer', (
   deepEqual(saidTo(receiver, 5), ['accepted'])
   receiver.faults.once((sql) => sql === 'COMMIT', full)
   receive(receiver, 5, 0, Buffer.concat([record(1, 'good'), record(2, 'bad')]))
-  deepEqual(saidTo(receiver, 5), [`turned-away ${closeCode.store}`])
+  deepEqual(saidTo(receiver, 5), [`rejected ${closeCode.store}`])
   deepEqual(inboxOf(receiver), [])
 })
 
@@ -98,15 +98,15 @@ test('a session that was superseded in a failed turn is ended by its answer', (t
   saidTo(receiver, 5)
   receiver.faults.once((sql) => sql === 'COMMIT', full)
   accept(receiver, 6)
-  deepEqual(saidTo(receiver, 5), [`turned-away ${closeCode.store}`])
-  deepEqual(saidTo(receiver, 6), [`turned-away ${closeCode.store}`])
+  deepEqual(saidTo(receiver, 5), [`rejected ${closeCode.store}`])
+  deepEqual(saidTo(receiver, 6), [`rejected ${closeCode.store}`])
 })
 
-test('a session that was lost in a turn that fails is told once, and after that never', (t) => {
+test('a session that was lost in a turn that fails is reported once, and after that never', (t) => {
   const { sender } = pairOf(t)
   insert(sender, 'b', 'x'.repeat(10_000_000))
   const reader = new ReaderAlone(sender, laneTo(sender))
-  reader.judge({})
+  reader.checkIdentity({})
   reader.read()
   // The row is deleted while it is being sent, and the turn that notices fails.
   sender.user.exec('DELETE FROM mqout')
@@ -115,8 +115,8 @@ test('a session that was lost in a turn that fails is told once, and after that 
     sender.run({ type: 'read', session: reader.session, bytesMax: 262_144 })
   }
   const said = saidTo(sender, reader.session)
-  equal(said.filter((type) => type.startsWith('lost')).length, 1)
-  equal(said.at(-1), 'lost TINYMQ_DISK_FULL')
+  equal(said.filter((type) => type.startsWith('session-invalidated')).length, 1)
+  equal(said.at(-1), 'session-invalidated TINYMQ_DISK_FULL')
   sender.faults.once((sql) => sql === 'BEGIN IMMEDIATE', { code: 'SQLITE_NOMEM', rollsBack: true })
   sender.run({ type: 'event', code: 'X', detail: 'x' })
   deepEqual(saidTo(sender, reader.session), [])
@@ -127,19 +127,19 @@ test('sessions that were asked for behind the failed work are ended too, and sta
   insert(sender, 'a', 'one')
   insert(sender, 'b', 'two')
   const reader = new ReaderAlone(sender, laneTo(sender, 'a'))
-  reader.judge({})
+  reader.checkIdentity({})
   const { lane } = laneTo(sender, 'b')
-  sender.faults.once((sql) => sql.includes('INSERT INTO mqrun'), full)
+  sender.faults.once((sql) => sql.includes('INSERT INTO mqbatch'), full)
   sender.run(
     { type: 'read', session: reader.session, bytesMax: 1_000 },
     { type: 'open-lane', lane, session: 77 },
     { type: 'event', code: 'X', detail: 'an event' },
   )
-  deepEqual(saidTo(sender, 77), ['lost TINYMQ_DISK_FULL'])
+  deepEqual(saidTo(sender, 77), ['session-invalidated TINYMQ_DISK_FULL'])
   deepEqual(eventsOf(sender), ['TINYMQ_DISK_FULL', 'X'])
 })
 
-test('after a failed turn each lane is named again, or is said to be empty', (t) => {
+test('after a failed turn each lane is named again, or is reported to be empty', (t) => {
   const { sender } = pairOf(t)
   insert(sender, 'a', 'one')
   insert(sender, 'b', 'two')
@@ -151,7 +151,7 @@ test('after a failed turn each lane is named again, or is said to be empty', (t)
   sender.run({ type: 'scan' })
   deepEqual(sender.news, [
     { type: 'lanes', lanes: [toB] },
-    { type: 'emptied', lane: toA.lane },
+    { type: 'drained', lane: toA.lane },
   ])
 })
 
@@ -169,7 +169,7 @@ test('after a failed turn nothing is compiled again, though it could not be', (t
   deepEqual(inboxOf(receiver), ['one'])
 })
 
-test('a row whose trigger rolls the transaction back is refused, and the others arrive', (t) => {
+test('a row whose trigger rolls the transaction back is rejected, and the others arrive', (t) => {
   const { receiver } = pairOf(t)
   receiver.user.exec(`CREATE TRIGGER drastic BEFORE INSERT ON mqin WHEN NEW.token = 'bad'
     BEGIN SELECT RAISE(ROLLBACK, 'never this one'); END`)
@@ -182,12 +182,12 @@ test('a row whose trigger rolls the transaction back is refused, and the others 
   }
   deepEqual(said, [
     'accepted',
-    `turned-away ${closeCode.store}`,
+    `rejected ${closeCode.store}`,
     'accepted',
-    `turned-away ${closeCode.store}`,
+    `rejected ${closeCode.store}`,
     'accepted',
     'received',
-    `turned-away ${closeCode.refused}`,
+    `rejected ${closeCode.refused}`,
   ])
   deepEqual(inboxOf(receiver), ['message 1', 'message 2'])
 })

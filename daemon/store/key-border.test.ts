@@ -4,12 +4,18 @@
  */
 import { deepEqual, equal, match, ok } from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
-import { closeCode } from '../protocol/frame.ts'
-import { streamsMax } from './senders.ts'
-import type { Machine } from './testing/machine.ts'
-import { eventsOf, inboxOf } from './testing/pair.ts'
-import { bytesOf, messageOf, origin, skipOf, Talker } from './testing/talker.ts'
-import { World } from './testing/world.ts'
+import { closeCode } from '../protocol/codec/frame.ts'
+import { streamsMax } from './inbox/senders.ts'
+import type { Machine } from '../../test/simulator/store/machine.ts'
+import { eventsOf, inboxOf } from '../../test/simulator/store/pair.ts'
+import {
+  bytesOf,
+  messageOf,
+  databaseId,
+  skipOf,
+  Talker,
+} from '../../test/simulator/store/talker.ts'
+import { World } from '../../test/simulator/store/world.ts'
 
 function keyedReceiver(t: TestContext): Machine {
   const machine = World.of(t).machine()
@@ -31,7 +37,7 @@ function bring(receiver: Machine, key: string, stream: number, n: number): Talke
 test('the log of another key, with its times, does not hold a lane back', (t) => {
   const receiver = keyedReceiver(t)
   for (const stream of [1, 2]) bring(receiver, 'cb', stream, stream)
-  receiver.user.exec('UPDATE mqsender SET forgotten_at = 9007199254740991')
+  receiver.user.exec('UPDATE mqsender SET history_expired_at = 9007199254740991')
   receiver.crash()
   const victim = new Talker(receiver)
   const opened = victim.open({ key: 'ab', stream: streamOf(3) })
@@ -48,7 +54,7 @@ test('what came without a key holds no lane under a key back', (t) => {
   const talker = new Talker(receiver)
   talker.open({ key: '', stream: streamOf(1) })
   talker.say(bytesOf(messageOf(1, 'm1', 'free')))
-  receiver.user.exec('UPDATE mqsender SET forgotten_at = 9007199254740991')
+  receiver.user.exec('UPDATE mqsender SET history_expired_at = 9007199254740991')
   receiver.crash()
   const opened = new Talker(receiver).open({ key: 'ab', stream: streamOf(3) })
   ok(opened?.type === 'accepted')
@@ -89,7 +95,7 @@ test('a database has so many streams with a session under a key: others go on', 
   const talker = new Talker(receiver)
   talker.open({ key: 'cb', stream: streamOf(200) })
   const said = talker.say(bytesOf(messageOf(200, 'm', 'cb'))).at(-1)
-  ok(said?.type === 'turned-away' && said.code === closeCode.closed)
+  ok(said?.type === 'rejected' && said.code === closeCode.closed)
   match(said.reason, /64 streams of this sender's database are open/)
   equal(receiver.all('SELECT * FROM mqsender').length, streamsMax)
   deepEqual(eventsOf(receiver), ['TINYMQ_INBOX_CLOSED'])
@@ -104,7 +110,7 @@ test('a database that is restored again and again brings what it has, and nothin
     // What the backup had waiting comes again and again, and something new each time.
     const talker = bring(receiver, 'ab', n, 250)
     talker.say(bytesOf(messageOf(n, `new ${n}`, 'ab')))
-    receiver.run({ type: 'forget', session: talker.session })
+    receiver.run({ type: 'release-session', session: talker.session })
   }
   equal(receiver.all('SELECT * FROM mqsender').length, streamsMax)
   const came = inboxOf(receiver)
@@ -125,37 +131,43 @@ test('behind a proxy only a database that is known goes on, and another one read
   const known = new Talker(receiver)
   // The same database after a restore: another stream.
   equal(known.open({ key: '', stream: streamOf(9), mustBeKnown })?.type, 'accepted')
-  const own = { key: '', stream: streamOf(10), origin: receiver.origin, mustBeKnown }
+  const own = { key: '', stream: streamOf(10), databaseId: receiver.databaseId, mustBeKnown }
   equal(new Talker(receiver).open(own)?.type, 'accepted')
   // One that this database sends to may answer.
   receiver.user
     .prepare("INSERT INTO mqlane (host, port, key, peer) VALUES ('there', 9000, ?, ?)")
     .run('', streamOf(66))
-  const friend = { key: '', stream: streamOf(12), origin: streamOf(66), mustBeKnown }
+  const friend = { key: '', stream: streamOf(12), databaseId: streamOf(66), mustBeKnown }
   equal(new Talker(receiver).open(friend)?.type, 'accepted')
-  const stranger = { key: '', stream: streamOf(11), origin: streamOf(77), mustBeKnown }
-  const said = new Talker(receiver).open(stranger)
-  ok(said?.type === 'turned-away' && said.code === closeCode.closed)
+  const unknown = { key: '', stream: streamOf(11), databaseId: streamOf(77), mustBeKnown }
+  const said = new Talker(receiver).open(unknown)
+  ok(said?.type === 'rejected' && said.code === closeCode.closed)
   match(said.reason, /gateway.*key ring/)
   const detail = receiver.all('SELECT detail FROM mqevent').at(-1)?.['detail']
   match(String(detail), /this sender was turned away: a new sender without a key/)
 })
 
-test('strangers that are turned away are reported some times an hour', (t) => {
+test('unauthenticated peers that are turned away are reported some times an hour', (t) => {
   const receiver = keyedReceiver(t)
-  const knock = (n: number, host = `stranger-${n}`): void => {
-    const stranger = { key: '', stream: streamOf(n), origin: streamOf(n), mustBeKnown: true, host }
-    equal(new Talker(receiver).open(stranger)?.type, 'turned-away')
+  const knock = (n: number, host = `unknown-${n}`): void => {
+    const unknown = {
+      key: '',
+      stream: streamOf(n),
+      databaseId: streamOf(n),
+      mustBeKnown: true,
+      host,
+    }
+    equal(new Talker(receiver).open(unknown)?.type, 'rejected')
   }
-  const told = (): number => eventsOf(receiver).length
+  const reported = (): number => eventsOf(receiver).length
   for (let n = 0; n < 5; n++) knock(n, 'the same')
-  equal(told(), 1)
+  equal(reported(), 1)
   for (let n = 5; n < 45; n++) knock(n)
-  ok(told() <= 16, `${told()} events`)
+  ok(reported() <= 16, `${reported()} events`)
   receiver.nowMs += 3_600_001
-  const before = told()
+  const before = reported()
   knock(50)
-  equal(told(), before + 1)
+  equal(reported(), before + 1)
 })
 
 test('fifty thousand skipped sequences leave no row of the log', (t) => {
@@ -164,20 +176,25 @@ test('fifty thousand skipped sequences leave no row of the log', (t) => {
   talker.open({ key: 'cb' })
   for (let n = 0; n < 50; n++) talker.say(skipOf(...Array.from({ length: 1_000 }, () => n)))
   deepEqual(receiver.all('SELECT watermark FROM mqsender'), [{ watermark: 50_000 }])
-  deepEqual(receiver.all('SELECT * FROM mqlog'), [])
+  deepEqual(receiver.all('SELECT * FROM mquidlog'), [])
 })
 
 test('claims of a restore push no other event out, and are reported some times an hour', (t) => {
   const receiver = keyedReceiver(t)
   receiver.user.exec("INSERT INTO mqevent (at, code) VALUES (1, 'PEER_ROLLED_BACK')")
-  const told = (): number =>
+  const reported = (): number =>
     eventsOf(receiver).filter((code) => code === 'INBOX_ROLLED_BACK').length
   for (let n = 0; n < 40; n++) {
-    new Talker(receiver).open({ key: 'cb', stream: streamOf(n), confirmed: 5, origin: streamOf(n) })
+    new Talker(receiver).open({
+      key: 'cb',
+      stream: streamOf(n),
+      confirmed: 5,
+      databaseId: streamOf(n),
+    })
   }
-  equal(told(), 16)
-  new Talker(receiver).open({ key: 'ab', confirmed: 5, origin })
-  equal(told(), 17)
+  equal(reported(), 16)
+  new Talker(receiver).open({ key: 'ab', confirmed: 5, databaseId })
+  equal(reported(), 17)
   receiver.user.exec(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
     INSERT INTO mqevent (at, code) SELECT i, 'INBOX_ROLLED_BACK' FROM n`)
   receiver.run({ type: 'event', code: 'OTHER', detail: '' })
@@ -191,14 +208,16 @@ test('parts that nobody goes on with are dropped after a day, those of a session
   const body = messageOf(1, Buffer.alloc(400_000), 'ab')
   const begin = (stream: number): Talker => {
     const talker = new Talker(receiver)
-    talker.open({ key: 'ab', stream: streamOf(stream), origin: streamOf(stream) })
+    talker.open({ key: 'ab', stream: streamOf(stream), databaseId: streamOf(stream) })
     talker.say(bytesOf(body).subarray(0, 300_000))
     return talker
   }
   const [gone, staying] = [begin(1), begin(2)]
-  receiver.run({ type: 'forget', session: gone.session })
+  receiver.run({ type: 'release-session', session: gone.session })
   const senders = (): unknown[] =>
-    receiver.all('SELECT DISTINCT sender FROM mqpart ORDER BY sender').map((row) => row['sender'])
+    receiver
+      .all('SELECT DISTINCT sender FROM mqfragment ORDER BY sender')
+      .map((row) => row['sender'])
   deepEqual(senders(), [1, 2])
   receiver.nowMs += 23 * 3_600_000
   new Talker(receiver).open({ key: 'cb', stream: streamOf(3) })

@@ -4,40 +4,39 @@
  * failed turn: what a rolled-back transaction had changed in memory is thrown away with all of it.
  * Must never hold what has to outlive a failed turn: that is the store's (`Outside`).
  */
-import { TinymqError } from '../../sdk/errors.ts'
-import type { LaneId } from '../protocol/store-port.ts'
-import { Confirming } from './confirming.ts'
-import type { Connection } from './connection.ts'
+import { TinymqError } from '../../sdk/schema/errors.ts'
+import type { LaneId } from '../protocol/store-messages.ts'
+import { Confirmer } from './outbox/confirmer.ts'
+import type { Connection, StoreEnvironment } from './connection.ts'
 import type { CoreView } from './core-view.ts'
-import type { StoreEnvironment } from './environment.ts'
-import { Events } from './events.ts'
-import { Inbox } from './inbox.ts'
-import { InboxRows } from './inbox-rows.ts'
-import { Judging } from './judging.ts'
-import { Keying, type KeyingChoice } from './keying.ts'
-import { Lanes } from './lanes.ts'
-import { Numbering } from './numbering.ts'
-import { OutboxPlaces } from './outbox-places.ts'
-import { OutboxRows } from './outbox-rows.ts'
-import { Outbox } from './outbox.ts'
-import { LateRows, ParkedRows } from './parked.ts'
-import { Parts } from './parts.ts'
-import { Rekeying, type IndexRebuild } from './rekeying.ts'
-import { RowDeletion, type Suspended } from './row-deletion.ts'
-import { Runs } from './runs.ts'
-import { Scanner } from './scanner.ts'
-import { Seen } from './seen.ts'
-import { SenderLog } from './sender-log.ts'
-import { Senders } from './senders.ts'
-import { Storing } from './storing.ts'
-import type { Suspects } from './suspects.ts'
+import { EventLog } from './event-log.ts'
+import { Inbox } from './inbox/inbox.ts'
+import { RowWriter } from './inbox/row-writer.ts'
+import { IdentityCheck } from './outbox/identity-check.ts'
+import { KeyPolicy, type KeyPolicyChoice } from './key-policy.ts'
+import { Lanes } from './outbox/lanes.ts'
+import { Sequencer } from './outbox/sequencer.ts'
+import { OutboxDestinations } from './outbox/destinations.ts'
+import { RowReader } from './outbox/row-reader.ts'
+import { Outbox } from './outbox/outbox.ts'
+import { RequeuedRows, ParkedRows } from './outbox/parked-rows.ts'
+import { PartialBodies } from './inbox/partial-bodies.ts'
+import { KeyMigration, type IndexRebuild } from './key-migration.ts'
+import { RowDeletion, type Suspended } from './outbox/row-deletion.ts'
+import { Batches } from './outbox/batches.ts'
+import { Scanner } from './outbox/scanner.ts'
+import { UidIndex } from './inbox/uid-index.ts'
+import { UidLog } from './inbox/uid-log.ts'
+import { Senders } from './inbox/senders.ts'
+import { MessageWriter } from './inbox/message-writer.ts'
+import type { Suspects } from './inbox/suspects.ts'
 
 /** What the parts take from the store, which keeps it when a turn has failed. */
 export type Outside = {
   /** Its statements stay compiled. */
   readonly connection: Connection
   readonly environment: StoreEnvironment
-  readonly keyingChoice: KeyingChoice
+  readonly keyPolicyChoice: KeyPolicyChoice
   readonly core: CoreView
   readonly suspects: Suspects
   readonly suspended: Map<LaneId, Suspended>
@@ -48,11 +47,11 @@ export type Outside = {
 
 export type Memory = {
   /** The identity of this database, 16 bytes. */
-  readonly origin: Uint8Array
+  readonly databaseId: Uint8Array
   readonly lanes: Lanes
-  readonly runs: Runs
-  readonly events: Events
-  readonly rekeying: Rekeying
+  readonly batches: Batches
+  readonly events: EventLog
+  readonly keyMigration: KeyMigration
   readonly scanner: Scanner
   readonly senders: Senders
   readonly outbox: Outbox
@@ -66,42 +65,56 @@ export type Memory = {
 export function memoryOf(outside: Outside): Memory {
   const { connection, environment, core, suspects } = outside
   const { randomBytes, sha256 } = environment
-  const origin = readOrigin(connection)
+  const databaseId = readDatabaseId(connection)
   const lanes = new Lanes(connection, environment)
-  const runs = new Runs(connection)
-  const keying = new Keying(outside.keyingChoice)
-  const rows = new OutboxRows(connection, keying)
+  const batches = new Batches(connection)
+  const keyPolicy = new KeyPolicy(outside.keyPolicyChoice)
+  const rows = new RowReader(connection, keyPolicy)
   const parked = new ParkedRows(connection)
-  const late = new LateRows(connection, keying)
-  const events = new Events(connection, outside.onUnwritten)
-  const deletion = new RowDeletion(connection, keying, events, outside.suspended)
-  const confirming = new Confirming(connection, lanes, runs, keying, deletion)
-  const numbering = new Numbering(connection, lanes, runs, rows, parked, late)
-  const shared = { connection, lanes, runs, confirming, events, randomBytes, sha256, origin }
-  const judging = new Judging(shared)
-  const seen = new Seen(connection, sha256)
-  const log = new SenderLog(connection, seen)
+  const requeued = new RequeuedRows(connection, keyPolicy)
+  const events = new EventLog(connection, outside.onUnwritten)
+  const deletion = new RowDeletion(connection, keyPolicy, events, outside.suspended)
+  const confirmer = new Confirmer(connection, lanes, batches, keyPolicy, deletion)
+  const sequencer = new Sequencer(connection, lanes, batches, rows, parked, requeued)
+  const shared = { connection, lanes, batches, confirmer, events, randomBytes, sha256, databaseId }
+  const identityCheck = new IdentityCheck(shared)
+  const uidIndex = new UidIndex(connection, sha256)
+  const log = new UidLog(connection, uidIndex)
   const senders = new Senders(connection, log, sha256)
-  const inboxRows = new InboxRows(connection)
-  const storing = new Storing(connection, keying, senders, log, seen, inboxRows, suspects)
-  const parts = new Parts(connection)
-  const outbox = new Outbox({ ...shared, rows, numbering, judging })
+  const inboxRows = new RowWriter(connection)
+  const messageWriter = new MessageWriter(
+    connection,
+    keyPolicy,
+    senders,
+    log,
+    uidIndex,
+    inboxRows,
+    suspects,
+  )
+  const parts = new PartialBodies(connection)
+  const outbox = new Outbox({ ...shared, rows, sequencer, identityCheck })
   const isSentTo = (peer: Uint8Array, key: string): boolean => lanes.isWith(peer, key)
-  const inbox = new Inbox({ ...shared, isSentTo, senders, log, seen, parts, storing })
-  const places = new OutboxPlaces(connection, keying)
+  const inbox = new Inbox({ ...shared, isSentTo, senders, log, uidIndex, parts, messageWriter })
+  const destinations = new OutboxDestinations(connection, keyPolicy)
   const hasSession = (lane: LaneId): boolean => outbox.hasSession(lane)
   const settle = (lane: LaneId): void => outbox.settle(lane)
-  const scanned = { connection, lanes, places, rows, parked, late, known: core.lanes }
+  const scanned = { connection, lanes, destinations, rows, parked, requeued, known: core.lanes }
   const mayHaveKept = (): boolean => deletion.mayHaveKept
-  const scanner = new Scanner({ ...scanned, hasSession, settle, mayHaveKept })
-  const rekeying = new Rekeying({ ...shared, keying, rebuild: outside.rebuild })
+  const scanner = new Scanner({
+    ...scanned,
+    hasSession,
+    settle,
+    mayHaveKept,
+    nowUs: environment.nowUs,
+  })
+  const keyMigration = new KeyMigration({ ...shared, keyPolicy, rebuild: outside.rebuild })
   const unread = new Set<LaneId>()
   return {
-    origin,
+    databaseId,
     lanes,
-    runs,
+    batches,
     events,
-    rekeying,
+    keyMigration,
     scanner,
     senders,
     outbox,
@@ -112,12 +125,16 @@ export function memoryOf(outside: Outside): Memory {
 }
 
 /** As the file says now. */
-export function readOrigin(connection: Connection): Uint8Array {
-  const read = connection.prepareValue<[], unknown>("SELECT value FROM mqmeta WHERE key = 'origin'")
-  const origin = read.get()
-  if (origin instanceof Uint8Array && origin.length === 16) return Uint8Array.from(origin)
+export function readDatabaseId(connection: Connection): Uint8Array {
+  const read = connection.prepareValue<[], unknown>(
+    "SELECT value FROM mqmeta WHERE key = 'database_id'",
+  )
+  const databaseId = read.get()
+  if (databaseId instanceof Uint8Array && databaseId.length === 16)
+    return Uint8Array.from(databaseId)
   const sentence =
-    'the origin in mqmeta, which names this database to its peers, is no BLOB of 16 bytes: write ' +
+    'the database_id in mqmeta, which names this database to its peers, is no BLOB of 16 bytes: ' +
+    'write ' +
     'back that of a backup; with a new one, randomblob(16), peers take it for another database'
   throw new TinymqError('TINYMQ_CORRUPT', sentence)
 }

@@ -4,9 +4,16 @@
  */
 import { deepEqual, equal, match, ok } from 'node:assert/strict'
 import { test } from 'node:test'
-import { LaneLink } from './testing/lane-link.ts'
-import { deliver, eventsOf, inboxOf, laneTo, linkOf, pairOf } from './testing/pair.ts'
-import { insert } from './testing/world.ts'
+import { LaneLink } from '../../test/simulator/store/lane-link.ts'
+import {
+  deliver,
+  eventsOf,
+  inboxOf,
+  laneTo,
+  linkOf,
+  pairOf,
+} from '../../test/simulator/store/pair.ts'
+import { insert } from '../../test/simulator/store/world.ts'
 
 const byApplication = (on: string): string =>
   `CREATE TRIGGER app AFTER ${on} BEGIN SELECT app_function(1); END`
@@ -20,9 +27,9 @@ test('a trigger on mqin that does not compile lets the daemon start, send and sa
   const link = linkOf(pair)
   link.settle(20)
   const ended = link.ended
-  ok(ended?.type === 'turned-away')
+  ok(ended?.type === 'rejected')
   match(ended.reason, /no such function: app_function/)
-  deepEqual(eventsOf(receiver), ['INBOX_BROKEN'])
+  deepEqual(eventsOf(receiver), ['INBOX_FAILED'])
   // What this node sends is not touched.
   insert(receiver, 'a', 'back')
   const back = new LaneLink({ from: receiver, to: sender, lane: laneTo(receiver, 'a') })
@@ -78,12 +85,12 @@ test('triggers and indexes of ours that are dropped are made again at once', (t)
   deepEqual(eventsOf(sender), ['SCHEMA_REPAIRED'])
   const parked = sender.all('SELECT code FROM mqparked ORDER BY id').map(({ code }) => code)
   deepEqual(parked, [
-    'TINYMQ_BAD_HOST',
+    'TINYMQ_INVALID_HOST',
     'TINYMQ_NO_DATA',
-    'TINYMQ_BAD_HOST',
-    'TINYMQ_BAD_PORT',
-    'TINYMQ_BAD_PORT',
-    'TINYMQ_BAD_PORT',
+    'TINYMQ_INVALID_HOST',
+    'TINYMQ_INVALID_PORT',
+    'TINYMQ_INVALID_PORT',
+    'TINYMQ_INVALID_PORT',
   ])
   // They stay parked when their time has come, and a row like them is rejected again.
   sender.nowMs += 2 * 3_600_000
@@ -91,7 +98,7 @@ test('triggers and indexes of ours that are dropped are made again at once', (t)
   sender.nowMs += 2_000
   sender.run({ type: 'scan' })
   equal(sender.all('SELECT 1 FROM mqparked').length, 6)
-  equal(sender.all('SELECT 1 FROM mqlate').length, 0)
+  equal(sender.all('SELECT 1 FROM mqrequeue').length, 0)
   deepEqual(
     sender.all('SELECT host FROM mqlane').map(({ host }) => host),
     ['b'],

@@ -4,23 +4,31 @@
  */
 import { deepEqual, equal, ok } from 'node:assert/strict'
 import { test } from 'node:test'
-import { encodeMessage } from '../protocol/record.ts'
-import type { LaneAddress } from '../protocol/store-port.ts'
-import { Writer } from '../protocol/wire.ts'
-import { LaneLink } from './testing/lane-link.ts'
-import type { Machine } from './testing/machine.ts'
-import { inboxOf, laneTo, linkOf, pairOf, ReaderAlone, show, type Pair } from './testing/pair.ts'
-import { insert } from './testing/world.ts'
+import { encodeMessage } from './record.ts'
+import type { LaneAddress } from '../protocol/store-messages.ts'
+import { Writer } from '../protocol/codec/buffer.ts'
+import { LaneLink } from '../../test/simulator/store/lane-link.ts'
+import type { Machine } from '../../test/simulator/store/machine.ts'
+import {
+  inboxOf,
+  laneTo,
+  linkOf,
+  pairOf,
+  ReaderAlone,
+  show,
+  type Pair,
+} from '../../test/simulator/store/pair.ts'
+import { insert } from '../../test/simulator/store/world.ts'
 
 const inbound = 777
 
 /** One turn in which the lane is read, and numbers rows, and then a message comes in. */
 function readAndReceive({ sender, receiver }: Pair, lane: LaneAddress): ReaderAlone {
-  const ids = { origin: Buffer.alloc(16, 3), stream: Buffer.alloc(16, 4) }
+  const ids = { databaseId: Buffer.alloc(16, 3), stream: Buffer.alloc(16, 4) }
   const from = { key: '', confirmed: 0, mustBeKnown: false, host: 'c', port: 9000, ...ids }
   sender.run({ type: 'accept', session: inbound, ...from })
   const reader = new ReaderAlone(sender, lane)
-  reader.judge({ database: receiver.origin })
+  reader.checkIdentity({ database: receiver.databaseId })
   const writer = new Writer(200)
   const message = { uid: Buffer.alloc(16, 9), isText: true, row: 1, timeMs: 1, token: '' }
   encodeMessage(writer, {
@@ -49,7 +57,7 @@ test('a row that a trigger replaces in the turn that numbers it is sent as well'
     INSERT OR REPLACE INTO mqout (id, host, data) VALUES (1, 'b', 'state after ' || NEW.data); END`)
   insert(sender, 'b', 'state 0')
   const reader = readAndReceive(pair, laneTo(sender))
-  deepEqual(sender.all('SELECT id FROM mqlate'), [{ id: 1 }])
+  deepEqual(sender.all('SELECT id FROM mqrequeue'), [{ id: 1 }])
   deepEqual(show(reader.records(reader.rows()?.bytes)), ['state 0'])
   // The peer has the row of before.
   reader.confirm(1)
@@ -78,14 +86,14 @@ for (const isNumbered of [false, true]) {
     insert(sender, 'b', 'small')
     if (isNumbered) {
       const first = new ReaderAlone(sender, laneTo(sender))
-      first.judge({ database: receiver.origin })
+      first.checkIdentity({ database: receiver.databaseId })
       first.read()
       first.forget()
     }
     sender.user.exec(`CREATE TRIGGER elsewhere AFTER INSERT ON mqparked BEGIN
       UPDATE mqout SET host = 'c' WHERE id = NEW.id; END`)
     const reader = new ReaderAlone(sender, laneTo(sender))
-    reader.judge({ database: receiver.origin, messageBytesMax: 1_000 })
+    reader.checkIdentity({ database: receiver.databaseId, messageBytesMax: 1_000 })
     const records = reader.records(reader.read()?.bytes)
     equal(records.at(-1)?.type, 'message')
     reader.forget()

@@ -4,9 +4,9 @@
  */
 import { deepEqual, equal } from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
-import { headersBytesMax, timeMsMax, tokenBytesMax } from '../protocol/record.ts'
-import { SeededRandom } from '../protocol/testing/seeded-random.ts'
-import { alikeMax } from './alike-rows.ts'
+import { headersBytesMax, timeMsMax, tokenBytesMax } from './record.ts'
+import { SeededRandom } from '../../sdk/testing/seeded-random.ts'
+import { uniformMax } from './inbox/row-writer.ts'
 import {
   boundarySizes,
   contentOf,
@@ -14,10 +14,10 @@ import {
   headersOf,
   recordExtraBytes,
   sizeLimits,
-} from './testing/contents.ts'
-import { LaneLink } from './testing/lane-link.ts'
-import type { Machine } from './testing/machine.ts'
-import { laneTo, pairOf } from './testing/pair.ts'
+} from '../../test/simulator/store/contents.ts'
+import { LaneLink } from '../../test/simulator/store/lane-link.ts'
+import type { Machine } from '../../test/simulator/store/machine.ts'
+import { laneTo, pairOf } from '../../test/simulator/store/pair.ts'
 
 type Row = {
   readonly id: number
@@ -152,7 +152,7 @@ test('a row with a time that no message can have arrives without one', (t) => {
 
 test('P3: rows that are alike arrive as they were, however many follow each other', (t) => {
   const random = new SeededRandom(5)
-  const counts = [1, 3, 4, 5, 8, 9, alikeMax - 1, alikeMax, alikeMax + 1, 2 * alikeMax + 1]
+  const counts = [1, 3, 4, 5, 8, 9, uniformMax - 1, uniformMax, uniformMax + 1, 2 * uniformMax + 1]
   const kinds = counts.flatMap((count, index) =>
     Array.from({ length: count }, () => ({ token: `t${index}`, isText: index % 3 > 0 })),
   )
@@ -164,11 +164,11 @@ for (const seed of [1, 2, 3, 4, 5, 6]) {
   test(`P3: random rows in pieces of any size arrive as they were, seed ${seed}`, (t) => {
     const random = new SeededRandom(seed)
     const sizes = boundarySizes(70_000)
-    let isAlike = false
+    let isUniform = false
     const rows = Array.from({ length: 400 }, (_, index) => {
-      if (random.chance(0.1)) isAlike = random.chance(0.6)
+      if (random.chance(0.1)) isUniform = random.chance(0.6)
       const bytes = random.chance(0.3) ? random.one(sizes) : Math.floor(5_000 * random.next() ** 4)
-      if (isAlike) return rowOf(index + 1, bytes)
+      if (isUniform) return rowOf(index + 1, bytes)
       const headers = random.chance(0.5) ? headersOf(index, random.one([11, 12, 300, 5_000])) : null
       const token = random.one(['', 'token', 'ü 漢 🐦', 'x'.repeat(tokenBytesMax)])
       return rowOf(index + 1, bytes, { headers, token, isText: random.chance(0.6) })

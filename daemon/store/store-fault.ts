@@ -2,9 +2,9 @@
  * What keeps the store from writing, for whoever can fix it at this end: a full disk, a lock that
  * another program holds, temporary files without room. Must never change what the store does.
  */
-import { TinymqError, type TinymqErrorCode } from '../../sdk/errors.ts'
-import { remedyFor } from '../../sdk/schema-stuck.ts'
-import type { StoreEvent } from './events.ts'
+import { TinymqError, type TinymqErrorCode } from '../../sdk/schema/errors.ts'
+import { remedyFor } from '../../sdk/schema/stuck-view.ts'
+import type { StoreEvent } from './event-log.ts'
 
 export type StoreFault = {
   /** The same in log, `mqevent`, `mqlane`, `tinymq check`, /readyz, doctor, page and metrics. */

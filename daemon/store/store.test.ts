@@ -3,14 +3,13 @@ import { closeSync, openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import BetterSqlite3 from 'better-sqlite3'
-import { TinymqError } from '../../sdk/errors.ts'
-import type { LaneStatus } from '../protocol/store-port.ts'
-import { countSql, isAnyOtherSql } from './confirming.ts'
-import { deleteOneSql, deleteRangeSql } from './row-deletion.ts'
-import { Connection } from './connection.ts'
-import { faultOf } from './faults.ts'
-import { freshSql, lateSql } from './outbox-rows.ts'
-import { packedAll } from './packed-rows.ts'
+import { TinymqError } from '../../sdk/schema/errors.ts'
+import type { LaneStatus } from '../protocol/store-messages.ts'
+import { countSql, isAnyOtherSql } from './outbox/confirmer.ts'
+import { deleteOneSql, deleteRangeSql } from './outbox/row-deletion.ts'
+import { Connection, WriteThrottle } from './connection.ts'
+import { faultOf } from './error-classification.ts'
+import { freshSql, lateSql, packedAll } from './outbox/row-reader.ts'
 import {
   newRowsSql,
   nextHostByTokenSql,
@@ -18,9 +17,9 @@ import {
   nextPortByTokenSql,
   nextPortSql,
   nextTokenSql,
-} from './outbox-places.ts'
+} from './outbox/destinations.ts'
 import { openStore } from './store.ts'
-import type { Machine } from './testing/machine.ts'
+import type { Machine } from '../../test/simulator/store/machine.ts'
 import {
   deliver,
   eventsOf,
@@ -30,9 +29,8 @@ import {
   pairOf,
   ReaderAlone,
   show,
-} from './testing/pair.ts'
-import { insert, lanesOf, World } from './testing/world.ts'
-import { WriteDuty } from './write-duty.ts'
+} from '../../test/simulator/store/pair.ts'
+import { insert, lanesOf, World } from '../../test/simulator/store/world.ts'
 
 function machineOf(t: TestContext): Machine {
   const machine = World.of(t).machine()
@@ -59,7 +57,7 @@ test('a lane is named for new rows, and when its session is over and it has rows
   reader.forget()
   deepEqual(lanesOf(machine).length, 1)
   const second = new ReaderAlone(machine, laneTo(machine))
-  second.judge({})
+  second.checkIdentity({})
   second.read()
   second.confirm(4)
   second.forget()
@@ -70,14 +68,14 @@ test('a lane is emptied whose rows were deleted while it had a session', (t) => 
   const machine = machineOf(t)
   insert(machine, 'b', 'x')
   const reader = new ReaderAlone(machine, laneTo(machine))
-  reader.judge({})
+  reader.checkIdentity({})
   reader.read()
   machine.user.exec('DELETE FROM mqout')
   reader.forget()
   const results = machine.store.run([{ type: 'scan' }], machine.nowMs)
   deepEqual(
-    results.filter(({ type }) => type === 'emptied'),
-    [{ type: 'emptied', lane: 1 }],
+    results.filter(({ type }) => type === 'drained'),
+    [{ type: 'drained', lane: 1 }],
   )
 })
 
@@ -91,7 +89,7 @@ test('a lane whose rows were deleted is emptied, unless it has a session', (t) =
   machine.news.length = 0
   machine.run({ type: 'scan' })
   const [lane] = machine.all("SELECT id FROM mqlane WHERE host = 'b'")
-  deepEqual(machine.news, [{ type: 'emptied', lane: lane?.['id'] }])
+  deepEqual(machine.news, [{ type: 'drained', lane: lane?.['id'] }])
   reader.forget()
 })
 
@@ -99,7 +97,7 @@ test('a lane with nothing but parked rows is not named', (t) => {
   const machine = machineOf(t)
   insert(machine, 'b', 'x'.repeat(500))
   const reader = new ReaderAlone(machine, laneTo(machine))
-  reader.judge({ messageBytesMax: 100 })
+  reader.checkIdentity({ messageBytesMax: 100 })
   equal(reader.read(), undefined)
   reader.forget()
   machine.crash()
@@ -110,11 +108,11 @@ test('a wish to try again is passed on and cleared', (t) => {
   const machine = machineOf(t)
   insert(machine, 'b', 'x')
   lanesOf(machine)
-  machine.user.exec("UPDATE mqlane SET wish = 'retry'")
+  machine.user.exec("UPDATE mqlane SET requested = 'retry'")
   machine.nowMs += 2_000
   machine.run({ type: 'scan' })
-  deepEqual(machine.news.splice(0), [{ type: 'wanted', lane: 1 }])
-  deepEqual(machine.all('SELECT wish FROM mqlane'), [{ wish: null }])
+  deepEqual(machine.news.splice(0), [{ type: 'retry-requested', lane: 1 }])
+  deepEqual(machine.all('SELECT requested FROM mqlane'), [{ requested: null }])
 })
 
 test('many new rows at once, in many lanes, are all found', (t) => {
@@ -160,7 +158,7 @@ test('a database that is busy leaves everything to be done, in its order', (t) =
   const machine = machineOf(t)
   insert(machine, 'b', 'x')
   const reader = new ReaderAlone(machine, laneTo(machine))
-  reader.judge({})
+  reader.checkIdentity({})
   machine.user.exec('BEGIN IMMEDIATE')
   const { store } = machine
   const { session } = reader
@@ -212,7 +210,7 @@ test('much work is done in several transactions, with the lock free between them
   for (let row = 0; row < 10_000; row++) put.run('b', 'token', 'x')
   machine.user.exec('COMMIT')
   const reader = new ReaderAlone(machine, laneTo(machine))
-  reader.judge({})
+  reader.checkIdentity({})
   let last = 0
   while (last < 10_000) last = reader.read(262_144)?.lastSequence ?? Infinity
   const { store } = machine
@@ -239,7 +237,7 @@ test('many small messages in one piece are stored in several transactions', (t) 
     type: 'accept',
     session,
     key: '',
-    origin: sender.origin,
+    databaseId: sender.databaseId,
     stream: reader.stream,
     confirmed: 0,
     mustBeKnown: false,
@@ -247,7 +245,7 @@ test('many small messages in one piece are stored in several transactions', (t) 
     port: 0,
   })
   receiver.take(session)
-  reader.judge({ database: receiver.origin })
+  reader.checkIdentity({ database: receiver.databaseId })
   const pieces: Uint8Array[] = []
   for (let rows = reader.read(); rows !== undefined; rows = reader.read()) pieces.push(rows.bytes)
   const bytes = Buffer.concat(pieces)
@@ -325,10 +323,10 @@ test('when it may rest after many commits, the log is moved before some commit m
   machine.user.pragma('wal_checkpoint(TRUNCATE)')
   for (let n = 0; n < 49; n++) commit()
   const before = logOf()
-  machine.store.rest()
+  machine.store.checkpointWhenIdle()
   deepEqual(logOf(), before)
   commit()
-  machine.store.rest()
+  machine.store.checkpointWhenIdle()
   const [{ log, checkpointed }] = logOf() as [{ log: number; checkpointed: number }]
   ok(log > 0 && log === checkpointed, `${checkpointed} of ${log} pages are in the file`)
 })
@@ -350,12 +348,12 @@ test('peers that have sent something are known, the latest first', (t) => {
 
 // ---- faults
 
-test('when a transaction fails, every session is told, and all goes on afterwards', (t) => {
+test('when a transaction fails, every session is ended, and all goes on afterwards', (t) => {
   const pair = pairOf(t)
   const { sender, receiver } = pair
   for (const data of ['a', 'b']) insert(sender, 'b', data)
   const reader = new ReaderAlone(sender, laneTo(sender))
-  reader.judge({ database: receiver.origin })
+  reader.checkIdentity({ database: receiver.databaseId })
   reader.read()
   const event = { type: 'event', code: 'KEPT', detail: 'though the transaction fails' } as const
   const { session } = reader
@@ -364,7 +362,7 @@ test('when a transaction fails, every session is told, and all goes on afterward
   const said = sender.store.run([event, { type: 'confirmed', session, sequence: 1 }], sender.nowMs)
   deepEqual(
     said.map(({ type }) => type),
-    ['lost'],
+    ['session-invalidated'],
   )
   match(JSON.stringify(said), /a fault of the test at: DELETE/)
   ok(sender.store.pauseUs >= 1_000_000)
@@ -380,7 +378,7 @@ test('a lane that somebody edits while it is in use is read again', (t) => {
   const { sender, receiver } = pair
   insert(sender, 'b', 'a')
   const reader = new ReaderAlone(sender, laneTo(sender))
-  reader.judge({ database: receiver.origin })
+  reader.checkIdentity({ database: receiver.databaseId })
   sender.user.exec('UPDATE mqlane SET numbered = 5')
   const said = sender.store.run(
     [{ type: 'read', session: reader.session, bytesMax: 1_000 }],
@@ -388,14 +386,14 @@ test('a lane that somebody edits while it is in use is read again', (t) => {
   )
   deepEqual(
     said.map(({ type }) => type),
-    ['lost'],
+    ['session-invalidated'],
   )
   sender.user.exec('UPDATE mqlane SET numbered = 0')
   linkOf(pair).settle()
   deepEqual(inboxOf(receiver), ['a'])
 })
 
-test('errors are told apart by what is to be done about them', () => {
+test('errors are distinguished by what is to be done about them', () => {
   const faultOfCode = (code: string): string =>
     faultOf(new BetterSqlite3.SqliteError('said', code)).type
   for (const code of ['SQLITE_FULL', 'SQLITE_BUSY', 'SQLITE_CONSTRAINT_TRIGGER', 'SQLITE_ERROR']) {
@@ -424,15 +422,15 @@ test('a file that is damaged is the end', (t) => {
   store.close()
 })
 
-test('an origin that can be nobody is the end, at the start and later', (t) => {
+test('a database id that can be nobody is the end, at the start and later', (t) => {
   const isSaid = (error: unknown): boolean =>
     error instanceof TinymqError &&
     error.code === 'TINYMQ_CORRUPT' &&
-    /origin in mqmeta, .* no BLOB of 16 bytes: write back/.test(error.message)
+    /database_id in mqmeta, .* no BLOB of 16 bytes: write back/.test(error.message)
   for (const value of ['NULL', "'sixteen letters!'", 'zeroblob(15)', 'zeroblob(100000)']) {
     const machine = World.of(t).machine()
     machine.run()
-    machine.user.exec(`UPDATE mqmeta SET value = ${value} WHERE key = 'origin'`)
+    machine.user.exec(`UPDATE mqmeta SET value = ${value} WHERE key = 'database_id'`)
     throws(() => machine.run(), isSaid, value)
     machine.close()
     throws(() => openStore(machine.path), isSaid, value)
@@ -455,22 +453,22 @@ test('a database is synced with each commit, unless a simulator says otherwise',
 // ---- leaving room for others
 
 test('the lock is left alone for a third of the time that it was held, in company as long', () => {
-  const duty = new WriteDuty()
-  duty.onCommit(6_000, 0)
-  equal(duty.pauseUs, 2_000)
-  duty.onForeignCommit(0)
-  duty.onCommit(6_000, 1_999)
-  equal(duty.pauseUs, 6_000)
-  duty.onCommit(6_000, 2_000)
-  equal(duty.pauseUs, 2_000)
-  duty.onIdle()
-  equal(duty.pauseUs, 0)
+  const throttle = new WriteThrottle()
+  throttle.onCommit(6_000, 0)
+  equal(throttle.pauseUs, 2_000)
+  throttle.onForeignCommit(0)
+  throttle.onCommit(6_000, 1_999)
+  equal(throttle.pauseUs, 6_000)
+  throttle.onCommit(6_000, 2_000)
+  equal(throttle.pauseUs, 2_000)
+  throttle.onIdle()
+  equal(throttle.pauseUs, 0)
 })
 
 test('a transaction that took ten seconds is not followed by a pause of seconds', () => {
-  const duty = new WriteDuty()
-  duty.onCommit(10_000_000, 0)
-  equal(duty.pauseUs, 200_000)
+  const throttle = new WriteThrottle()
+  throttle.onCommit(10_000_000, 0)
+  equal(throttle.pauseUs, 200_000)
 })
 
 // ---- plans
@@ -553,6 +551,29 @@ for (const [name, sql, expected] of plansByToken) {
   })
 }
 
+test('without the index of tokens all places are found by one walk, and then it rests', (t) => {
+  const machine = machineOf(t)
+  machine.restartWith({ type: 'keys', keylessTokens: [] })
+  machine.run()
+  const put = machine.user.prepare('INSERT INTO mqout (host, token, data) VALUES (?, ?, ?)')
+  machine.user.transaction(() => {
+    for (let row = 0; row < 3_000; row++) put.run(`b${row % 3}`, `key-${row % 5}`, 'x')
+  })()
+  machine.user.exec('DROP INDEX mqout_lane; CREATE INDEX mqout_lane ON mqout (host, port)')
+  const lanes = lanesOf(machine)
+  equal(new Set(lanes.map(({ host, key }) => `${host} ${key}`)).size, 15)
+  equal(lanes.length, 15)
+  // Somebody else's lane is found by the next walk, which is due after a rest.
+  machine.user.transaction(() => {
+    for (let row = 0; row < 300; row++) put.run('late', 'key-1', 'x')
+  })()
+  machine.nowMs += 3_600_000
+  deepEqual(
+    lanesOf(machine).map(({ host }) => host),
+    ['late'],
+  )
+})
+
 test('the exceptions to a range are looked up by key', (t) => {
   const machine = machineOf(t)
   const steps = machine.user.prepare(`EXPLAIN QUERY PLAN ${isAnyOtherSql}`).all(1, 2, 1, 2)
@@ -592,6 +613,6 @@ test('a lane goes on though a thousand others are dead', (t) => {
   for (let row = 0; row < 3; row++) put.run('b', 'token', `row ${row}`)
   machine.user.exec('COMMIT')
   const reader = new ReaderAlone(machine, laneTo(machine))
-  reader.judge({})
+  reader.checkIdentity({})
   deepEqual(show(reader.records(reader.read()?.bytes)), ['row 0', 'row 1', 'row 2'])
 })

@@ -4,24 +4,30 @@
  * sync again that has failed.
  */
 import { unreachable } from '../protocol/assert.ts'
-import type { LaneId, SessionId, StoreResult, StoreWork } from '../protocol/store-port.ts'
-import { equalBytes } from '../protocol/wire.ts'
-import { Connection, DatabaseBusy, type ConnectionOptions } from './connection.ts'
+import type { LaneId, SessionId, StoreResult, StoreWork } from '../protocol/store-messages.ts'
+import { equalBytes } from '../protocol/codec/buffer.ts'
+import {
+  type Answer,
+  Connection,
+  type ConnectionOptions,
+  DatabaseBusy,
+  realEnvironment,
+  resultOf,
+  type StoreEnvironment,
+  type Turn,
+  WriteThrottle,
+} from './connection.ts'
 import { CoreView } from './core-view.ts'
-import { realEnvironment, type StoreEnvironment } from './environment.ts'
-import type { StoreEvent } from './events.ts'
-import { DatabaseChanged, faultOf } from './faults.ts'
-import { LaneStatuses } from './lane-statuses.ts'
-import type { KeyingChoice } from './keying.ts'
-import { memoryOf, readOrigin, type Memory, type Outside } from './memory.ts'
-import { spentIds } from './spent-ids.ts'
+import type { StoreEvent } from './event-log.ts'
+import { DatabaseChanged, faultOf, spentIds } from './error-classification.ts'
+import { LaneStatusWriter } from './outbox/lane-status.ts'
+import type { KeyPolicyChoice } from './key-policy.ts'
+import { memoryOf, readDatabaseId, type Memory, type Outside } from './memory.ts'
 import { FaultWatch, type StoreFault } from './store-fault.ts'
-import type { Suspended } from './row-deletion.ts'
-import { Suspects } from './suspects.ts'
-import type { Done } from './tally.ts'
-import { resultOf, type Answer, type Turn } from './turn.ts'
-import { WriteDuty } from './write-duty.ts'
-import { given } from '../../sdk/given-sql.ts'
+import type { Suspended } from './outbox/row-deletion.ts'
+import { Suspects } from './inbox/suspects.ts'
+import type { Totals } from './metrics.ts'
+import { given } from '../../sdk/schema/sqlite-handle.ts'
 
 export type StoreTask =
   | StoreWork
@@ -33,10 +39,10 @@ export type StoreTask =
 /** Where a peer can be reached, as far as is known. */
 export type Peer = { readonly host: string; readonly port: number }
 
-export type StoreOptions = ConnectionOptions & {
+type StoreOptions = ConnectionOptions & {
   readonly environment?: StoreEnvironment
   /** What tokens mean; labels if left out. */
-  readonly keying?: KeyingChoice
+  readonly keyPolicy?: KeyPolicyChoice
 }
 
 /** Another program holds the lock for seconds: it gets some more before it is asked again. */
@@ -44,7 +50,7 @@ const busyPauseUs = 20_000
 /**
  * A lone message takes two or three commits of five to ten pages, so this comes before the log has
  * the thousand pages at which SQLite moves them. Fewer: the first commit into a log that begins
- * anew is synced twice. More: some message waits for the move.
+ * again is synced twice. More: some message waits for the move.
  */
 const commitsPerRest = 50
 /** The disk is full, say. Sessions are asked to come back after this. */
@@ -53,7 +59,7 @@ const troublePauseMs = 2_000
 const busyMsMin = 3_000
 /** … and peers are asked to come back later. */
 const busyMsMax = 8_000
-/** How many peers are told that this node is back. */
+/** How many peers are informed that this node is back. */
 const peersMax = 256
 
 /**
@@ -73,13 +79,13 @@ export class Store {
   /** Undefined after a failed turn. */
   #memory: Memory | undefined
   /** Of the newest memory. */
-  #origin: Uint8Array
+  #databaseId: Uint8Array
   readonly #outside: Outside
   readonly #connection: Connection
   readonly #core = new CoreView()
-  readonly #duty = new WriteDuty()
+  readonly #throttle = new WriteThrottle()
   /** What the core has said of its lanes: it stays unwritten until a commit has written it. */
-  readonly #statuses: LaneStatuses
+  readonly #statuses: LaneStatusWriter
   /** What does not fit into a transaction waits here, in its order. */
   #backlog: StoreTask[] = []
   /** Events of this turn about the store itself: they are written in a later one. */
@@ -98,7 +104,8 @@ export class Store {
 
   /** Use `openStore`. */
   constructor(path: string, options: StoreOptions) {
-    const { environment = realEnvironment, keying: keyingChoice = { type: 'labels' } } = options
+    const { environment = realEnvironment, keyPolicy: keyPolicyChoice = { type: 'keyless' } } =
+      options
     const connection = new Connection(path, environment.nowUs, options)
     const suspects = new Suspects()
     this.#nowUs = environment.nowUs
@@ -106,15 +113,15 @@ export class Store {
     const suspended = new Map<LaneId, Suspended>()
     const kept = { core: this.#core, suspects, suspended, rebuild: { nextTryMs: undefined } }
     const onUnwritten = (reason: string): void => void (this.#unwritten = reason)
-    this.#outside = { connection, environment, keyingChoice, ...kept, onUnwritten }
-    this.#statuses = new LaneStatuses(connection)
+    this.#outside = { connection, environment, keyPolicyChoice, ...kept, onUnwritten }
+    this.#statuses = new LaneStatusWriter(connection)
     this.#memory = memoryOf(this.#outside)
-    this.#origin = this.#memory.origin
+    this.#databaseId = this.#memory.databaseId
   }
 
   /** The identity of this database, 16 bytes. */
-  get origin(): Uint8Array {
-    return this.#origin
+  get databaseId(): Uint8Array {
+    return this.#databaseId
   }
 
   /** There is work left that did not fit into the last transaction: call `run` again. */
@@ -126,7 +133,7 @@ export class Store {
   /** How much longer the caller should leave the database to other programs. */
   get pauseUs(): number {
     const passedUs = this.#nowUs() - this.#quietFromUs
-    return Math.max(0, this.#duty.pauseUs - passedUs)
+    return Math.max(0, this.#throttle.pauseUs - passedUs)
   }
 
   /** What keeps it from writing; undefined when nothing does. */
@@ -157,11 +164,11 @@ export class Store {
       const isNews = this.#look(nowMs)
       if (isNews) this.#connection.repairSchema()
       const memory = (this.#memory ??= memoryOf(this.#outside))
-      this.#origin = memory.origin
+      this.#databaseId = memory.databaseId
       this.#maintain(memory, nowMs)
       // Rows that were rerouted go before new ones: a read must not come before this look.
       if (isNews) {
-        this.#expectOrigin(memory)
+        this.#expectDatabaseId(memory)
         this.#scan(memory, turn)
       }
       this.#workThrough(memory, turn, done)
@@ -179,7 +186,7 @@ export class Store {
       }
       // Nothing was written. What was answered so far needed no transaction, and a task that needs
       // one begins it before it changes anything.
-      this.#duty.onTrouble(busyPauseUs)
+      this.#throttle.onTrouble(busyPauseUs)
       this.#quietFromUs = this.#nowUs()
     }
     this.#backlog.splice(0, done.length)
@@ -195,7 +202,7 @@ export class Store {
    * wait for that.
    * @throws TinymqError as `run`.
    */
-  rest(): void {
+  checkpointWhenIdle(): void {
     if (this.#commits - this.#restedAtCommit < commitsPerRest) return
     this.#restedAtCommit = this.#commits
     try {
@@ -207,14 +214,16 @@ export class Store {
     }
   }
 
-  /** Peers that may have something for this node, the latest first: greet them (PROTOCOL §3.7). */
+  /**
+   * Peers that may have something for this node, the latest first: contact them (PROTOCOL §3.7).
+   */
   peers(): Peer[] {
     const statement = this.#connection.prepare<[number], [string, number]>(peersSql)
     return statement.all(peersMax).map(([host, port]) => ({ host, port }))
   }
 
   /** What was done since the last call. */
-  takeDone(): Done {
+  drainTotals(): Totals {
     return this.#connection.tally.take()
   }
 
@@ -226,14 +235,15 @@ export class Store {
   #look(nowMs: number): boolean {
     const version = this.#connection.dataVersion()
     const isNews = version !== this.#version && this.#version !== -1
-    if (isNews) this.#duty.onForeignCommit(nowMs)
+    if (isNews) this.#throttle.onForeignCommit(nowMs)
     this.#version = version
     return isNews
   }
 
-  /** An operator may give a copy an origin of its own. */
-  #expectOrigin({ origin }: Memory): void {
-    if (!equalBytes(readOrigin(this.#connection), origin)) throw new DatabaseChanged('mqmeta')
+  /** An operator may give a copy a database id of its own. */
+  #expectDatabaseId({ databaseId }: Memory): void {
+    if (!equalBytes(readDatabaseId(this.#connection), databaseId))
+      throw new DatabaseChanged('mqmeta')
   }
 
   #workThrough(memory: Memory, turn: Turn, done: StoreTask[]): void {
@@ -262,13 +272,13 @@ export class Store {
       case 'open-lane':
         outbox.openLane(task, turn)
         return true
-      case 'judge':
-        return outbox.judge(task, turn)
+      case 'check-identity':
+        return outbox.checkIdentity(task, turn)
       case 'read':
         return outbox.read(task, turn)
       case 'confirmed':
         return outbox.confirmed(task, turn)
-      case 'refused':
+      case 'row-rejected':
         outbox.refused(task, turn)
         return true
       case 'lane-status':
@@ -283,7 +293,7 @@ export class Store {
       case 'receive':
         inbox.receive(task, turn)
         return true
-      case 'forget':
+      case 'release-session':
         forget(memory, task.session)
         return true
       default:
@@ -302,14 +312,14 @@ export class Store {
   }
 
   #commit(memory: Memory, nowMs: number): void {
-    const { lanes, runs, senders, scanner, rekeying, outbox, inbox } = memory
+    const { lanes, batches, senders, scanner, keyMigration, outbox, inbox } = memory
     for (const lane of lanes.confirmed) this.#statuses.onProgress(lane, nowMs)
     if (this.#statuses.isDue(nowMs)) this.#connection.begin()
     if (this.#connection.hasBegun) {
       const unwritten = this.#statuses.write() ?? this.#unwritten
       this.#unwritten = undefined
       if (unwritten !== undefined) this.#onFault('TINYMQ_SQLITE', 'warn', unwritten, nowMs)
-      for (const lane of lanes.changed) runs.write(lane)
+      for (const lane of lanes.changed) batches.write(lane)
       lanes.write()
       senders.write(nowMs)
       const heldUs = this.#connection.commit()
@@ -317,10 +327,10 @@ export class Store {
       this.#faults.onCommitted()
       this.#statuses.onCommitted(nowMs)
       scanner.onCommitted()
-      this.#duty.onCommit(heldUs, nowMs)
+      this.#throttle.onCommit(heldUs, nowMs)
       this.#quietFromUs = this.#nowUs()
-    } else this.#duty.onIdle()
-    rekeying.onCommitted()
+    } else this.#throttle.onIdle()
+    keyMigration.onCommitted()
     outbox.onCommitted()
     inbox.onCommitted()
   }
@@ -336,8 +346,8 @@ export class Store {
   }
 
   /** What a daemon does once for itself. Where it has no room, the work goes on without. */
-  #maintain({ rekeying }: Memory, nowMs: number): void {
-    const reason = rekeying.apply(nowMs)
+  #maintain({ keyMigration }: Memory, nowMs: number): void {
+    const reason = keyMigration.apply(nowMs)
     if (reason === undefined) return
     this.#onFault('TINYMQ_SCRATCH_FULL', 'warn', `mqout_lane cannot be built: ${reason}`, nowMs)
   }
@@ -355,12 +365,12 @@ export class Store {
   ): StoreResult[] {
     this.#memory = undefined
     this.#connection.rollback()
-    // The sessions are over. Events are bound to none: they are said when they can be. What the
+    // The sessions are over. Events are bound to none: they are reported when they can be. What the
     // core has said of lanes is noted already.
     const events = done.filter(({ type }) => type === 'event')
     const left = this.#backlog.slice(done.length).filter((task) => !('session' in task))
     this.#backlog = [...this.#news.splice(0), ...events, ...left]
-    this.#duty.onTrouble(pauseUs)
+    this.#throttle.onTrouble(pauseUs)
     this.#quietFromUs = this.#nowUs()
     return this.#core.loseAll(troublePauseMs, reason, code)
   }

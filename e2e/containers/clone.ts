@@ -6,7 +6,7 @@
 import { chmodSync, cpSync, lchownSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { listPaths } from '../../tidy/source.ts'
+import { listPaths } from '../../tools/lint/source.ts'
 import { baseImage, outcomeOf, output } from './command.ts'
 
 const root = join(import.meta.dirname, '..', '..')

@@ -8,7 +8,7 @@ export type Outcome = { readonly code: number; readonly stdout: string; readonly
 
 export type RunOptions = {
   readonly cwd?: string
-  /** Beside what every program gets: PATH, HOME, and what Docker itself is told. */
+  /** Next to what every program gets: PATH, HOME, and what Docker itself gets. */
   readonly environment?: Readonly<Record<string, string>>
 }
 

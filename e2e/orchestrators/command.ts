@@ -27,7 +27,7 @@ export async function run(
   const stderr: Buffer[] = []
   child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk))
   child.stderr.on('data', (chunk: Buffer) => stderr.push(chunk))
-  // It may end before it has read all: its exit code tells.
+  // It may end before it has read all: its exit code shows.
   child.stdin.on('error', () => {})
   child.stdin.end(input)
   const { promise, resolve } = Promise.withResolvers<number>()

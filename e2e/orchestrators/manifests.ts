@@ -1,7 +1,7 @@
 /**
  * Checks Kubernetes manifests without a cluster, with what the Kubernetes project publishes:
  * kubectl builds them and reads them into the types of its own version, and the schema of the API
- * says what must and may be there. Neither knows what only a server judges, such as the range of a
+ * says what must and may be there. Neither knows what only a server checks, such as the range of a
  * number. Must never talk to a cluster.
  */
 import { isDeepStrictEqual } from 'node:util'
@@ -13,7 +13,7 @@ import { parseAllDocuments } from 'yaml'
 import { output, run } from './command.ts'
 
 type Json = null | boolean | number | string | readonly Json[] | JsonObject
-export type JsonObject = { readonly [key: string]: Json | undefined }
+type JsonObject = { readonly [key: string]: Json | undefined }
 
 /** A manifest that can be sent to a cluster. */
 export type Manifest = JsonObject & { readonly apiVersion: string; readonly kind: string }
@@ -85,7 +85,7 @@ function validatorOf({ apiVersion, kind }: Manifest): ValidateFunction {
   return validator
 }
 
-/** A server refuses fields that it does not know; JSON Schema does so only when it is told. */
+/** A server rejects fields that it does not know; JSON Schema does so only when it is asked to. */
 function closed(_key: string, value: Json): Json {
   const isClosed =
     value !== null &&

@@ -1,16 +1,16 @@
 /**
  * A node of a Swarm of our own: a Docker engine in namespaces of its own, with its own network,
  * host name, processes and /var/lib/tinymq. An engine that somebody else started is only asked for
- * an image, and is never told to join anything. Whatever happens to the test, the kernel ends all
- * that belongs to a node.
+ * an image, and is never asked to join anything. Whatever happens to the test, the kernel ends
+ * all that belongs to a node.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { until } from '../../test/harness/until.ts'
+import { until } from '../../test/support/until.ts'
 import { output, run, type CommandOptions, type CommandResult } from './command.ts'
 
-/** The uid and gid of the daemon, and of the apps beside it. */
+/** The uid and gid of the daemon, and of the apps next to it. */
 const user = 1000
 
 const programs = ['dockerd', 'docker', 'unshare', 'nsenter', 'setpriv', 'ip', 'iptables', 'sqlite3']
@@ -142,5 +142,5 @@ export class SwarmNode {
   }
 }
 
-/** What is put before a program that runs as an app beside the daemon. */
+/** What is put before a program that runs as an app next to the daemon. */
 export const asApp = ['setpriv', `--reuid=${user}`, `--regid=${user}`, '--clear-groups']

@@ -4,7 +4,7 @@
  */
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { until } from '../../test/harness/until.ts'
+import { until } from '../../test/support/until.ts'
 import { output } from './command.ts'
 import { SwarmNode } from './swarm-node.ts'
 
@@ -26,7 +26,7 @@ export type Container = {
 }
 
 /** The name under which the stack is deployed. */
-export const stackName = 'tinymq'
+const stackName = 'tinymq'
 
 export class Swarm {
   readonly nodes: SwarmNode[] = []
@@ -107,7 +107,7 @@ export class Swarm {
     })
   }
 
-  /** @returns what Docker told on its standard error. @throws Error when it refuses. */
+  /** @returns what Docker reported on its standard error. @throws Error when it rejects. */
   async deploy(...files: readonly string[]): Promise<string> {
     const flags = files.flatMap((file) => ['--compose-file', file])
     const words = ['stack', 'deploy', '--resolve-image', 'never', ...flags, stackName]

@@ -1,15 +1,8 @@
 /**
- * `tinymq/testing/containers`, for tests of programs that use tinymq: a daemon in a container, and
- * a lab of machines whose network can be made as bad as networks are. It takes Docker, and the
- * packages testcontainers (for `TinymqContainer`) and dockerode (for the lab), which are optional
- * peers of tinymq.
+ * `tinymq/testing`: nodes of tinymq inside a test, on a network that loses, delays and doubles as a
+ * seed decides. It needs nothing next to tinymq. What needs Docker is `tinymq/testing/containers`.
  */
 
-export { attachLab, type Lab } from './lab.ts'
-export type { CommandResult } from './docker-command.ts'
-export type { DatabaseCopy, LabMachine, StartOptions } from './lab-machine.ts'
-export { listLabs, removeLab } from './lab-removal.ts'
-export { describeLink, type LinkConditions } from './link.ts'
-export { type LabOptions, type MachineOptions, startLab } from './start-lab.ts'
-export { type StartedTinymqContainer, TinymqContainer } from './tinymq-container.ts'
-export type { LinkState } from './wire.ts'
+export type { LinkConditions } from './link.ts'
+export { type NodeLab, startNodes, type StartNodesOptions } from './node-lab.ts'
+export type { TestNode, WaitOptions } from './test-node.ts'

@@ -1,4 +1,4 @@
-/** What is asked of a link, what `tc` is told, and what it answers. */
+/** What is asked of a link, what `tc` is given, and what it answers. */
 import { deepEqual, equal, match, throws } from 'node:assert/strict'
 import { test } from 'node:test'
 import { describeLink, difference, netemWords, parseReading } from './link.ts'
@@ -46,8 +46,8 @@ test('a kernel that does something else is caught', () => {
   equal(difference({ lossPercent: 30 }, { lossPercent: 30.0001 }), '')
 })
 
-test('what tc would take for something else is refused', () => {
-  const code = { code: 'TINYMQ_BAD_ARGUMENT' }
+test('what tc would take for something else is rejected', () => {
+  const code = { code: 'TINYMQ_INVALID_ARGUMENT' }
   throws(() => netemWords({ lossPercent: 101 }), code)
   throws(() => netemWords({ lossPercent: -1 }), code)
   throws(() => netemWords({ lossPercent: Number.NaN }), code)

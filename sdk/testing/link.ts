@@ -1,9 +1,9 @@
 /**
- * The condition of a link: what is asked for in words of our own, what `tc` is told, and what the
- * kernel says that it does. Must never run anything: wire.ts does.
+ * The condition of a link: what is asked for in words of our own, what `tc` is given, and what
+ * the kernel says that it does. Must never run anything: wire.ts does.
  */
 
-import { TinymqError } from '../errors.ts'
+import { TinymqError } from '../schema/errors.ts'
 
 /**
  * What the network does to the datagrams that a machine sends. What is left out is left alone. It
@@ -38,11 +38,12 @@ const names: readonly Name[] = [
   'rateKbit',
 ]
 
-const badLink = (sentence: string): TinymqError => new TinymqError('TINYMQ_BAD_ARGUMENT', sentence)
+const badLink = (sentence: string): TinymqError =>
+  new TinymqError('TINYMQ_INVALID_ARGUMENT', sentence)
 
 /**
- * Refuses what `tc` would take for something else.
- * @throws TinymqError TINYMQ_BAD_ARGUMENT
+ * Rejects what `tc` would take for something else.
+ * @throws TinymqError TINYMQ_INVALID_ARGUMENT
  */
 export function checkConditions(conditions: LinkConditions): void {
   const unknown = Object.keys(conditions).find((name) => !names.includes(name as Name))
@@ -68,7 +69,7 @@ export function checkConditions(conditions: LinkConditions): void {
 
 /**
  * The words for `tc qdisc add … netem`; none when nothing is asked for.
- * @throws TinymqError TINYMQ_BAD_ARGUMENT
+ * @throws TinymqError TINYMQ_INVALID_ARGUMENT
  */
 export function netemWords(conditions: LinkConditions): string[] {
   checkConditions(conditions)

@@ -1,10 +1,10 @@
-/** The program that waits beside a database, run here as it is run in a container. */
+/** The program that waits next to a database, run here as it is run in a container. */
 import { deepEqual, equal, match } from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
 import { test, type TestContext } from 'node:test'
-import { scratchPath } from './scratch.ts'
+import { scratchPath } from '../../test/support/scratch.ts'
 import { open } from '../open.ts'
 import { watchCommand, watchTimedOut } from './watch-script.ts'
 

@@ -1,5 +1,5 @@
 /**
- * A program that runs inside a container, beside the database, and waits there until a SELECT
+ * A program that runs inside a container, next to the database, and waits there until a SELECT
  * answers: one command of Docker for a wait, however long, and no look after look from outside.
  */
 

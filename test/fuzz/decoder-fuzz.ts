@@ -5,19 +5,19 @@
  */
 import { deepStrictEqual, ok } from 'node:assert/strict'
 import * as fc from 'fast-check'
-import { decodeFrames, encodeFrame, type Role } from '../../daemon/protocol/frame.ts'
-import { InitiatorHandshake, respond } from '../../daemon/protocol/handshake.ts'
-import { decodePacket, encodePacket, toConnectionId } from '../../daemon/protocol/packet.ts'
-import { decodeBody, RecordParser } from '../../daemon/protocol/record.ts'
-import { framesOf } from '../../daemon/protocol/testing/frames.ts'
-import { mutated, noise } from '../../daemon/protocol/testing/hostile.ts'
-import { packets } from '../../daemon/protocol/testing/packets.ts'
-import { bodyOf, messages, records } from '../../daemon/protocol/testing/records.ts'
-import { seededEnvironment } from '../../daemon/protocol/testing/seeded-environment.ts'
-import { SeededRandom } from '../../daemon/protocol/testing/seeded-random.ts'
-import { keysPair } from '../../daemon/protocol/testing/session-pair.ts'
-import { concat, isAllZero, Reader, Writer } from '../../daemon/protocol/wire.ts'
-import { count, type Tally } from './arena.ts'
+import { decodeFrames, encodeFrame, type Role } from '../../daemon/protocol/codec/frame.ts'
+import { InitiatorHandshake, respond } from '../../daemon/protocol/crypto/handshake.ts'
+import { decodePacket, encodePacket, toConnectionId } from '../../daemon/protocol/codec/packet.ts'
+import { decodeBody, RecordParser } from '../../daemon/store/record.ts'
+import { framesOf } from '../support/frames.ts'
+import { mutated, noise } from '../support/hostile.ts'
+import { packets } from '../support/packets.ts'
+import { bodyOf, messages, records } from '../support/records.ts'
+import { seededEnvironment } from '../support/seeded-environment.ts'
+import { SeededRandom } from '../../sdk/testing/seeded-random.ts'
+import { keysPair } from '../support/session-pair.ts'
+import { concat, isAllZero, Reader, Writer } from '../../daemon/protocol/codec/buffer.ts'
+import { count, type Counts } from './fuzz-cluster.ts'
 
 /** What the decoder made of it, in a word or two; undefined: rejected. @throws when it is wrong. */
 type Decode = (bytes: Uint8Array, random: SeededRandom) => string | undefined
@@ -52,7 +52,7 @@ const decoders: readonly Decoder[] = [
 
 export class DecoderFuzz {
   /** By decoder: `packet taken`, `packet rejected`. */
-  readonly tally: Tally = new Map()
+  readonly tally: Counts = new Map()
   inputs = 0
   readonly #random: SeededRandom
   readonly #corpora: ReadonlyMap<string, Uint8Array[]>

@@ -5,12 +5,12 @@
 import { ok } from 'node:assert/strict'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { SeededRandom } from '../../daemon/protocol/testing/seeded-random.ts'
+import { SeededRandom } from '../../sdk/testing/seeded-random.ts'
 import { DecoderFuzz } from './decoder-fuzz.ts'
 import { emptyReport, fuzzNodes, type NodeFuzzReport } from './node-fuzz.ts'
 import { StoreFuzz } from './store-fuzz.ts'
 
-export type FuzzOptions = {
+type FuzzOptions = {
   readonly seed: number
   /** For the files of a store; the caller's to remove. */
   readonly directory: string
@@ -20,7 +20,7 @@ export type FuzzOptions = {
   readonly onProgress: (report: NodeFuzzReport, decoded: number) => void
 }
 
-export type FuzzReport = {
+type FuzzReport = {
   readonly nodes: NodeFuzzReport
   readonly decoders: DecoderFuzz
   readonly store: StoreFuzz

@@ -1,12 +1,12 @@
 /** Records that are sound, with values at the bounds of what they may be. */
-import { encodeMessage, encodeSkip } from '../../daemon/protocol/record.ts'
-import type { SeededRandom } from '../../daemon/protocol/testing/seeded-random.ts'
-import { Writer } from '../../daemon/protocol/wire.ts'
+import { encodeMessage, encodeSkip } from '../../daemon/store/record.ts'
+import type { SeededRandom } from '../../sdk/testing/seeded-random.ts'
+import { Writer } from '../../daemon/protocol/codec/buffer.ts'
 
 const encoder = new TextEncoder()
 const bytesMax = 300
 
-/** @param number tells messages apart; now and then one comes under the identity of another. */
+/** @param number distinguishes messages; now and then one comes under the identity of another. */
 export function hostileRecord(random: SeededRandom, number: number): Uint8Array {
   const writer = new Writer(64)
   if (random.chance(0.1)) {
@@ -30,7 +30,7 @@ export function hostileRecord(random: SeededRandom, number: number): Uint8Array 
 
 /** Some of it is no UTF-8, though its sender says that it is text. */
 function dataOf(random: SeededRandom, number: number): Uint8Array {
-  const data = encoder.encode(`stranger ${number} `.padEnd(random.below(bytesMax), '.'))
+  const data = encoder.encode(`unauthenticated peer ${number} `.padEnd(random.below(bytesMax), '.'))
   if (random.chance(0.2)) data[random.below(data.length)] = random.one([0, 0x80, 0xff])
   return data
 }

@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import type { Tally } from './arena.ts'
+import type { Counts } from './fuzz-cluster.ts'
 import { fuzz } from './fuzz.ts'
 
 const { values } = parseArgs({
@@ -30,7 +30,7 @@ function seconds(): number {
   return (performance.now() - startMs) / 1_000
 }
 
-function show(title: string, tally: Tally): void {
+function show(title: string, tally: Counts): void {
   console.log(`\n${title}`)
   for (const [name, number] of [...tally].toSorted(([, one], [, other]) => other - one)) {
     console.log(`${String(number).padStart(10)}  ${name}`)
@@ -54,8 +54,8 @@ const { nodes, decoders, store, grownBytes } = fuzz({
 
 show('What hostile datagrams were:', nodes.kinds)
 show('What nodes took them for:', nodes.taken)
-show('What strangers were answered:', nodes.answered)
-show('What nodes told their operators:', nodes.events)
+show('What unauthenticated peers were answered:', nodes.answered)
+show('What nodes reported to their operators:', nodes.events)
 show('What decoders said:', decoders.tally)
 show(`What the store said to ${store.records} records:`, store.tally)
 const grown = Number.isNaN(grownBytes) ? '' : `, heap grown by ${(grownBytes / 1e6).toFixed(1)} MB`

@@ -4,13 +4,13 @@
  * not fall, and the database must stay one that everybody can read.
  */
 import { deepEqual, equal, ok } from 'node:assert/strict'
-import type { OpenedFacts, SessionId, StoreResult } from '../../daemon/protocol/store-port.ts'
-import { mutated } from '../../daemon/protocol/testing/hostile.ts'
-import type { SeededRandom } from '../../daemon/protocol/testing/seeded-random.ts'
-import type { Machine } from '../../daemon/store/testing/machine.ts'
-import { insert, World } from '../../daemon/store/testing/world.ts'
+import type { OpenedFacts, SessionId, StoreResult } from '../../daemon/protocol/store-messages.ts'
+import { mutated } from '../support/hostile.ts'
+import type { SeededRandom } from '../../sdk/testing/seeded-random.ts'
+import type { Machine } from '../simulator/store/machine.ts'
+import { insert, World } from '../simulator/store/world.ts'
 import { open } from '../../sdk/index.ts'
-import { count, type Tally } from './arena.ts'
+import { count, type Counts } from './fuzz-cluster.ts'
 import { hostileRecord } from './hostile-record.ts'
 
 const ids = 4
@@ -18,7 +18,7 @@ const recordsMax = 30
 const rows = 50
 
 export class StoreFuzz {
-  readonly tally: Tally = new Map()
+  readonly tally: Counts = new Map()
   records = 0
   readonly #machine: Machine
   readonly #random: SeededRandom
@@ -67,7 +67,7 @@ export class StoreFuzz {
       type: 'accept',
       session,
       key,
-      origin: this.#id(),
+      databaseId: this.#id(),
       stream,
       confirmed: random.one([0, 1, 2 ** 40, Number.MAX_SAFE_INTEGER]),
       mustBeKnown: random.one([false, true]),
@@ -82,7 +82,7 @@ export class StoreFuzz {
       ok(accepted.watermark >= (this.#watermarks.get(name) ?? 0), 'A watermark never falls.')
       this.#watermarks.set(name, Math.max(accepted.watermark, this.#bytes(session)))
     }
-    this.#machine.run({ type: 'forget', session })
+    this.#machine.run({ type: 'release-session', session })
   }
 
   /** @returns up to what the store said that it has everything. */
@@ -101,21 +101,25 @@ export class StoreFuzz {
         offset += piece.length
         start += piece.length
       }
-      for (let told = this.#next(session); told !== undefined; told = this.#next(session)) {
-        if (told.type === 'received') watermark = told.sequence
-        if (told.type === 'turned-away') return watermark
+      for (
+        let reported = this.#next(session);
+        reported !== undefined;
+        reported = this.#next(session)
+      ) {
+        if (reported.type === 'received') watermark = reported.sequence
+        if (reported.type === 'rejected') return watermark
       }
     }
     return watermark
   }
 
   #next(session: SessionId): StoreResult | undefined {
-    const told = this.#machine.take(session)
-    if (told !== undefined) {
-      const code = told.type === 'turned-away' ? ` with ${told.code}: ${told.reason}` : ''
-      count(this.tally, told.type + code)
+    const reported = this.#machine.take(session)
+    if (reported !== undefined) {
+      const code = reported.type === 'rejected' ? ` with ${reported.code}: ${reported.reason}` : ''
+      count(this.tally, reported.type + code)
     }
-    return told
+    return reported
   }
 
   /** A session of our own, with what its peer says about itself. */
@@ -135,11 +139,18 @@ export class StoreFuzz {
       logStart: wild(),
       messageBytesMax: wild(),
     }
-    this.#machine.run({ type: 'judge', lane, session, opened, addressIsOwn: random.chance(0.1) })
-    const judged = this.#next(session)
-    if (judged?.type === 'judged') count(this.tally, `judged ${judged.verdict.type}`)
+    this.#machine.run({
+      type: 'check-identity',
+      lane,
+      session,
+      opened,
+      addressIsOwn: random.chance(0.1),
+    })
+    const identityChecked = this.#next(session)
+    if (identityChecked?.type === 'identity-checked')
+      count(this.tally, `checked ${identityChecked.decision.type}`)
     this.#machine.run({ type: 'read', session, bytesMax: 1 + random.below(10_000) })
     this.#next(session)
-    this.#machine.run({ type: 'forget', session })
+    this.#machine.run({ type: 'release-session', session })
   }
 }

@@ -8,8 +8,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inspect, parseArgs } from 'node:util'
-import { oddRows, runSeed, statementFaults } from '../../daemon/store/testing/run-seed.ts'
-import { World } from '../../daemon/store/testing/world.ts'
+import { oddRows, runSeed, statementFaults } from '../simulator/store/run-seed.ts'
+import { World } from '../simulator/store/world.ts'
 
 const { values } = parseArgs({
   options: {

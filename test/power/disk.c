@@ -1,12 +1,12 @@
 /*
  * A disk that forgets what was not synced, for one database of one real process (LD_PRELOAD). The
- * files that the process works on are its page cache; beside them lies a copy of each, the platter,
- * which fsync alone brings up to date. A power cut is SIGKILL, and the platter in the place of the
+ * files that the process works on are its page cache; next to them lies a copy of each, the durable medium,
+ * which fsync alone brings up to date. A power cut is SIGKILL, and the durable medium in the place of the
  * files, with some of the sectors that were never synced (power-disk.ts). On command, writes and
  * syncs fail, writes are short, and fsync lies.
  *
  *   FORGETFUL_DISK_DATABASE  path of the database; its -wal and -journal belong to it
- *   FORGETFUL_DISK_PLATTER   path where the copies lie, with the same endings
+ *   FORGETFUL_DISK_MEDIUM   path where the copies lie, with the same endings
  *   FORGETFUL_DISK_CONTROL   file of two bytes: what goes wrong, and how often of 256 times
  *
  * Must never touch any other file.
@@ -31,7 +31,7 @@ static const char *const endings[] = {"", "-wal", "-journal"};
 /* For each file descriptor, which of the endings it has, from 1; 0: not ours. */
 static unsigned char kinds[files_max];
 static const char *database;
-static const char *platter;
+static const char *medium;
 static volatile const unsigned char *control;
 static uint64_t chance_state;
 
@@ -52,10 +52,10 @@ __attribute__((constructor)) static void start(void) {
   real_pwrite = dlsym(RTLD_NEXT, "pwrite");
   real_write = dlsym(RTLD_NEXT, "write");
   database = getenv("FORGETFUL_DISK_DATABASE");
-  platter = getenv("FORGETFUL_DISK_PLATTER");
+  medium = getenv("FORGETFUL_DISK_MEDIUM");
   const char *path = getenv("FORGETFUL_DISK_CONTROL");
-  if (database == NULL || platter == NULL || path == NULL) {
-    fputs("disk.c: FORGETFUL_DISK_DATABASE, _PLATTER and _CONTROL must be set.\n", stderr);
+  if (database == NULL || medium == NULL || path == NULL) {
+    fputs("disk.c: FORGETFUL_DISK_DATABASE, _MEDIUM and _CONTROL must be set.\n", stderr);
     abort();
   }
   int fd = real_open(path, O_RDONLY | O_CLOEXEC);
@@ -109,13 +109,13 @@ static int copy_blocks(int from, int to) {
 }
 
 /*
- * Brings the platter up to date; other processes may sync the same file at the same time. It reads
+ * Brings the durable medium up to date; other processes may sync the same file at the same time. It reads
  * by the descriptor that is there: to open the database and close it again would drop the locks
  * that SQLite holds on it.
  */
 static int sync_file(int fd, int kind) {
   char path[path_max];
-  path_of(path, platter, kind);
+  path_of(path, medium, kind);
   int to = real_open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   int result = to < 0 || flock(to, LOCK_EX) != 0 ? -1 : copy_blocks(fd, to);
   if (to >= 0) real_close(to);
@@ -167,7 +167,7 @@ int unlink(const char *path) {
   int kind = kind_of_path(path);
   if (kind != 0) {
     char copy[path_max];
-    path_of(copy, platter, kind);
+    path_of(copy, medium, kind);
     real_unlink(copy);
   }
   return real_unlink(path);

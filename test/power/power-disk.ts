@@ -6,7 +6,7 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { SeededRandom } from '../../daemon/protocol/testing/seeded-random.ts'
+import type { SeededRandom } from '../../sdk/testing/seeded-random.ts'
 
 /** What goes wrong: the letters are those of `disk.c`. */
 export const faults = {
@@ -26,17 +26,17 @@ const always = 255
 
 export class PowerDisk {
   readonly #database: string
-  readonly #platter: string
+  readonly #medium: string
   readonly #control: string
   readonly #library: string
 
   /** @param directory the test's own; what is in it is the test's to remove. */
   constructor(directory: string, name: string) {
     this.#database = join(directory, `${name}.db`)
-    this.#platter = join(directory, 'platters', name)
+    this.#medium = join(directory, 'media', name)
     this.#control = join(directory, `${name}.control`)
     this.#library = join(directory, 'disk.so')
-    mkdirSync(join(directory, 'platters'), { recursive: true })
+    mkdirSync(join(directory, 'media'), { recursive: true })
     if (!existsSync(this.#library)) {
       const source = join(import.meta.dirname, 'disk.c')
       execFileSync('cc', ['-shared', '-fPIC', '-O2', '-o', this.#library, source, '-ldl'])
@@ -54,7 +54,7 @@ export class PowerDisk {
       'env',
       `LD_PRELOAD=${this.#library}`,
       `FORGETFUL_DISK_DATABASE=${this.#database}`,
-      `FORGETFUL_DISK_PLATTER=${this.#platter}`,
+      `FORGETFUL_DISK_MEDIUM=${this.#medium}`,
       `FORGETFUL_DISK_CONTROL=${this.#control}`,
     ]
   }
@@ -76,13 +76,13 @@ export class PowerDisk {
   }
 
   #restore(ending: string, random: SeededRandom, keptShare: number): void {
-    const [live, platter] = [this.#database + ending, this.#platter + ending]
-    const [cached, synced] = [contentOf(live), contentOf(platter)]
+    const [live, medium] = [this.#database + ending, this.#medium + ending]
+    const [cached, synced] = [contentOf(live), contentOf(medium)]
     if (cached === undefined && synced === undefined) return
     if (synced === undefined && !random.chance(keptShare)) return rmSync(live, { force: true })
     const torn = tornOf(cached ?? Buffer.alloc(0), synced ?? Buffer.alloc(0), random, keptShare)
     writeFileSync(live, torn)
-    writeFileSync(platter, torn)
+    writeFileSync(medium, torn)
   }
 }
 

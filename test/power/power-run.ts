@@ -3,12 +3,12 @@
  * failures of the disk at random instants, and what came of the rows.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { SeededRandom } from '../../daemon/protocol/testing/seeded-random.ts'
-import type { Machine } from '../harness/machine.ts'
-import type { Scene } from '../harness/scene.ts'
-import { until } from '../harness/until.ts'
-import { blobEvery, headersNumberOf, labelOf, Ledger, textOf } from '../torture/ledger.ts'
-import { insertSql } from '../torture/workload.ts'
+import type { SeededRandom } from '../../sdk/testing/seeded-random.ts'
+import type { Machine } from '../support/machine.ts'
+import type { TestEnvironment } from '../support/test-environment.ts'
+import { until } from '../support/until.ts'
+import { blobEvery, headersNumberOf, labelOf, Ledger, textOf } from '../chaos/expected-state.ts'
+import { insertSql } from '../chaos/workload.ts'
 import { type Fault, PowerDisk } from './power-disk.ts'
 
 export type Place = {
@@ -37,7 +37,11 @@ export class PowerRun {
   }
 
   /** @param mayEndWith what a daemon may end with by itself: it is started again then. */
-  static async begin(scene: Scene, random: SeededRandom, mayEndWith?: number): Promise<PowerRun> {
+  static async begin(
+    scene: TestEnvironment,
+    random: SeededRandom,
+    mayEndWith?: number,
+  ): Promise<PowerRun> {
     const place = async (name: string): Promise<Place> => {
       const disk = new PowerDisk(scene.directory, name)
       const { database, prefix } = disk

@@ -1,8 +1,0 @@
-import { deepEqual } from 'node:assert/strict'
-import { test } from 'node:test'
-import { distinct } from './distinct.ts'
-
-test('a name that was there before is told apart, and the first keeps its own', () => {
-  deepEqual(distinct(['a', 'b', 'a', 'a']), ['a', 'b', 'a #1', 'a #2'])
-  deepEqual(distinct([]), [])
-})

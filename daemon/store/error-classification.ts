@@ -1,0 +1,110 @@
+/**
+ * What can go wrong with the database, sorted by what is to be done about it. Must never tell
+ * errors apart by their text.
+ */
+import { fromSqlite, TinymqError, type TinymqErrorCode } from '../../sdk/schema/errors.ts'
+import { type Connection, sqliteCode } from './connection.ts'
+
+/**
+ * The database no longer says what it said when it was read: it was restored or edited under the
+ * running daemon. Everything is read again.
+ */
+export class DatabaseChanged extends Error {
+  override readonly name = 'DatabaseChanged'
+
+  constructor(table: string) {
+    super(`${table} was changed by another program while it was in use`)
+  }
+}
+
+/**
+ * `wait`: the same may succeed later. `fatal`: the process must end and begin again, for what the
+ * database says now may not be what is on the disk. `bug`: not an error of the database at all.
+ */
+export type Fault =
+  | { readonly type: 'wait'; readonly reason: string; readonly code: TinymqErrorCode | undefined }
+  | { readonly type: 'fatal'; readonly error: TinymqError }
+  | { readonly type: 'bug' }
+
+/** After these the state of the file is not known. A sync that has failed is never tried again. */
+const fatal: readonly string[] = [
+  'IOERR',
+  'CORRUPT',
+  'NOTADB',
+  'CANTOPEN',
+  'READONLY',
+  'PROTOCOL',
+  'FORMAT',
+  'MISUSE',
+  'NOLFS',
+]
+
+export function faultOf(error: unknown): Fault {
+  if (error instanceof DatabaseChanged)
+    return { type: 'wait', reason: error.message, code: undefined }
+  if (error instanceof TinymqError) {
+    const { retryable, message: reason, code } = error
+    return retryable ? { type: 'wait', reason, code } : { type: 'fatal', error }
+  }
+  const code = sqliteCode(error)
+  if (code === undefined) return { type: 'bug' }
+  const translated = fromSqlite(error)
+  if (!(translated instanceof TinymqError)) return { type: 'bug' }
+  if (fatal.includes(primary(code)) && code !== corruptVirtualTable)
+    return { type: 'fatal', error: translated }
+  return { type: 'wait', reason: translated.message, code: translated.code }
+}
+
+/** A constraint or a trigger rejects the row, and would reject it again. */
+export function isRefusal(error: unknown): boolean {
+  const code = sqliteCode(error)
+  return code !== undefined && ['CONSTRAINT', 'TOOBIG', 'MISMATCH'].includes(primary(code))
+}
+
+/**
+ * A trigger, an index or a virtual table of the owner's does not work: with this row (JSON that is
+ * none, a sum that is too large), or with any.
+ */
+function isBroken(error: unknown): boolean {
+  const code = sqliteCode(error)
+  if (code === undefined) return false
+  return code === corruptVirtualTable || ['ERROR', 'AUTH', 'LOCKED'].includes(primary(code))
+}
+
+/** An object of the owner's keeps the statement from succeeding; the file is sound. */
+export const isOwners = (error: unknown): error is Error => isRefusal(error) || isBroken(error)
+
+/** A statement that compiles says this of what it meets in its row. */
+export const isOfRow = (error: unknown): boolean => sqliteCode(error) === 'SQLITE_ERROR'
+
+/** FTS5, say, finds its own tables damaged: that is no damage of the file. */
+const corruptVirtualTable = 'SQLITE_CORRUPT_VTAB'
+
+function primary(code: string): string {
+  return code.split('_')[1] ?? ''
+}
+
+// A row with the largest id that SQLite has: no other can follow it, and SQLite then says that the
+// disk is full. Must never add a fault of its own to the one that it explains.
+
+type Waiting = Extract<Fault, { type: 'wait' }>
+
+/** What a full disk really is; undefined where it is one, or where nobody can tell. */
+export function spentIds({ code }: Waiting, connection: Connection): Waiting | undefined {
+  if (code !== 'TINYMQ_DISK_FULL') return undefined
+  const table = tableOf(connection)
+  if (table === undefined) return undefined
+  const reason = `a row of ${table} has the largest id that there is, and no other can follow it`
+  return { type: 'wait', code: 'TINYMQ_IDS_SPENT', reason }
+}
+
+function tableOf(connection: Connection): string | undefined {
+  try {
+    return connection.prepareValue<[], string>(sql).get()
+  } catch {
+    return undefined
+  }
+}
+
+const sql = `SELECT name FROM sqlite_sequence
+  WHERE seq = 9223372036854775807 AND name IN ('mqin', 'mqout')`

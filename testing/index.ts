@@ -1,8 +1,0 @@
-/**
- * `tinymq/testing`: nodes of tinymq inside a test, on a network that loses, delays and doubles as a
- * seed decides. It needs nothing beside tinymq. What needs Docker is `tinymq/testing/containers`.
- */
-
-export type { LinkConditions } from '../sdk/testing/link.ts'
-export { type NodeLab, startNodes, type StartNodesOptions } from './node-lab.ts'
-export type { TestNode, WaitOptions } from './test-node.ts'
