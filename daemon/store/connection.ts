@@ -8,6 +8,7 @@ import { migrate, repair } from '../../sdk/schema/migrate.ts'
 import { openDatabase } from '../../sdk/schema/open-database.ts'
 import { assert } from '../protocol/assert.ts'
 import type { StoreResult, StoreWork } from '../protocol/store-messages.ts'
+import { isOwners, sqliteCode } from './error-classification.ts'
 import type { Sha256 } from './hash-chain.ts'
 import { StoreMetrics } from './metrics.ts'
 
@@ -56,7 +57,9 @@ export class Connection {
   #rowsSpent = 0
   #bytesSpent = 0
   #carefulCommits = 0
-  #blamed: ((reason: string) => void)[] = []
+  #blamed: ((reason: string) => unknown)[] = []
+  /** Tables whose owner's objects end the transaction, as long as the schema is this one. */
+  readonly #unwritable = new Map<string, { readonly version: number; readonly reason: string }>()
 
   /**
    * Opens or makes the file at `path`, with all tables.
@@ -179,15 +182,20 @@ export class Connection {
     return this.#carefulCommits > 0
   }
 
+  /** Work of this transaction is on trial: what nothing depends on must not be blamed on it. */
+  get isOnTrial(): boolean {
+    return this.isCareful && this.#blamed.length > 0
+  }
+
   /** If the COMMIT of this transaction fails so, and little else is in it, `reported` hears why. */
-  blame(reported: (reason: string) => void): void {
+  blame(reported: (reason: string) => unknown): void {
     this.#blamed.push(reported)
   }
 
   /** The transaction is as large as it may be: what is left to do waits for the next. */
   get isSpent(): boolean {
     if (!this.#db.inTransaction) return false
-    if (this.isCareful && this.#blamed.length > 0) return true
+    if (this.isOnTrial) return true
     return this.#rowsSpent >= rowsPerTransaction || this.#bytesSpent >= bytesPerTransaction
   }
 
@@ -241,6 +249,34 @@ export class Connection {
       if (this.#db.inTransaction) this.#db.exec('ROLLBACK TO nested; RELEASE nested')
       throw error
     }
+  }
+
+  /**
+   * Writes into `table`, inside the open transaction, what nothing depends on. Where an object of
+   * the owner's keeps it from that, the turn goes on without; where it ends the transaction, only
+   * a turn that has failed teaches it, and those after it leave the table alone until the schema
+   * changes.
+   * @returns why it was not written.
+   * @throws what ends the turn.
+   */
+  writeOptional(table: string, work: () => void): string | undefined {
+    const known = this.#unwritable.get(table)
+    if (known !== undefined && known.version === this.#schemaVersion.get()) return known.reason
+    const sentence = (reason: string): string => `${table} cannot be written: ${reason}`
+    const avoid = (reason: string): void => {
+      const version = this.#schemaVersion.get() ?? 0
+      this.#unwritable.set(table, { version, reason: sentence(reason) })
+    }
+    try {
+      this.nested(work)
+    } catch (error) {
+      if (!isOwners(error)) throw error
+      if (this.isWriting) return sentence(error.message)
+      avoid(error.message)
+      throw error
+    }
+    if (!this.isOnTrial) this.blame((reason) => this.#blamed.length === 1 && avoid(reason))
+    return undefined
   }
 
   /** What was written after the transaction has ended by itself would be half of a turn. */
@@ -308,12 +344,6 @@ const pragmas: readonly string[] = [
 
 /** What a statement says that does not compile. */
 const isSchemaError = (error: unknown): boolean => sqliteCode(error) === 'SQLITE_ERROR'
-
-/** The name of SQLite's extended result code, if the error is one of SQLite's. */
-export function sqliteCode(error: unknown): string | undefined {
-  if (!(error instanceof Error) || !('code' in error)) return undefined
-  return typeof error.code === 'string' && error.code.startsWith('SQLITE_') ? error.code : undefined
-}
 
 // How long the database must be left to other writers. A foreign program that finds it locked looks
 // again after sleeps that grow to 100 ms, some fifty times within its `.timeout 5000`, and each

@@ -3,7 +3,7 @@
  * errors apart by their text.
  */
 import { fromSqlite, TinymqError, type TinymqErrorCode } from '../../sdk/schema/errors.ts'
-import { type Connection, sqliteCode } from './connection.ts'
+import type { Connection } from './connection.ts'
 
 /**
  * The database no longer says what it said when it was read: it was restored or edited under the
@@ -79,6 +79,12 @@ export const isOfRow = (error: unknown): boolean => sqliteCode(error) === 'SQLIT
 
 /** FTS5, say, finds its own tables damaged: that is no damage of the file. */
 const corruptVirtualTable = 'SQLITE_CORRUPT_VTAB'
+
+/** The name of SQLite's extended result code, if the error is one of SQLite's. */
+export function sqliteCode(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('code' in error)) return undefined
+  return typeof error.code === 'string' && error.code.startsWith('SQLITE_') ? error.code : undefined
+}
 
 function primary(code: string): string {
   return code.split('_')[1] ?? ''

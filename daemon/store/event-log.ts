@@ -4,7 +4,6 @@
  */
 import type BetterSqlite3 from 'better-sqlite3'
 import type { Connection } from './connection.ts'
-import { isOwners } from './error-classification.ts'
 
 const eventsMax = 1_000
 const hourMs = 3_600_000
@@ -58,16 +57,12 @@ export class EventLog {
   add(event: StoreEvent, nowMs: number): void {
     this.#connection.begin()
     const { code, host, port, detail } = event
-    try {
-      this.#connection.nested(() => {
-        const row: NewEvent = [nowMs, code, host ?? null, port ?? null, detail]
-        this.#insert.run(...row)
-        this.#prune.run(eventsMax)
-      })
-    } catch (error) {
-      if (!isOwners(error) || !this.#connection.isWriting) throw error
-      this.#onLost(`mqevent cannot be written: ${error.message}`)
-    }
+    const reason = this.#connection.writeOptional('mqevent', () => {
+      const row: NewEvent = [nowMs, code, host ?? null, port ?? null, detail]
+      this.#insert.run(...row)
+      this.#prune.run(eventsMax)
+    })
+    if (reason !== undefined) this.#onLost(reason)
   }
 }
 

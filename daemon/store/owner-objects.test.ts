@@ -149,23 +149,49 @@ test('a row of the inbox with the largest id is reported as that, not as a full 
   deepEqual(inboxOf(receiver), ['mine', 'one'])
 })
 
-for (const [table, on] of [
-  ['mqevent', 'INSERT ON mqevent'],
-  ['mqlane', 'UPDATE OF state ON mqlane'],
-] as const) {
-  test(`a trigger on ${table} that fails keeps no row, and is reported`, (t) => {
-    const pair = pairOf(t)
-    const { sender, receiver } = pair
-    deliver(pair, 'zero')
-    sender.user.exec(`CREATE TRIGGER app AFTER ${on} BEGIN SELECT json('{'); END`)
-    sender.nowMs += 2_000
-    sender.run({ type: 'event', code: 'CHECK', detail: 'planted' })
-    const { lane } = laneTo(sender)
-    sender.run({ type: 'lane-status', lane, status: { type: 'connecting' } })
-    deliver(pair, 'one')
-    deepEqual(inboxOf(receiver), ['zero', 'one'])
-    const { fault } = sender.store
-    deepEqual([fault?.level, fault?.code], ['warn', 'TINYMQ_SQLITE'])
-    match(fault?.sentence ?? '', new RegExp(`^${table} cannot be written: malformed JSON`))
-  })
+const ways = {
+  fails: "SELECT json('{')",
+  'ends the transaction': "SELECT RAISE(ROLLBACK, 'malformed JSON')",
+  'fails at COMMIT': "INSERT INTO orders VALUES ('no sku')",
+} as const
+for (const [way, action] of Object.entries(ways)) {
+  for (const [table, on] of [
+    ['mqevent', 'INSERT ON mqevent'],
+    ['mqlane', 'UPDATE OF state ON mqlane'],
+  ] as const) {
+    test(`a trigger on ${table} that ${way} keeps no row, and is reported`, (t) => {
+      const pair = pairOf(t)
+      const { sender, receiver } = pair
+      deliver(pair, 'zero')
+      sender.user.exec(`CREATE TABLE skus (sku PRIMARY KEY);
+        CREATE TABLE orders (sku REFERENCES skus DEFERRABLE INITIALLY DEFERRED);
+        CREATE TRIGGER app AFTER ${on} BEGIN ${action}; END`)
+      sender.nowMs += 2_000
+      sender.run({ type: 'event', code: 'CHECK', detail: 'planted' })
+      const { lane } = laneTo(sender)
+      sender.run({ type: 'lane-status', lane, status: { type: 'connecting' } })
+      // Two turns may fail: one at its COMMIT, and one more, alone, that shows what it was.
+      for (let turns = 0; turns < 3; turns++) {
+        sender.nowMs += 2_000
+        sender.run({ type: 'scan' })
+      }
+      deliver(pair, 'one')
+      deepEqual(inboxOf(receiver), ['zero', 'one'])
+      sender.run({ type: 'event', code: 'CHECK', detail: 'planted' })
+      sender.nowMs += 2_000
+      sender.run({ type: 'lane-status', lane, status: { type: 'idle' } })
+      const { fault } = sender.store
+      deepEqual([fault?.level, fault?.code], ['warn', 'TINYMQ_SQLITE'])
+      const said = way === 'fails at COMMIT' ? 'FOREIGN KEY' : 'malformed JSON'
+      match(fault?.sentence ?? '', new RegExp(`^${table} cannot be written: ${said}`))
+      // When it is gone, what it kept from the table is written again.
+      sender.user.exec('DROP TRIGGER app')
+      sender.run({ type: 'event', code: 'AFTER', detail: 'planted' })
+      sender.nowMs += 2_000
+      const status = { type: 'waiting', code: 'SINCE', reason: 'planted', retryInUs: 0 } as const
+      sender.run({ type: 'lane-status', lane, status })
+      ok(eventsOf(sender).includes('AFTER'))
+      deepEqual(sender.all('SELECT error_code FROM mqlane'), [{ error_code: 'SINCE' }])
+    })
+  }
 }

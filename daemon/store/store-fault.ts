@@ -41,13 +41,16 @@ export class FaultWatch {
     sentence: string,
     nowMs: number,
   ): StoreEvent | undefined {
-    this.#seenAtMs = nowMs
-    this.#hasWritten = false
     const hint = remedyFor(code) ?? new TinymqError(code, sentence).hint
-    const isSame = this.#fault?.code === code
-    // What stops everything is not hidden by what stops little.
-    if (!isSame && !(level === 'warn' && this.#fault?.level === 'error')) {
-      this.#fault = { code, level, sentence, hint, sinceMs: nowMs }
+    const known = this.#fault
+    const isSame = known?.code === code && known.level === level
+    // What stops everything is not hidden by what stops little, nor made to last by it; the same
+    // that stops less now, and lets something be written, has become that.
+    const isLess = level === 'warn' && known?.level === 'error'
+    if (!isLess || (known.code === code && this.#hasWritten)) {
+      if (!isSame) this.#fault = { code, level, sentence, hint, sinceMs: nowMs }
+      this.#seenAtMs = nowMs
+      this.#hasWritten = false
     }
     if (Math.abs(nowMs - (this.#eventAtMs.get(code) ?? -Infinity)) < eventMs) return undefined
     this.#eventAtMs.set(code, nowMs)

@@ -5,7 +5,6 @@
 import type BetterSqlite3 from 'better-sqlite3'
 import type { LaneId, LaneStatus, Traffic } from '../../protocol/store-messages.ts'
 import type { Connection } from '../connection.ts'
-import { isOwners } from '../error-classification.ts'
 
 const pauseMs = 1_000
 /** A time of retry that moves by less is not worth a write … */
@@ -40,6 +39,8 @@ export class LaneStatusWriter {
   readonly #doubtful = new Map<LaneId, number>()
   readonly #traffic = new Map<LaneId, Traffic>()
   #writtenAtMs = -Infinity
+  /** In the last transaction, or kept from it by the owner's. */
+  #isWritten = false
 
   constructor(connection: Connection) {
     this.#connection = connection
@@ -102,14 +103,10 @@ export class LaneStatusWriter {
    * @returns why it could not: a trigger of the owner's on `mqlane`.
    */
   write(): string | undefined {
-    if (this.#unwrittenCount === 0) return undefined
-    try {
-      this.#connection.nested(() => this.#writeAll())
-      return undefined
-    } catch (error) {
-      if (!isOwners(error) || !this.#connection.isWriting) throw error
-      return `mqlane cannot be written: ${error.message}`
-    }
+    // After a turn that has failed it says what was not to be.
+    this.#isWritten = this.#unwrittenCount > 0 && !this.#connection.isOnTrial
+    if (!this.#isWritten) return undefined
+    return this.#connection.writeOptional('mqlane', () => this.#writeAll())
   }
 
   #writeAll(): void {
@@ -126,7 +123,8 @@ export class LaneStatusWriter {
   }
 
   onCommitted(nowMs: number): void {
-    if (this.#unwrittenCount === 0) return
+    if (!this.#isWritten) return
+    this.#isWritten = false
     this.#unwritten.clear()
     this.#traffic.clear()
     this.#writtenAtMs = nowMs
