@@ -16,6 +16,7 @@ export class ConsumedInbox {
   readonly #directory = mkdtempSync(join(tmpdir(), 'tinymq-consumers-'))
   readonly #path = join(this.#directory, 'mq.db')
   readonly #consumers: ConsumerProcess[] = []
+  #arrived = 0
 
   constructor(t: TestContext) {
     open(this.#path).close()
@@ -28,9 +29,17 @@ export class ConsumedInbox {
     })
   }
 
+  /** Messages that have arrived so far. */
+  get arrived(): number {
+    return this.#arrived
+  }
+
   arrive(count: number): void {
+    const first = this.#arrived + 1
+    this.#arrived += count
     const each = `
-      WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${count})`
+      WITH RECURSIVE n (i) AS
+        (SELECT ${first} UNION ALL SELECT i + 1 FROM n WHERE i < ${this.#arrived})`
     this.db.exec(`
       INSERT INTO mqin (host, port, token, sent_at, arrived_at, sender, sender_row, data)
       ${each} SELECT 'MachineA', 9000, '', 1, 1, i % 3 + 1, i, 'message ' || i FROM n`)
