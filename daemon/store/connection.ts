@@ -90,6 +90,10 @@ export class Connection {
     this.#checkpoint = this.#db.prepare('PRAGMA wal_checkpoint(PASSIVE)')
   }
 
+  get file(): string {
+    return this.#db.name
+  }
+
   /** Rows come as arrays, in the order of the columns. */
   prepare<Values extends unknown[], Row extends unknown[]>(
     sql: string,

@@ -3,6 +3,7 @@
  * errors apart by their text.
  */
 import { fromSqlite, TinymqError, type TinymqErrorCode } from '../../sdk/schema/errors.ts'
+import { isQuotaSpent } from '../../sdk/schema/open-database.ts'
 import type { Connection } from './connection.ts'
 
 /**
@@ -90,13 +91,26 @@ function primary(code: string): string {
   return code.split('_')[1] ?? ''
 }
 
-// A row with the largest id that SQLite has: no other can follow it, and SQLite then says that the
-// disk is full. Must never add a fault of its own to the one that it explains.
+// What a fault really is, where SQLite's word for it misleads. Must never add a fault of its own to
+// the one that it explains.
+
+export function explainedFault(error: unknown, connection: Connection): Fault {
+  const fault = faultOf(error)
+  if (fault.type === 'wait') return spentIds(fault, connection) ?? fault
+  // The write was undone, as when the disk is full, and nothing was synced.
+  const isWrite = sqliteCode(error) === 'SQLITE_IOERR_WRITE'
+  if (!isWrite || !isQuotaSpent(connection.file)) return fault
+  const reason = 'a quota of the disk is used up'
+  return { type: 'wait', code: 'TINYMQ_DISK_FULL', reason }
+}
 
 type Waiting = Extract<Fault, { type: 'wait' }>
 
-/** What a full disk really is; undefined where it is one, or where nobody can tell. */
-export function spentIds({ code }: Waiting, connection: Connection): Waiting | undefined {
+/**
+ * A row with the largest id that SQLite has: no other can follow it, and SQLite then says that the
+ * disk is full. Undefined where it is, or where nobody can tell.
+ */
+function spentIds({ code }: Waiting, connection: Connection): Waiting | undefined {
   if (code !== 'TINYMQ_DISK_FULL') return undefined
   const table = tableOf(connection)
   if (table === undefined) return undefined

@@ -19,7 +19,7 @@ import {
 } from './connection.ts'
 import { CoreView } from './core-view.ts'
 import type { StoreEvent } from './event-log.ts'
-import { DatabaseChanged, faultOf, spentIds } from './error-classification.ts'
+import { DatabaseChanged, explainedFault } from './error-classification.ts'
 import { LaneStatusWriter } from './outbox/lane-status.ts'
 import type { KeyPolicyChoice } from './key-policy.ts'
 import { memoryOf, readDatabaseId, type Memory, type Outside } from './memory.ts'
@@ -208,7 +208,7 @@ export class Store {
     try {
       this.#connection.checkpoint()
     } catch (error) {
-      const fault = faultOf(error)
+      const fault = explainedFault(error, this.#connection)
       // What a full disk or a lock keeps in the log is safe there.
       if (fault.type !== 'wait') throw fault.type === 'fatal' ? fault.error : error
     }
@@ -337,10 +337,10 @@ export class Store {
 
   /** Nothing of this turn has happened: what is in memory may say that it has. */
   #recover(error: unknown, done: readonly StoreTask[], nowMs: number): StoreResult[] {
-    const fault = faultOf(error)
+    const fault = explainedFault(error, this.#connection)
     if (fault.type === 'fatal') throw fault.error
     if (fault.type === 'bug') throw error
-    const { code, reason } = spentIds(fault, this.#connection) ?? fault
+    const { code, reason } = fault
     if (code !== undefined) this.#onFault(code, 'error', reason, nowMs)
     return this.#loseAll(done, reason, code, troublePauseMs * 1_000)
   }

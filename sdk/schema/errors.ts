@@ -112,7 +112,7 @@ const kinds = {
   },
   TINYMQ_IO: {
     retryable: false,
-    hint: 'Check the disk; then open the database again.',
+    hint: 'Check the disk, and a quota if there is one; then open the database again.',
     exit: exitIo,
   },
   TINYMQ_CORRUPT: {

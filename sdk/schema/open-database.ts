@@ -12,10 +12,13 @@ import fs, {
   constants,
   existsSync,
   openSync,
+  rmSync,
   statSync,
   unlinkSync,
+  writeFileSync,
 } from 'node:fs'
 import { createRequire } from 'node:module'
+import { constants as osConstants } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import type BetterSqlite3 from 'better-sqlite3'
 import { isError, messageOf, TinymqError, translated } from './errors.ts'
@@ -124,12 +127,32 @@ export function explained(file: string, error: unknown): unknown {
     unlinkSync(probe)
     return error
   } catch (reason) {
-    return scarcities.some((code) => isCode(reason, code)) ? cannotOpen(file, reason) : error
+    const isScarce = isQuota(reason) || scarcities.some((code) => isCode(reason, code))
+    return isScarce ? cannotOpen(file, reason) : error
   }
 }
 
+/**
+ * Whether no more may be written beside `file` because a quota is used up: SQLite calls that a
+ * failed write, as of a broken disk.
+ */
+export function isQuotaSpent(file: string): boolean {
+  const probe = `${file}-probe-${process.pid}`
+  try {
+    writeFileSync(probe, Buffer.alloc(probeBytes), { flag: 'wx', mode: 0o600, flush: true })
+    return false
+  } catch (error) {
+    return isQuota(error)
+  } finally {
+    rmSync(probe, { force: true })
+  }
+}
+
+/** More than the last blocks that a quota leaves. */
+const probeBytes = 262_144
+
 /** What SQLite does not tell from a lack of permission. */
-const scarcities = ['ENOSPC', 'EDQUOT', 'EMFILE', 'ENFILE']
+const scarcities = ['ENOSPC', 'EMFILE', 'ENFILE']
 
 /** Why a file that is there cannot be opened: SQLite says only that it cannot. */
 function whyNot(file: string, access: number): Error | undefined {
@@ -283,13 +306,21 @@ function createIfAbsent(file: string): void {
 
 const isCode = (error: unknown, code: string): boolean => isError(error) && error.code === code
 
+/** Node.js has no name for EDQUOT: its `code` is UNKNOWN. */
+const isQuota = (error: unknown): boolean =>
+  isError(error) && 'errno' in error && error.errno === -osConstants.errno.EDQUOT
+
 function cannotOpen(path: string, cause: unknown): TinymqError {
   return openFailure(`the database at ${path} cannot be opened: ${messageOf(cause)}`, cause)
 }
 
 /** What `sentence` says has failed because of `cause`, under the code that has the remedy. */
 export function openFailure(sentence: string, cause: unknown): TinymqError {
-  if (isCode(cause, 'ENOSPC') || isCode(cause, 'EDQUOT')) {
+  if (isQuota(cause)) {
+    const quota = 'a quota of the disk is used up (quota -s tells whose)'
+    return new TinymqError('TINYMQ_DISK_FULL', `${sentence}: ${quota}`, { cause })
+  }
+  if (isCode(cause, 'ENOSPC')) {
     return new TinymqError('TINYMQ_DISK_FULL', `${sentence} (df and df -i tell of what)`, { cause })
   }
   const isLimit = isCode(cause, 'EMFILE') || isCode(cause, 'ENFILE')

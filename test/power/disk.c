@@ -9,7 +9,7 @@
  *   FORGETFUL_DISK_MEDIUM   path where the copies lie, with the same endings
  *   FORGETFUL_DISK_CONTROL   file of two bytes: what goes wrong, and how often of 256 times
  *
- * Must never touch any other file.
+ * Must never touch any other file, but one that is written to see whether the disk is full.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -30,6 +30,9 @@ enum { files_max = 4096, path_max = 1024, block_bytes = 65536 };
 static const char *const endings[] = {"", "-wal", "-journal"};
 /* For each file descriptor, which of the endings it has, from 1; 0: not ours. */
 static unsigned char kinds[files_max];
+/* A file that the daemon writes beside the database to see whether it can. */
+enum { probe_kind = 255 };
+static const char probe_ending[] = "-probe-";
 static const char *database;
 static const char *medium;
 static volatile const unsigned char *control;
@@ -88,7 +91,17 @@ static int kind_of_path(const char *path) {
   return 0;
 }
 
-static int kind_of(int fd) { return fd >= 0 && fd < files_max ? kinds[fd] : 0; }
+static int is_probe_path(const char *path) {
+  size_t length = database == NULL || path == NULL ? 0 : strlen(database);
+  return length > 0 && strncmp(path, database, length) == 0 &&
+         strncmp(path + length, probe_ending, strlen(probe_ending)) == 0;
+}
+
+static int kind_of(int fd) {
+  return fd >= 0 && fd < files_max && kinds[fd] != probe_kind ? kinds[fd] : 0;
+}
+
+static int is_probe(int fd) { return fd >= 0 && fd < files_max && kinds[fd] == probe_kind; }
 
 static void path_of(char *path, const char *base, int kind) {
   snprintf(path, path_max, "%s%s", base, endings[kind - 1]);
@@ -137,8 +150,15 @@ int fsync(int fd) { return on_sync(fd, real_fsync); }
 int fdatasync(int fd) { return on_sync(fd, real_fdatasync); }
 
 static int on_open(const char *path, int flags, mode_t mode) {
+  int is_new = (flags & O_CREAT) != 0 && access(path, F_OK) != 0;
+  if (is_new && (kind_of_path(path) != 0 || is_probe_path(path)) && is_hit('C')) {
+    errno = EDQUOT;
+    return -1;
+  }
   int fd = real_open(path, flags, mode);
-  if (fd >= 0 && fd < files_max) kinds[fd] = (unsigned char)kind_of_path(path);
+  if (fd >= 0 && fd < files_max) {
+    kinds[fd] = (unsigned char)(is_probe_path(path) ? probe_kind : kind_of_path(path));
+  }
   return fd;
 }
 
@@ -175,8 +195,8 @@ int unlink(const char *path) {
 
 /* How many of the bytes may be written now; -1: none, and errno says why. */
 static ssize_t allowed(int fd, size_t count) {
-  if (kind_of(fd) == 0) return (ssize_t)count;
-  int error = is_hit('E') ? ENOSPC : is_hit('I') ? EIO : 0;
+  if (kind_of(fd) == 0 && !is_probe(fd)) return (ssize_t)count;
+  int error = is_hit('E') ? ENOSPC : is_hit('I') ? EIO : is_hit('Q') ? EDQUOT : 0;
   if (error != 0) {
     errno = error;
     return -1;

@@ -12,6 +12,8 @@ import type { SeededRandom } from '../../sdk/testing/seeded-random.ts'
 export const faults = {
   none: 'N',
   'full disk (ENOSPC)': 'E',
+  'spent quota (EDQUOT)': 'Q',
+  'spent quota of files (EDQUOT)': 'C',
   'failed writes (EIO)': 'I',
   'failed syncs (EIO)': 'F',
   'short writes': 'S',

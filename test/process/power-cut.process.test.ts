@@ -1,12 +1,14 @@
 /** Power cuts and failing disks under real daemons. */
-import { deepEqual, ok } from 'node:assert/strict'
+import { deepEqual, equal, match, ok } from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { SeededRandom } from '../../sdk/testing/seeded-random.ts'
 import { needs } from '../support/needs.ts'
 import { scaled } from '../support/scale.ts'
 import { TestEnvironment } from '../support/test-environment.ts'
-import type { Fault } from '../power/power-disk.ts'
+import { type Fault, PowerDisk } from '../power/power-disk.ts'
 import { PowerRun } from '../power/power-run.ts'
 
 const cuts = scaled(40)
@@ -74,6 +76,34 @@ for (const { name, failing, mayEndWith } of diseases) {
     deepEqual(problems, [])
   })
 }
+
+test('P9: a quota that is used up is waited for as a full disk is', { skip }, async (t) => {
+  const run = await PowerRun.begin(new TestEnvironment(t), new SeededRandom(14))
+  const { a, b } = run
+  await run.send(a, true)
+  await a.machine.sentAll(20_000)
+  b.disk.fail('spent quota (EDQUOT)')
+  await run.send(a, true)
+  const { level, ...line } = await b.machine.logs('store-waits', 20_000)
+  deepEqual([level, line['code']], ['error', 'TINYMQ_DISK_FULL'])
+  match(String(line['reason']), /a quota of the disk is used up/)
+  b.disk.fail('none')
+  await a.machine.sentAll(20_000)
+  equal(b.machine.lives, 1)
+  deepEqual(await run.verdict(), [])
+})
+
+test('where a quota lets no file be made, a start says so', { skip }, (t) => {
+  const { directory } = new TestEnvironment(t)
+  const disk = new PowerDisk(directory, 'none')
+  disk.fail('spent quota of files (EDQUOT)')
+  const program = join(import.meta.dirname, '..', '..', 'dist', 'cli', 'tinymq.js')
+  const [command = '', ...rest] = disk.prefix
+  const arguments_ = [...rest, process.execPath, program, '9000', disk.database]
+  const { status, stderr } = spawnSync(command, arguments_, { encoding: 'utf8' })
+  equal(status, ioError, stderr)
+  match(stderr, /a quota of the disk is used up .*\(TINYMQ_DISK_FULL\)/)
+})
 
 test('with a disk that lies about syncs rows are lost, and it is found', { skip }, async (t) => {
   const run = await PowerRun.begin(new TestEnvironment(t), new SeededRandom(13))
