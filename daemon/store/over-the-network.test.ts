@@ -1,5 +1,6 @@
 import { deepStrictEqual, ok } from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
+import BetterSqlite3 from 'better-sqlite3'
 import type { StoreResult, StoreWork } from '../protocol/store-messages.ts'
 import type { HostStore } from '../../test/simulator/core/row-store.ts'
 import { seededEnvironment } from '../../test/support/seeded-environment.ts'
@@ -208,6 +209,27 @@ test('a sender that was restored sends no row twice', (t) => {
   insert(a.machine, 'b', 'a 13 ')
   disks.runUntil(() => disks.rowsLeft() === 1, 20 * second)
   deepStrictEqual(disks.rowsAt(b, 'a'), [...upTo(10), 12, 13])
+})
+
+test('a sender that is restored under its running daemon sends what is new at once', async (t) => {
+  const disks = new Disks(t)
+  const [a, b] = [disks.add('a'), disks.add('b')]
+  disks.send(a, 'b', 10)
+  disks.runUntil(() => disks.rowsLeft() === 0, 10 * second)
+  const backup = `${a.machine.path}.backup`
+  a.machine.backup(backup)
+  disks.send(a, 'b', 10)
+  disks.runUntil(() => disks.rowsLeft() === 0, 10 * second)
+  const copy = new BetterSqlite3(backup)
+  await copy.backup(a.machine.path)
+  copy.close()
+  // Its ids are those of rows that were sent before.
+  insert(a.machine, 'b', 'a 21 ')
+  a.host.look()
+  disks.runUntil(() => disks.rowsLeft() === 0, 5 * second)
+  deepStrictEqual(disks.rowsAt(b, 'a'), upTo(21))
+  const events = a.machine.all('SELECT code FROM mqevent').map(({ code }) => code)
+  deepStrictEqual(events, ['SELF_ROLLED_BACK'])
 })
 
 test('rows that are deleted on the way end the attempts of their lane', (t) => {

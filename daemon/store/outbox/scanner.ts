@@ -6,6 +6,7 @@
 import type BetterSqlite3 from 'better-sqlite3'
 import type { LaneAddress, LaneId, StoreResult } from '../../protocol/store-messages.ts'
 import type { Connection } from '../connection.ts'
+import { DatabaseChanged } from '../error-classification.ts'
 import { laneName, type Lanes } from './lanes.ts'
 import { flaw } from './sequencer.ts'
 import type { FlawedPlace, LaneDestination, OutboxDestinations } from './destinations.ts'
@@ -60,6 +61,7 @@ export class Scanner {
   readonly #wishes: BetterSqlite3.Statement<[], [LaneId, string]>
   readonly #clearRetry: BetterSqlite3.Statement<[LaneId]>
   readonly #unsettled: BetterSqlite3.Statement<[], LaneId>
+  readonly #given: BetterSqlite3.Statement<[], number>
   readonly #announced = new Map<LaneId, LaneAddress>()
   readonly #forgotten = new Map<LaneId, LaneAddress>()
   /** Lanes whose wish was passed on and stays until they are checked. */
@@ -68,6 +70,8 @@ export class Scanner {
   readonly #settled = new Set<LaneId>()
   #version = -1
   #newestSeen = 0
+  /** The newest id that `mqout` had given at the last look. */
+  #newestGiven: number
   #hasLate = true
   #fullScan: 'no' | 'due' | 'urgent' = 'due'
   #fullScanAtMs = -Infinity
@@ -87,14 +91,18 @@ export class Scanner {
     this.#clearRetry = connection.prepareChange(
       "UPDATE mqlane SET requested = NULL WHERE id = ? AND requested = 'retry'",
     )
+    this.#given = connection.prepareValue("SELECT seq FROM sqlite_sequence WHERE name = 'mqout'")
+    this.#newestGiven = this.#given.get() ?? 0
   }
 
   /**
    * @param version `PRAGMA data_version`: while it stays the same, nobody has written anything.
    * @throws DatabaseBusy with nothing lost: the next scan finds it all again.
+   * @throws DatabaseChanged
    */
   scan(version: number, nowMs: number): Scan {
     const isChanged = version !== this.#version
+    if (isChanged) this.#expectNotOlder()
     const due = this.#parts.parked.due(nowMs)
     const isQuiet = due.length === 0 && !this.#hasLate && this.#forgotten.size === 0
     if (!isChanged && isQuiet && !this.#isFullScanTime(nowMs)) return { results: [], found: [] }
@@ -102,6 +110,16 @@ export class Scanner {
     const found = this.#write(snapshot, nowMs)
     this.#version = version
     return this.#conclude(snapshot, found, nowMs)
+  }
+
+  /**
+   * `.restore` under the running daemon brings back an older outbox: its new rows have ids that the
+   * numbering has passed.
+   */
+  #expectNotOlder(): void {
+    const given = this.#given.get() ?? 0
+    if (given < this.#newestGiven) throw new DatabaseChanged('mqout')
+    this.#newestGiven = given
   }
 
   /**
