@@ -57,7 +57,7 @@ export class Connection {
   #rowsSpent = 0
   #bytesSpent = 0
   #carefulCommits = 0
-  #blamed: ((reason: string) => unknown)[] = []
+  #blamed: ((reason: string) => void)[] = []
   /** Tables whose owner's objects end the transaction, as long as the schema is this one. */
   readonly #unwritable = new Map<string, { readonly version: number; readonly reason: string }>()
 
@@ -192,7 +192,7 @@ export class Connection {
   }
 
   /** If the COMMIT of this transaction fails so, and little else is in it, `reported` hears why. */
-  blame(reported: (reason: string) => unknown): void {
+  blame(reported: (reason: string) => void): void {
     this.#blamed.push(reported)
   }
 
@@ -279,7 +279,10 @@ export class Connection {
       avoid(error.message)
       throw error
     }
-    if (!this.isOnTrial) this.blame((reason) => this.#blamed.length === 1 && avoid(reason))
+    const avoidIfAlone = (reason: string): void => {
+      if (this.#blamed.length === 1) avoid(reason)
+    }
+    if (!this.isOnTrial) this.blame(avoidIfAlone)
     return undefined
   }
 

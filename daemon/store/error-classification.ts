@@ -104,6 +104,16 @@ export function explainedFault(error: unknown, connection: Connection): Fault {
   return { type: 'wait', code: 'TINYMQ_DISK_FULL', reason }
 }
 
+/**
+ * Why a large write that others can do without found no room; undefined when it was not that. Of a
+ * quota nothing can be seen any more: SQLite has given back what it had written.
+ */
+export function whyNoRoom(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined
+  const isFull = ['SQLITE_FULL', 'SQLITE_IOERR_WRITE'].includes(sqliteCode(error) ?? '')
+  return isFull ? `SQLite says: ${error.message}` : undefined
+}
+
 type Waiting = Extract<Fault, { type: 'wait' }>
 
 /**

@@ -11,7 +11,7 @@ import type { Sha256 } from './hash-chain.ts'
 import type { LaneId } from '../protocol/store-messages.ts'
 import type { Connection } from './connection.ts'
 import type { EventLog } from './event-log.ts'
-import { faultOf } from './error-classification.ts'
+import { whyNoRoom } from './error-classification.ts'
 import type { KeyPolicy } from './key-policy.ts'
 import type { Lanes } from './outbox/lanes.ts'
 import { beginStream } from './outbox/identity-check.ts'
@@ -100,11 +100,11 @@ export class KeyMigration {
       connection.commit()
       return undefined
     } catch (error) {
-      const fault = faultOf(error)
-      if (fault.type !== 'wait' || fault.code !== 'TINYMQ_DISK_FULL') throw error
+      const reason = whyNoRoom(error)
+      if (reason === undefined) throw error
       connection.rollback()
       this.#outside.nextTryMs = nowMs + retryMs
-      return fault.reason
+      return reason
     }
   }
 

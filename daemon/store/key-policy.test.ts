@@ -315,3 +315,22 @@ test('a row under another token stays, when it has the id of one that is confirm
   first.confirm(3)
   deepEqual(a.all('SELECT id, data FROM mqout'), [{ id: 2, data: 'Y' }])
 })
+
+for (const code of ['SQLITE_FULL', 'SQLITE_IOERR_WRITE']) {
+  test(`without room for its index (${code}) rows go on, and it is made later`, (t) => {
+    const pair = pairOf(t, labels)
+    const { a, b } = pair
+    insert(a, 'b', 'one', 'token')
+    a.restartWith(keys('token'))
+    const isIndex = (sql: string): boolean => sql.startsWith('CREATE INDEX mqout_lane')
+    a.faults.at = (sql) => (isIndex(sql) ? { code, rollsBack: true } : undefined)
+    b.restartWith(keys('token'))
+    deliver(pair)
+    equal(b.all('SELECT 1 FROM mqin').length, 1)
+    deepEqual([a.store.fault?.level, a.store.fault?.code], ['warn', 'TINYMQ_SCRATCH_FULL'])
+    a.faults.at = undefined
+    a.nowMs += 3_600_000
+    a.run({ type: 'scan' })
+    equal(a.all("SELECT 1 FROM pragma_index_info('mqout_lane')").length, 3)
+  })
+}

@@ -14,7 +14,6 @@ import fs, {
   openSync,
   rmSync,
   statSync,
-  unlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -121,28 +120,25 @@ function construct(file: string, options: BetterSqlite3.Options = {}): BetterSql
  */
 export function explained(file: string, error: unknown): unknown {
   if (!isCode(error, 'SQLITE_CANTOPEN') && !isCode(error, 'TINYMQ_CANNOT_OPEN')) return error
-  const probe = `${file}-probe-${process.pid}`
-  try {
-    closeSync(openSync(probe, 'wx', 0o600))
-    unlinkSync(probe)
-    return error
-  } catch (reason) {
-    const isScarce = isQuota(reason) || scarcities.some((code) => isCode(reason, code))
-    return isScarce ? cannotOpen(file, reason) : error
-  }
+  const reason = whyNotWritten(file, 0)
+  const isScarce = isQuota(reason) || scarcities.some((code) => isCode(reason, code))
+  return isScarce ? cannotOpen(file, reason) : error
 }
 
 /**
  * Whether no more may be written beside `file` because a quota is used up: SQLite calls that a
  * failed write, as of a broken disk.
  */
-export function isQuotaSpent(file: string): boolean {
+export const isQuotaSpent = (file: string): boolean => isQuota(whyNotWritten(file, probeBytes))
+
+/** Why a file of so many bytes cannot be made beside `file`; undefined when it can. */
+function whyNotWritten(file: string, bytes: number): unknown {
   const probe = `${file}-probe-${process.pid}`
   try {
-    writeFileSync(probe, Buffer.alloc(probeBytes), { flag: 'wx', mode: 0o600, flush: true })
-    return false
+    writeFileSync(probe, Buffer.alloc(bytes), { flag: 'wx', mode: 0o600, flush: true })
+    return undefined
   } catch (error) {
-    return isQuota(error)
+    return error
   } finally {
     rmSync(probe, { force: true })
   }

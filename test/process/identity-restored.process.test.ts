@@ -46,6 +46,23 @@ for (const [how, restore] of Object.entries(restorings)) {
     equal(await a.sql('PRAGMA integrity_check;'), 'ok')
   })
 
+  test(`P1, P10: a quiet sender restored ${how}: what is new goes at once`, { skip }, async (t) => {
+    const scene = new TestEnvironment(t)
+    const [a, b] = [await scene.running('a'), await scene.running('b')]
+    await a.sql(insertNumbered({ sender: 'a', to: b, first: 1, last: 10 }))
+    await a.sentAll(10_000)
+    const copy = await copyDatabase(a)
+    await a.sql(insertNumbered({ sender: 'a', to: b, first: 11, last: 20 }))
+    await a.sentAll(10_000)
+
+    await restore(a, copy)
+    // Fewer than were sent since the copy: all their ids were given before.
+    await a.sql(insertNumbered({ sender: 'a', to: b, first: 21, last: 25 }))
+    await a.sentAll(10_000)
+    checkInbox(b.database, { a: 25 })
+    t.diagnostic(await reported(a, 'SELF_ROLLED_BACK'))
+  })
+
   test(`P10: a receiver restored ${how}: PEER_ROLLED_BACK with the rows`, { skip }, async (t) => {
     const scene = new TestEnvironment(t)
     const [a, b] = [await scene.running('a'), await scene.running('b')]
