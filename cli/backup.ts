@@ -2,7 +2,7 @@
 import { existsSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import { copyDatabase } from '../sdk/schema/database-copy.ts'
+import { copyDatabase } from '../sdk/schema/open-database.ts'
 import { TinymqError } from '../sdk/schema/errors.ts'
 import { type Context, CliSession } from './context.ts'
 import { type DatabaseFlags, withDatabase } from './command-line.ts'

@@ -20,8 +20,7 @@ import {
   withDatabase,
   withJson,
 } from './command-line.ts'
-import { bytesText, Progress } from './output.ts'
-import type { Terminal } from './terminal.ts'
+import { Progress, type Terminal, bytesText } from './output.ts'
 import { jsonLine } from '../daemon/platform/text.ts'
 
 type Flags = DatabaseFlags &

@@ -4,7 +4,7 @@
  */
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { TinymqError } from '../sdk/schema/errors.ts'
-import { defaultDatabase } from '../sdk/schema/default-database.ts'
+import { defaultDatabase } from '../sdk/schema/database-files.ts'
 
 export type DatabaseFlags = { readonly database: string }
 export type JsonFlags = { readonly json?: true }

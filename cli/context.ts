@@ -9,7 +9,7 @@ import { open, refuseMissing } from '../sdk/open.ts'
 import { migrate } from '../sdk/schema/migrate.ts'
 import { openDatabase } from '../sdk/schema/open-database.ts'
 import type { DatabaseFlags } from './command-line.ts'
-import type { Terminal } from './terminal.ts'
+import type { Terminal } from './output.ts'
 
 export type Context = {
   readonly terminal: Terminal

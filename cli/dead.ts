@@ -10,7 +10,7 @@ import {
   withDatabase,
   withJson,
 } from './command-line.ts'
-import { redriveSql } from '../sdk/schema/redrive.ts'
+import { redriveSql } from '../sdk/schema/reply-headers.ts'
 import { dateOf } from '../sdk/schema/sql-time.ts'
 import { addressText } from './peers.ts'
 import { type Column, countText, tableLines } from './output.ts'

@@ -16,7 +16,7 @@ import type { Context } from './context.ts'
 import { CommitWatch } from '../sdk/commit-watch.ts'
 import { answered } from '../sdk/waiters.ts'
 import { exitInterrupted, TinymqError } from '../sdk/schema/errors.ts'
-import { defaultDatabase } from '../sdk/schema/default-database.ts'
+import { defaultDatabase } from '../sdk/schema/database-files.ts'
 
 type Flags = { readonly keep?: string; readonly keepRunning?: true }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import Database from 'better-sqlite3'
 import { madeDatabase, run } from '../test/support/command-run.ts'
-import { OutputError } from './terminal.ts'
+import { OutputError } from './output.ts'
 import { shell } from '../test/support/scratch.ts'
 
 function arrive(path: string, data: string, token = 't'): void {

@@ -9,7 +9,7 @@ import {
   withDatabase,
   withJson,
 } from './command-line.ts'
-import type { Terminal } from './terminal.ts'
+import type { Terminal } from './output.ts'
 import { jsonLine, cut, oneLine } from '../daemon/platform/text.ts'
 
 type Flags = DatabaseFlags &

@@ -17,7 +17,7 @@ import {
 } from '../sdk/schema/errors.ts'
 import { describeError, exitCodeOf, StartError } from '../daemon/platform/start-error.ts'
 import type { Context } from './context.ts'
-import { OutputError, type Terminal } from './terminal.ts'
+import { OutputError, type Terminal } from './output.ts'
 
 /** Runs the command line `args`, without the name of the program. @returns the exit code. */
 export async function runCommand(args: readonly string[], terminal: Terminal): Promise<number> {

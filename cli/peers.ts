@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import { type Context, CliSession } from './context.ts'
 import { type DatabaseFlags, type JsonFlags, withDatabase, withJson } from './command-line.ts'
-import type { RowCount } from '../sdk/schema/row-count.ts'
+import type { RowCount } from '../sdk/schema/sqlite-handle.ts'
 import { type Column, countText, tableLines } from './output.ts'
 import { jsonLine } from '../daemon/platform/text.ts'
 

@@ -8,7 +8,7 @@ import {
   withDatabase,
   withJson,
 } from './command-line.ts'
-import { countRows, type RowCount } from '../sdk/schema/row-count.ts'
+import { countRows, type RowCount } from '../sdk/schema/sqlite-handle.ts'
 import { bytesText, type Column, countText, durationText, tableLines } from './output.ts'
 import { jsonLine } from '../daemon/platform/text.ts'
 

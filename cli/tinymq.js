@@ -62,7 +62,7 @@ function daemon(args) {
 /** @param {string[]} args */
 async function command(args) {
   const { runCommand } = await import('./main.ts')
-  const { terminalOf } = await import('./terminal.ts')
+  const { terminalOf } = await import('./output.ts')
   process.exitCode = await runCommand(args, terminalOf(process))
 }
 

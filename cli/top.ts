@@ -10,10 +10,9 @@ import {
   withJson,
 } from './command-line.ts'
 import { addressText, backlogText, lossText, type PeerRow, readPeers, rttText } from './peers.ts'
-import type { RowCount } from '../sdk/schema/row-count.ts'
+import type { RowCount } from '../sdk/schema/sqlite-handle.ts'
 import { readTotals, type Totals, totalsJson, totalsLine } from './status.ts'
-import { type Column, countText, durationText, tableLines } from './output.ts'
-import type { Terminal } from './terminal.ts'
+import { type Column, type Terminal, countText, durationText, tableLines } from './output.ts'
 import { jsonLine, cut } from '../daemon/platform/text.ts'
 
 type Flags = DatabaseFlags & JsonFlags & { readonly interval: number; readonly count?: number }

@@ -12,12 +12,11 @@ import { isThere } from '../sdk/schema/open-database.ts'
 import { fromSqlite, TinymqError, withoutFullStop } from '../sdk/schema/errors.ts'
 import { databaseOf, type JsonFlags, withDatabaseArgument, withJson } from './command-line.ts'
 import type { Context } from './context.ts'
-import type { Terminal } from './terminal.ts'
+import type { Terminal } from './output.ts'
 import { realPath } from '../daemon/platform/files/database-path.ts'
 import { readPageToken } from '../daemon/platform/files/page-token.ts'
 import { holderOf, type Holder } from '../daemon/platform/files/instance-lock.ts'
-import { showAddress } from '../daemon/protocol/address.ts'
-import type { Address } from '../daemon/protocol/io.ts'
+import { type Address, showAddress } from '../daemon/protocol/io.ts'
 
 const answerMs = 3_000
 

@@ -9,10 +9,15 @@ import { addressHidingWarning } from './platform/net/address-hiding.ts'
 import { cleanupWarning } from './platform/files/cleanup.ts'
 import { createCounters, type Counters } from './platform/counters.ts'
 import { realPath, settled, surroundings } from './platform/files/database-path.ts'
-import type { HostNetwork } from './platform/net/host-network.ts'
-import { changeLine, keylessSentences, ringLine, ringPath } from './platform/keys/policy.ts'
+import type { HostNetwork } from './platform/net/udp-socket.ts'
+import {
+  KeysWatch,
+  changeLine,
+  keylessSentences,
+  ringLine,
+  ringPath,
+} from './platform/keys/policy.ts'
 import type { RingKey } from './platform/keys/key-file.ts'
-import { KeysWatch } from './platform/keys/watch.ts'
 import { DaemonInstance } from './instance.ts'
 import type { Log } from './platform/log.ts'
 import { TimeSeries } from './http/time-series.ts'
@@ -23,10 +28,9 @@ import { lostError, replacedSentence } from './platform/files/loss-report.ts'
 import { ephemeralStorageWarning } from './platform/files/mounts.ts'
 import { defaultConfig, type Config } from './platform/config/options.ts'
 import type { Loss } from './store/thread/salvage.ts'
-import type { StoreFault } from './store/store-fault.ts'
+import type { StoreFault } from './store/error-classification.ts'
 import type { Environment } from './protocol/crypto/provider.ts'
-import type { Address } from './protocol/io.ts'
-import { showAddress } from './protocol/address.ts'
+import { type Address, showAddress } from './protocol/io.ts'
 import { readVersion } from './platform/version.ts'
 import { type Problem, problemText } from './platform/text.ts'
 

@@ -16,7 +16,12 @@ import {
 import { EventLoop } from './event-loop.ts'
 import { eventLine, faultLine, notedLine } from './log-messages.ts'
 import { removeHealth, writeHealth } from './platform/files/health-file.ts'
-import { type HostNetwork, NetworkWatch, systemNetwork } from './platform/net/host-network.ts'
+import {
+  type DatagramSocket,
+  type HostNetwork,
+  NetworkWatch,
+  systemNetwork,
+} from './platform/net/udp-socket.ts'
 import { lockInstance, type InstanceLock } from './platform/files/instance-lock.ts'
 import { proxyIpOf } from './platform/net/address-hiding.ts'
 import { keyPolicyOf, keylessFromOf } from './platform/keys/policy.ts'
@@ -30,8 +35,7 @@ import { Endpoint, type EndpointOptions } from './protocol/endpoint.ts'
 import type { Loss } from './store/thread/salvage.ts'
 import type { Backlog } from './store/thread/file-monitor.ts'
 import { openStoreThread, type StorePort, type StorePortEvents } from './store/thread/client.ts'
-import type { StoreFault } from './store/store-fault.ts'
-import type { DatagramSocket } from './platform/net/udp-socket.ts'
+import type { StoreFault } from './store/error-classification.ts'
 import { systemScheduler } from '../sdk/schema/scheduler.ts'
 
 type InstanceOptions = {

@@ -3,10 +3,9 @@
  */
 import type { StoreEvent } from './store/thread/file-monitor.ts'
 import type { LogLine } from './platform/log.ts'
-import { showAddress } from './protocol/address.ts'
-import type { StoreFault } from './store/store-fault.ts'
+import { type NodeEvent, showAddress } from './protocol/io.ts'
+import type { StoreFault } from './store/error-classification.ts'
 import { unreachable } from './protocol/assert.ts'
-import type { NodeEvent } from './protocol/io.ts'
 import type { LaneAddress } from './protocol/store-messages.ts'
 
 export function eventLine(event: NodeEvent): LogLine {

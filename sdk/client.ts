@@ -4,7 +4,16 @@
  */
 
 import diagnosticsChannel from 'node:diagnostics_channel'
-import { BriefLock } from './schema/brief-lock.ts'
+import {
+  BriefLock,
+  type SqliteHandle,
+  type SqliteStatement,
+  type Synchronous,
+  atomically,
+  inTransaction,
+  isOpen,
+  prepare,
+} from './schema/sqlite-handle.ts'
 import { CommitWatch, closedWhileWaiting } from './commit-watch.ts'
 import { type ConsumeOptions, parseConsumeOptions } from './consumer/options.ts'
 import {
@@ -15,18 +24,9 @@ import {
   TransactionConsumer,
 } from './consumer/consumer.ts'
 import { busyTimeoutMs } from './schema/open-database.ts'
-import { Deliveries, refuseInTransaction } from './delivery.ts'
+import { Deliveries, refuseInTransaction } from './waiters.ts'
 import { TinymqError, translated } from './schema/errors.ts'
 import { Failures, isTraced, warn } from './consumer/batcher.ts'
-import {
-  atomically,
-  inTransaction,
-  isOpen,
-  prepare,
-  type SqliteHandle,
-  type SqliteStatement,
-  type Synchronous,
-} from './schema/sqlite-handle.ts'
 import { InboxIterator } from './consumer/iterator.ts'
 import type { InboxMessage } from './consumer/leased-message.ts'
 import { InboxReader, type Message, type ReadInboxOptions } from './inbox-reader.ts'

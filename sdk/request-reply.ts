@@ -5,14 +5,14 @@
  */
 import type { CommitWatch } from './commit-watch.ts'
 import { type Message, messageColumns, parseMessage, type Row } from './inbox-reader.ts'
-import type { BriefLock } from './schema/brief-lock.ts'
-import { headerOf, headersWithSql, replyHeader, requestPrefix } from './schema/reply-headers.ts'
 import {
-  atomically,
-  prepare,
+  type BriefLock,
   type SqliteHandle,
   type SqliteStatement,
+  atomically,
+  prepare,
 } from './schema/sqlite-handle.ts'
+import { headerOf, headersWithSql, replyHeader, requestPrefix } from './schema/reply-headers.ts'
 import { Waiters } from './waiters.ts'
 
 const sliceRows = 1_000

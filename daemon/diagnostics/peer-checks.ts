@@ -5,7 +5,7 @@
  */
 import { adviceOf } from '../../sdk/schema/stuck-view.ts'
 import { probe } from './liveness.ts'
-import { isLoopback } from '../protocol/address.ts'
+import { isLoopback } from '../protocol/io.ts'
 import { lookupsAtOnce, NameProcess } from '../platform/net/name-process.ts'
 import { Resolver, type Lookup, type Resolved } from '../platform/net/resolver.ts'
 import { okFinding, sqlText, warnFinding, type Finding } from './finding.ts'

@@ -6,10 +6,9 @@
 import type Database from 'better-sqlite3'
 import { adviceOf } from '../../sdk/schema/stuck-view.ts'
 import { surroundings } from '../platform/files/database-path.ts'
-import type { Finding } from './finding.ts'
+import type { Finding, Health, HealthFinding, HealthLevel } from './finding.ts'
 import { bufferFinding, pathFindings } from './host-checks.ts'
 import { readTables } from './database-checks.ts'
-import type { Health, HealthFinding, HealthLevel } from './health.ts'
 
 type Trouble = {
   readonly host: string

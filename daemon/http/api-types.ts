@@ -4,9 +4,9 @@
  * addresses. Times are wall-clock milliseconds since 1970; durations and sizes have their unit in
  * the name (bytes where none is). Ids are those of the tables.
  */
-import type { HealthLevel } from '../diagnostics/health.ts'
+import type { HealthLevel } from '../diagnostics/finding.ts'
 
-export type { Health, HealthFinding, HealthLevel } from '../diagnostics/health.ts'
+export type { Health, HealthFinding, HealthLevel } from '../diagnostics/finding.ts'
 
 /** A number that may be an estimate: large tables are sampled, never counted. */
 export type Count = { readonly value: number; readonly isExact: boolean }

@@ -5,15 +5,14 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Log } from '../platform/log.ts'
 import type { Config, HttpEndpoint } from '../platform/config/options.ts'
-import { showAddress } from '../protocol/address.ts'
+import { showAddress } from '../protocol/io.ts'
 import type { Address } from '../protocol/io.ts'
 import { StartError } from '../platform/start-error.ts'
 import { pageTokenPath, providePageToken } from '../platform/files/page-token.ts'
 import type { PageToken } from './routes.ts'
-import { isLoopbackIp } from './access-control.ts'
+import { isLoopbackIp, readPassword } from './access-control.ts'
 import type { HttpServing } from './server.ts'
 import type { StatusService } from './status.ts'
-import { readPassword } from './password.ts'
 
 type ListenerOptions = {
   readonly config: Config

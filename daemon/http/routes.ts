@@ -9,13 +9,17 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { type Context, Hono } from 'hono'
 import { TinymqError, type TinymqErrorCode } from '../../sdk/schema/errors.ts'
 import type { Log } from '../platform/log.ts'
-import { type GateRules, refusalOf, type RequestInfo } from './access-control.ts'
+import {
+  type GateRules,
+  type RequestInfo,
+  WrongPasswords,
+  isAuthorized,
+  isSameSecret,
+  refusalOf,
+} from './access-control.ts'
 import type { ApiFailure, OutboxState, SearchBy } from './api-types.ts'
 import { EventStreams } from './event-stream.ts'
-import { metricsText, type ProcessFacts } from './metrics.ts'
-import { isAuthorized, isSameSecret, WrongPasswords } from './password.ts'
-import { PeerMetrics } from './peer-metrics.ts'
-import { expositionType } from './prometheus-format.ts'
+import { PeerMetrics, type ProcessFacts, expositionType, metricsText } from './metrics.ts'
 import type { RowAction } from './reader/actions.ts'
 import type { InboxQuery, OutboxQuery } from './reader/search.ts'
 import type { StatusService } from './status.ts'

@@ -7,7 +7,7 @@ import type { Counters } from '../platform/counters.ts'
 import { type TimeSeries, percentileUs } from './time-series.ts'
 import type { Health, HealthLevel, History as HistoryAnswer, Overview, Peers } from './api-types.ts'
 import type { Reader } from './reader/client.ts'
-import type { StoreFault } from '../store/store-fault.ts'
+import type { StoreFault } from '../store/error-classification.ts'
 import type { TablesSnapshot } from './reader/overview.ts'
 
 export type NodeFacts = Overview['node']

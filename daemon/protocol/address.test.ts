@@ -1,6 +1,6 @@
 import { deepStrictEqual } from 'node:assert/strict'
 import { test } from 'node:test'
-import { addressKey, isLoopback, isPrivate, showAddress } from './address.ts'
+import { addressKey, isLoopback, isPrivate, showAddress } from './io.ts'
 
 test('private are loopback, RFC 1918, carrier-grade, link-local and unique local addresses', () => {
   const inside = [

@@ -6,7 +6,7 @@ import { encodePacket, toConnectionId } from './codec/packet.ts'
 import { mutated, noise, sendWild } from '../../test/support/hostile.ts'
 import { RawPeer } from '../../test/support/raw-peer.ts'
 import { at, type Machine, Scenario, second } from '../../test/simulator/core/scenario.ts'
-import { SeededRandom } from '../../sdk/testing/seeded-random.ts'
+import { SeededRandom } from '../../sdk/testing/lossy-network.ts'
 import { datagramOf, openedFacts, openFrame } from '../../test/support/session-pair.ts'
 import { delay } from '../../sdk/testing/wire-parts.ts'
 

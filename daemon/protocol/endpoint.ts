@@ -8,7 +8,16 @@
  * leave) is given out by the next `tick`, which is due at once. So a burst of datagrams costs one
  * answer and one hand-over to the store.
  */
-import { isLoopback } from './address.ts'
+import {
+  type Address,
+  type DropReason,
+  type Input,
+  type KeylessFrom,
+  type NodeCounters,
+  type Output,
+  isLoopback,
+  newCounters,
+} from './io.ts'
 import { unreachable } from './assert.ts'
 import { decodeFrames } from './codec/frame.ts'
 import {
@@ -31,15 +40,6 @@ import {
 import type { Key } from './crypto/handshake.ts'
 import { KeyRing } from './crypto/key-ring.ts'
 import type { Environment } from './crypto/provider.ts'
-import {
-  type Address,
-  type DropReason,
-  type Input,
-  type KeylessFrom,
-  newCounters,
-  type NodeCounters,
-  type Output,
-} from './io.ts'
 import { HandshakeResponder } from './session/handshake-responder.ts'
 import { Lane } from './session/lane.ts'
 import { Lanes } from './session/lanes.ts'

@@ -2,7 +2,7 @@
  * Who holds how much of what all peers share. When it is full, whoever holds most gives way, so one
  * peer alone never crowds out the others. Must never know what an item is.
  */
-import { isPrivate } from './address.ts'
+import { isPrivate } from './io.ts'
 
 export class Shares<Item> {
   /** Insertion order is age, of owners and of items. */

@@ -4,11 +4,12 @@
  * failed turn: what a rolled-back transaction had changed in memory is thrown away with all of it.
  * Must never hold what has to outlive a failed turn: that is the store's (`Outside`).
  */
+import { closeCode } from '../protocol/codec/frame.ts'
+import type { LaneAddress, LaneId, SessionId, StoreResult } from '../protocol/store-messages.ts'
+import type { StoreTask } from './store.ts'
 import { TinymqError } from '../../sdk/schema/errors.ts'
-import type { LaneId } from '../protocol/store-messages.ts'
 import { Confirmer } from './outbox/confirmer.ts'
 import type { Connection, StoreEnvironment } from './connection.ts'
-import type { CoreView } from './core-view.ts'
 import { EventLog } from './event-log.ts'
 import { Inbox } from './inbox/inbox.ts'
 import { RowWriter } from './inbox/row-writer.ts'
@@ -19,17 +20,16 @@ import { Sequencer } from './outbox/sequencer.ts'
 import { OutboxDestinations } from './outbox/destinations.ts'
 import { RowReader } from './outbox/row-reader.ts'
 import { Outbox } from './outbox/outbox.ts'
-import { RequeuedRows, ParkedRows } from './outbox/parked-rows.ts'
+import { ParkedRows, RequeuedRows } from './outbox/parked-rows.ts'
 import { PartialBodies } from './inbox/partial-bodies.ts'
-import { KeyMigration, type IndexRebuild } from './key-migration.ts'
+import { type IndexRebuild, KeyMigration } from './key-migration.ts'
 import { RowDeletion, type Suspended } from './outbox/row-deletion.ts'
 import { Batches } from './outbox/batches.ts'
 import { Scanner } from './outbox/scanner.ts'
 import { UidIndex } from './inbox/uid-index.ts'
 import { UidLog } from './inbox/uid-log.ts'
-import { Senders } from './inbox/senders.ts'
+import { Senders, type Suspects } from './inbox/senders.ts'
 import { MessageWriter } from './inbox/message-writer.ts'
-import type { Suspects } from './inbox/suspects.ts'
 
 /** What the parts take from the store, which keeps it when a turn has failed. */
 export type Outside = {
@@ -137,4 +137,66 @@ export function readDatabaseId(connection: Connection): Uint8Array {
     'write ' +
     'back that of a backup; with a new one, randomblob(16), peers take it for another database'
   throw new TinymqError('TINYMQ_CORRUPT', sentence)
+}
+
+// What the core believes: which sessions live, and which lanes have rows. It changes with what
+// the core asks, and with what it is answered, so never before the transaction of that answer
+// is on disk. Must never be changed by the work of a turn: the turn may fail.
+
+export class CoreView {
+  readonly #sessions = new Map<SessionId, 'outbound' | 'inbound'>()
+  readonly #lanes = new Map<LaneId, LaneAddress>()
+
+  /** Lanes that were named, and not said to be empty since. */
+  get lanes(): Iterable<LaneAddress> {
+    return this.#lanes.values()
+  }
+
+  /** The core has asked for these. */
+  onTasks(tasks: readonly StoreTask[]): void {
+    for (const task of tasks) {
+      if (task.type === 'open-lane') this.#sessions.set(task.session, 'outbound')
+      else if (task.type === 'accept') this.#sessions.set(task.session, 'inbound')
+      else if (task.type === 'release-session') this.#sessions.delete(task.session)
+    }
+  }
+
+  /** The core gets these answers, and their transaction is on disk. */
+  onAnswered(results: readonly StoreResult[]): void {
+    for (const result of results) {
+      switch (result.type) {
+        case 'session-invalidated':
+        case 'rejected':
+        case 'superseded':
+          this.#sessions.delete(result.session)
+          break
+        case 'lanes':
+          for (const address of result.lanes) this.#lanes.set(address.lane, address)
+          break
+        case 'drained':
+          this.#lanes.delete(result.lane)
+          break
+        case 'lane-opened':
+        case 'identity-checked':
+        case 'rows':
+        case 'retry-requested':
+        case 'accepted':
+        case 'received':
+      }
+    }
+  }
+
+  /** Answers that end every session, whatever a failed turn had made of it. */
+  loseAll(retryAfterMs: number, reason: string, code?: string): StoreResult[] {
+    const results = Array.from(this.#sessions, ([session, side]): StoreResult => {
+      if (side === 'outbound') {
+        const lost = { type: 'session-invalidated', session, retryAfterMs, reason } as const
+        return code === undefined ? lost : { ...lost, code }
+      }
+      const rest = { code: closeCode.store, sequence: 0, retryAfterMs, reason }
+      return { type: 'rejected', session, ...rest }
+    })
+    this.#sessions.clear()
+    return results
+  }
 }

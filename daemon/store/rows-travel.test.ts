@@ -5,7 +5,7 @@
 import { deepEqual, equal } from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import { headersBytesMax, timeMsMax, tokenBytesMax } from './record.ts'
-import { SeededRandom } from '../../sdk/testing/seeded-random.ts'
+import { SeededRandom } from '../../sdk/testing/lossy-network.ts'
 import { uniformMax } from './inbox/row-writer.ts'
 import {
   boundarySizes,

@@ -17,15 +17,18 @@ import {
   type Turn,
   WriteThrottle,
 } from './connection.ts'
-import { CoreView } from './core-view.ts'
+import { CoreView, type Memory, type Outside, memoryOf, readDatabaseId } from './memory.ts'
 import type { StoreEvent } from './event-log.ts'
-import { DatabaseChanged, explainedFault } from './error-classification.ts'
+import {
+  DatabaseChanged,
+  FaultWatch,
+  type StoreFault,
+  explainedFault,
+} from './error-classification.ts'
 import { LaneStatusWriter } from './outbox/lane-status.ts'
 import type { KeyPolicyChoice } from './key-policy.ts'
-import { memoryOf, readDatabaseId, type Memory, type Outside } from './memory.ts'
-import { FaultWatch, type StoreFault } from './store-fault.ts'
 import type { Suspended } from './outbox/row-deletion.ts'
-import { Suspects } from './inbox/suspects.ts'
+import { Suspects } from './inbox/senders.ts'
 import type { Totals } from './metrics.ts'
 import { given } from '../../sdk/schema/sqlite-handle.ts'
 

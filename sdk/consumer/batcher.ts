@@ -6,7 +6,13 @@
  */
 import { closedWhileWaiting, type CommitListener, type CommitWatch } from '../commit-watch.ts'
 import type { Message } from '../inbox-reader.ts'
-import type { BriefLock } from '../schema/brief-lock.ts'
+import {
+  type BriefLock,
+  type SqliteHandle,
+  atomically,
+  inTransaction,
+  isOpen,
+} from '../schema/sqlite-handle.ts'
 import {
   errorText,
   fromSqlite,
@@ -15,7 +21,6 @@ import {
   TinymqError,
 } from '../schema/errors.ts'
 import type { OneLibrary } from '../schema/one-library.ts'
-import { atomically, inTransaction, isOpen, type SqliteHandle } from '../schema/sqlite-handle.ts'
 import { type Claim, Leases, type Outcome } from './leases.ts'
 import type { Consumption } from './options.ts'
 

@@ -3,7 +3,7 @@
  * one while SQLite goes on in the old one, and what it commits then is lost. Must never open them:
  * closing any descriptor of a file drops the locks that SQLite holds on it.
  */
-import { realpathSync, statSync, type BigIntStats } from 'node:fs'
+import { type BigIntStats, realpathSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 
 /** What is no longer at its path, or is another one there: the database, or its -wal or -shm. */
@@ -113,3 +113,8 @@ function statOf(path: string): BigIntStats | undefined {
     return undefined
   }
 }
+
+// The database of a daemon and of a command that names none. Not in /var/tmp, where systems
+// remove files that nobody has touched for some time. cli/tinymq.js and the page repeat it.
+
+export const defaultDatabase = '/var/lib/tinymq/tinymqdb'

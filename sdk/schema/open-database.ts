@@ -11,7 +11,9 @@ import fs, {
   closeSync,
   constants,
   existsSync,
+  fsyncSync,
   openSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -20,8 +22,8 @@ import { createRequire } from 'node:module'
 import { constants as osConstants } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import type BetterSqlite3 from 'better-sqlite3'
-import { isError, messageOf, TinymqError, translated } from './errors.ts'
-import type { Synchronous } from './sqlite-handle.ts'
+import { fromSqlite, isError, messageOf, TinymqError, translated } from './errors.ts'
+import type { SqliteHandle, Synchronous } from './sqlite-handle.ts'
 
 /** How long a statement waits for other writers, in milliseconds. */
 export const busyTimeoutMs = 5000
@@ -322,4 +324,44 @@ export function openFailure(sentence: string, cause: unknown): TinymqError {
   const isLimit = isCode(cause, 'EMFILE') || isCode(cause, 'ENFILE')
   const limit = isLimit ? ': it has as many files open as it may (ulimit -n)' : ''
   return new TinymqError('TINYMQ_CANNOT_OPEN', sentence + limit, { cause })
+}
+
+// A sound copy of a database that is in use. Must never leave half of one behind.
+
+/**
+ * VACUUM INTO reads in one transaction, so that the copy is of one moment, and needs no -wal beside
+ * it. It is synced under another name first: a file of the name that was asked for is whole.
+ * @throws TinymqError; there is no file then.
+ */
+export function copyDatabase(db: SqliteHandle, target: string): void {
+  const unfinished = `${target}.unfinished-${process.pid}`
+  create(unfinished, target)
+  try {
+    db.prepare('VACUUM INTO ?').run(unfinished)
+    sync(unfinished)
+    renameSync(unfinished, target)
+    sync(dirname(target))
+  } catch (error) {
+    rmSync(unfinished, { force: true })
+    throw fromSqlite(error)
+  }
+}
+
+/** Empty, and for nobody but owner and group to read: SQLite would let everybody. */
+function create(unfinished: string, target: string): void {
+  try {
+    closeSync(openSync(unfinished, 'wx', 0o660))
+  } catch (cause) {
+    const sentence = `${target} cannot be written: ${(cause as Error).message}`
+    throw new TinymqError('TINYMQ_INVALID_ARGUMENT', sentence, { cause })
+  }
+}
+
+function sync(path: string): void {
+  const handle = openSync(path, 'r')
+  try {
+    fsyncSync(handle)
+  } finally {
+    closeSync(handle)
+  }
 }

@@ -3,7 +3,7 @@
  * puts into headers of its own names never makes a message a reply.
  */
 
-import { prepare, type SqliteHandle } from './sqlite-handle.ts'
+import { type SqliteHandle, prepare } from './sqlite-handle.ts'
 
 /** In a request: what its reply must carry as `replyHeader`. */
 export const requestHeader = 'tinymq-request-id'
@@ -55,3 +55,20 @@ export function headerOf(headersText: string | null, name: string): string | und
 /** Whether somebody here may wait for this message by `request`. The only definition. */
 export const isReply = (headersText: string | null, prefix: string): boolean =>
   headerOf(headersText, replyHeader)?.startsWith(prefix) === true
+
+// Puts dead messages back into the inbox, as new rows at its end.
+
+const names = 'host, port, token, sent_at, arrived_at, sender, sender_row'
+const [reply, late] = [`'$."${replyHeader}"'`, `'$."${lateReplyHeader}"'`]
+
+// A reply that came too late would die again at once. Now it is for a consumer.
+const headers = `CASE WHEN ${hasHeaderSql('mqdead', replyHeader)}
+  THEN json_remove(json_set(headers, ${late}, json_extract(headers, ${reply})), ${reply})
+  ELSE headers END`
+
+/** Two statements for one transaction: copies the rows of `mqdead` that `where` names; removes. */
+export const redriveSql = (where: string): readonly [copy: string, remove: string] => [
+  `INSERT INTO mqin (${names}, headers, data)
+    SELECT ${names}, ${headers}, data FROM mqdead WHERE ${where} ORDER BY id`,
+  `DELETE FROM mqdead WHERE ${where}`,
+]

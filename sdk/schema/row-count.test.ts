@@ -1,6 +1,6 @@
 import { deepEqual, ok } from 'node:assert/strict'
 import { test } from 'node:test'
-import { countRows } from './row-count.ts'
+import { countRows } from './sqlite-handle.ts'
 import { scratchDatabase } from '../../test/support/scratch.ts'
 
 const fill = (from: number, to: number, step = 1): string => `

@@ -4,23 +4,25 @@
  * direction on its own, so that the traffic of one does not change the luck of another; when it
  * arrives goes by the clock of the machine. Must never look inside a datagram, nor throw for one.
  */
-import type { HostNetwork } from '../../daemon/platform/net/host-network.ts'
-import { showAddress } from '../../daemon/protocol/address.ts'
-import type { Address } from '../../daemon/protocol/io.ts'
-import { SeededRandom } from './seeded-random.ts'
+import { assert } from '../../daemon/protocol/assert.ts'
+import type {
+  DatagramSocket,
+  HostNetwork,
+  UdpEvents,
+} from '../../daemon/platform/net/udp-socket.ts'
+import { type Address, showAddress } from '../../daemon/protocol/io.ts'
 import {
+  type InTransit,
+  type WirePart,
   corruption,
   delay,
   detour,
   duplication,
-  type InTransit,
   jitter,
   loss,
   rate,
-  type WirePart,
 } from './wire-parts.ts'
 import type { Lookup } from '../../daemon/platform/net/resolver.ts'
-import type { DatagramSocket, UdpEvents } from '../../daemon/platform/net/udp-socket.ts'
 import type { LinkConditions } from './link.ts'
 
 /** The largest datagram over UDP and IPv4; a longer one is rejected, as the system would. */
@@ -216,5 +218,47 @@ class LossySocket implements DatagramSocket {
     this.#wire.closed()
     this.#isPlugged = false
     return Promise.resolve()
+  }
+}
+
+// Chance that a seed decides (mulberry32), for models. Must never be used where an attacker may
+// guess, nor outside tests.
+
+export class SeededRandom {
+  #state: number
+
+  constructor(seed: number) {
+    this.#state = seed >>> 0
+  }
+
+  /** From 0 to less than 1. */
+  next(): number {
+    this.#state = (this.#state + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(this.#state ^ (this.#state >>> 15), this.#state | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+  }
+
+  chance(probability: number): boolean {
+    return this.next() < probability
+  }
+
+  /** A whole number from 0 to less than `limit`. */
+  below(limit: number): number {
+    return Math.floor(this.next() * limit)
+  }
+
+  one<T>(things: readonly T[]): T {
+    const thing = things[this.below(things.length)]
+    assert(thing !== undefined, 'There is one to draw.')
+    return thing
+  }
+
+  /** One of `things`, each as likely as its weight says. */
+  oneByWeight<T extends { readonly weight: number }>(things: readonly T[]): T {
+    let left = this.next() * things.reduce((sum, { weight }) => sum + weight, 0)
+    const thing = things.find(({ weight }) => (left -= weight) < 0)
+    assert(thing !== undefined, 'Weights add up.')
+    return thing
   }
 }

@@ -3,7 +3,7 @@
  * none, one or more. A scenario reads as a picture of the path. Must never look inside a datagram.
  */
 import type { Address } from '../../daemon/protocol/io.ts'
-import type { SeededRandom } from './seeded-random.ts'
+import type { SeededRandom } from './lossy-network.ts'
 
 export type InTransit = {
   readonly from: Address

@@ -3,7 +3,7 @@
  * accidents at random instants, then peace, and the verdict. Chance follows from the seed; the
  * instants of real processes do not, so that a seed shows what was tried, and not how it ended.
  */
-import { SeededRandom } from '../../sdk/testing/seeded-random.ts'
+import { SeededRandom } from '../../sdk/testing/lossy-network.ts'
 import type { TestEnvironment } from '../support/test-environment.ts'
 import { Client } from './client.ts'
 import { FaultInjector, killsOf, noCounts, type Counts } from './fault-injector.ts'

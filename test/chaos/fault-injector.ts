@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { unreachable } from '../../daemon/protocol/assert.ts'
-import type { SeededRandom } from '../../sdk/testing/seeded-random.ts'
+import type { SeededRandom } from '../../sdk/testing/lossy-network.ts'
 import type { Member } from './node.ts'
 
 export type Kind =

@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { SeededRandom } from '../../sdk/testing/seeded-random.ts'
+import type { SeededRandom } from '../../sdk/testing/lossy-network.ts'
 import { boundarySizes } from '../simulator/store/contents.ts'
 import type { Destination } from '../support/machine.ts'
 import { sqliteShell } from '../support/sqlite-shell.ts'

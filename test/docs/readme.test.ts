@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { defaultDatabase } from '../../sdk/schema/default-database.ts'
+import { defaultDatabase } from '../../sdk/schema/database-files.ts'
 import { optionsMarkdown } from '../../daemon/platform/config/options.ts'
 
 const root = join(import.meta.dirname, '..', '..')

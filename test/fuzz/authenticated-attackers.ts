@@ -11,7 +11,7 @@ import type { SessionKeys } from '../../daemon/protocol/crypto/packet-protection
 import { mutated, sendWild, wildFrame } from '../support/hostile.ts'
 import { RawPeer } from '../support/raw-peer.ts'
 import { at, keyNamed, type Machine } from '../simulator/core/scenario.ts'
-import type { SeededRandom } from '../../sdk/testing/seeded-random.ts'
+import type { SeededRandom } from '../../sdk/testing/lossy-network.ts'
 import { datagramOf, openedFacts, openFrame } from '../support/session-pair.ts'
 import { Writer } from '../../daemon/protocol/codec/buffer.ts'
 import { type FuzzCluster, count, type Counts } from './fuzz-cluster.ts'

@@ -4,12 +4,11 @@
  * an address are bounded by what came from it, and so is all else that they hold or say.
  */
 import { ok } from 'node:assert/strict'
-import { addressKey } from '../../daemon/protocol/address.ts'
+import { type Address, addressKey } from '../../daemon/protocol/io.ts'
 import { halfOpenMax, inboundSessionsMax } from '../../daemon/protocol/constants.ts'
-import type { Address } from '../../daemon/protocol/io.ts'
 import { decodePacket } from '../../daemon/protocol/codec/packet.ts'
 import { keyNamed, Scenario, second, type Machine } from '../simulator/core/scenario.ts'
-import { SeededRandom } from '../../sdk/testing/seeded-random.ts'
+import { SeededRandom } from '../../sdk/testing/lossy-network.ts'
 import { delay, loss } from '../../sdk/testing/wire-parts.ts'
 
 /** A datagram that was on the wire. */

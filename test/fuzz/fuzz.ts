@@ -5,7 +5,7 @@
 import { ok } from 'node:assert/strict'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { SeededRandom } from '../../sdk/testing/seeded-random.ts'
+import { SeededRandom } from '../../sdk/testing/lossy-network.ts'
 import { DecoderFuzz } from './decoder-fuzz.ts'
 import { emptyReport, fuzzNodes, type NodeFuzzReport } from './node-fuzz.ts'
 import { StoreFuzz } from './store-fuzz.ts'

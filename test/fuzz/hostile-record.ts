@@ -1,6 +1,6 @@
 /** Records that are sound, with values at the bounds of what they may be. */
 import { encodeMessage, encodeSkip } from '../../daemon/store/record.ts'
-import type { SeededRandom } from '../../sdk/testing/seeded-random.ts'
+import type { SeededRandom } from '../../sdk/testing/lossy-network.ts'
 import { Writer } from '../../daemon/protocol/codec/buffer.ts'
 
 const encoder = new TextEncoder()

@@ -6,7 +6,7 @@
 import { deepEqual, equal, ok } from 'node:assert/strict'
 import type { OpenedFacts, SessionId, StoreResult } from '../../daemon/protocol/store-messages.ts'
 import { mutated } from '../support/hostile.ts'
-import type { SeededRandom } from '../../sdk/testing/seeded-random.ts'
+import type { SeededRandom } from '../../sdk/testing/lossy-network.ts'
 import type { Machine } from '../simulator/store/machine.ts'
 import { insert, World } from '../simulator/store/world.ts'
 import { open } from '../../sdk/index.ts'

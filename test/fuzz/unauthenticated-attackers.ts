@@ -16,7 +16,7 @@ import { InitiatorHandshake } from '../../daemon/protocol/crypto/handshake.ts'
 import { mutated, noise } from '../support/hostile.ts'
 import { keyNamed, type Machine } from '../simulator/core/scenario.ts'
 import { seededEnvironment } from '../support/seeded-environment.ts'
-import type { SeededRandom } from '../../sdk/testing/seeded-random.ts'
+import type { SeededRandom } from '../../sdk/testing/lossy-network.ts'
 import { type FuzzCluster, count, type SeenDatagram, type Counts } from './fuzz-cluster.ts'
 
 const port = 9000

@@ -6,7 +6,7 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { SeededRandom } from '../../sdk/testing/seeded-random.ts'
+import type { SeededRandom } from '../../sdk/testing/lossy-network.ts'
 
 /** What goes wrong: the letters are those of `disk.c`. */
 export const faults = {

@@ -3,7 +3,7 @@
  * failures of the disk at random instants, and what came of the rows.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { SeededRandom } from '../../sdk/testing/seeded-random.ts'
+import type { SeededRandom } from '../../sdk/testing/lossy-network.ts'
 import type { Machine } from '../support/machine.ts'
 import type { TestEnvironment } from '../support/test-environment.ts'
 import { until } from '../support/until.ts'

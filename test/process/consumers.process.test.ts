@@ -2,7 +2,7 @@
 import { deepEqual, equal } from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { SeededRandom } from '../../sdk/testing/seeded-random.ts'
+import { SeededRandom } from '../../sdk/testing/lossy-network.ts'
 import { ConsumedInbox } from '../support/consumed-inbox.ts'
 import type { Handling } from '../support/consumer-process.ts'
 import type { ConsumerTask } from '../support/consumer-program.ts'

@@ -2,7 +2,7 @@
 import { equal } from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { SeededRandom } from '../../sdk/testing/seeded-random.ts'
+import { SeededRandom } from '../../sdk/testing/lossy-network.ts'
 import type { Machine } from '../support/machine.ts'
 import { checkInbox, insertNumbered } from '../support/numbered.ts'
 import { scaled } from '../support/scale.ts'

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import Database from 'better-sqlite3'
 import { startDaemon } from '../../daemon/daemon.ts'
-import type { HostNetwork } from '../../daemon/platform/net/host-network.ts'
+import type { HostNetwork } from '../../daemon/platform/net/udp-socket.ts'
 import { open } from '../../sdk/index.ts'
 import { LossyNetwork } from '../../sdk/testing/lossy-network.ts'
 

@@ -3,7 +3,7 @@
  * could see it: the memory that the checkers check by. Must never look at what the daemon believes.
  */
 import { assert } from '../../daemon/protocol/assert.ts'
-import { SeededRandom } from '../../sdk/testing/seeded-random.ts'
+import { SeededRandom } from '../../sdk/testing/lossy-network.ts'
 import { expect } from './violation.ts'
 
 /** One message, whatever copies of its row there are. */

@@ -2,7 +2,7 @@
  * What goes wrong, and when: each kind by itself, at times that the seed draws, and all of it is
  * fixed when there is peace. Must never do what no operator, disk, network or clock could do.
  */
-import { SeededRandom } from '../../sdk/testing/seeded-random.ts'
+import { SeededRandom } from '../../sdk/testing/lossy-network.ts'
 import type { FaultAt } from './store/statement-faults.ts'
 import type { FaultPlan } from './plan.ts'
 import type { Backup, SimMachine } from './sim-machine.ts'

@@ -3,7 +3,7 @@
  * that the few that are there can go far). Must draw everything before the run begins, so that a
  * plan can be printed with its seed, and written by hand for a named scenario.
  */
-import { SeededRandom } from '../../sdk/testing/seeded-random.ts'
+import { SeededRandom } from '../../sdk/testing/lossy-network.ts'
 
 export type LinkPlan = {
   readonly delayUs: number

@@ -5,7 +5,7 @@
  * was.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
-import type { SeededRandom } from '../../sdk/testing/seeded-random.ts'
+import type { SeededRandom } from '../../sdk/testing/lossy-network.ts'
 import type { SyncLedger } from './sync-ledger.ts'
 
 export type Tail = 'lost' | 'kept' | 'cut' | 'torn'

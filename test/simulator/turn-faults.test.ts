@@ -1,6 +1,6 @@
 import { deepEqual, ok } from 'node:assert/strict'
 import { test } from 'node:test'
-import { SeededRandom } from '../../sdk/testing/seeded-random.ts'
+import { SeededRandom } from '../../sdk/testing/lossy-network.ts'
 import { turnFaults } from './turn-faults.ts'
 
 const turn = ['read before', 'BEGIN IMMEDIATE', 'first', 'second', 'third', 'COMMIT', 'read after']

@@ -2,7 +2,7 @@
  * Draws which statements of a store's turns fail, and how: at most one in each transaction. Must
  * never draw what SQLite does not return at that statement.
  */
-import type { SeededRandom } from '../../sdk/testing/seeded-random.ts'
+import type { SeededRandom } from '../../sdk/testing/lossy-network.ts'
 import type { FaultAt, StatementFault } from './store/statement-faults.ts'
 
 /** SQLite rolls the transaction back. */

@@ -4,7 +4,7 @@
  * it. Must never know a key.
  */
 import { decodePacket } from '../../daemon/protocol/codec/packet.ts'
-import type { SeededRandom } from '../../sdk/testing/seeded-random.ts'
+import type { SeededRandom } from '../../sdk/testing/lossy-network.ts'
 import type { SimMachine } from './sim-machine.ts'
 import type { SimWorld } from './sim-world.ts'
 

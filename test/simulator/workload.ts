@@ -4,7 +4,7 @@
  */
 import { ok } from 'node:assert/strict'
 import { headersBytesMax } from '../../daemon/store/record.ts'
-import type { SeededRandom } from '../../sdk/testing/seeded-random.ts'
+import type { SeededRandom } from '../../sdk/testing/lossy-network.ts'
 import {
   contentOf,
   headersBytesMin,

@@ -6,7 +6,7 @@ import { closeCode, type Frame } from '../../daemon/protocol/codec/frame.ts'
 import type { Address } from '../../daemon/protocol/io.ts'
 import type { SessionKeys } from '../../daemon/protocol/crypto/packet-protection.ts'
 import type { RawPeer } from './raw-peer.ts'
-import type { SeededRandom } from '../../sdk/testing/seeded-random.ts'
+import type { SeededRandom } from '../../sdk/testing/lossy-network.ts'
 import { openedFacts, openFrame } from './session-pair.ts'
 import { Writer } from '../../daemon/protocol/codec/buffer.ts'
 

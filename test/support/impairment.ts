@@ -1,7 +1,7 @@
 /**
  * What a bad network does to each datagram, decided by a seed. Must never look at what is in it.
  */
-import { SeededRandom } from '../../sdk/testing/seeded-random.ts'
+import { SeededRandom } from '../../sdk/testing/lossy-network.ts'
 
 export type Impairment = {
   readonly seed: number

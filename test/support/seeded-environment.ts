@@ -4,7 +4,7 @@
  */
 import { keyPairFrom, nodeEnvironment } from '../../daemon/node-crypto.ts'
 import type { Environment } from '../../daemon/protocol/crypto/provider.ts'
-import { SeededRandom } from '../../sdk/testing/seeded-random.ts'
+import { SeededRandom } from '../../sdk/testing/lossy-network.ts'
 
 export function seededEnvironment(seed: number): Environment {
   const random = new SeededRandom(seed)

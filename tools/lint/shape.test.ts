@@ -49,7 +49,7 @@ test('names that are not kebab-case or say nothing are found', () => {
     'e2e/image.e2e.ts',
     'cli/tinymq.js',
     'daemon/typesetting.ts',
-    'daemon/http/page/parts/peer-table.tsx',
+    'daemon/http/page/parts/summary.tsx',
   ]
   const bad = [
     'sdk/readInbox.ts',

@@ -4,7 +4,7 @@
  */
 import Database from 'better-sqlite3'
 import { TinymqError } from '../../../sdk/schema/errors.ts'
-import { redriveSql } from '../../../sdk/schema/redrive.ts'
+import { redriveSql } from '../../../sdk/schema/reply-headers.ts'
 
 export type RowAction = 'cancel' | 'retry' | 'redrive'
 

@@ -5,7 +5,7 @@
 import { statfsSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type Database from 'better-sqlite3'
-import { countRows } from '../../../sdk/schema/row-count.ts'
+import { countRows } from '../../../sdk/schema/sqlite-handle.ts'
 import type { ApiEvent, Count, Overview, Peer, PeerState } from '../api-types.ts'
 
 /** What of the overview is in the tables. */

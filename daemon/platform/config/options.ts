@@ -3,7 +3,7 @@
  * README's table and the type `Config` are derived from it. Must never read the environment itself.
  */
 import { isIP } from 'node:net'
-import { defaultDatabase } from '../../../sdk/schema/default-database.ts'
+import { defaultDatabase } from '../../../sdk/schema/database-files.ts'
 
 /** A value, or what is wrong with the text as the end of a sentence that begins with its name. */
 type Parsed<Value> = { readonly value: Value } | { readonly problem: string }

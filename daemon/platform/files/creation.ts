@@ -5,7 +5,7 @@
  */
 import { existsSync, mkdirSync, readFileSync, rmdirSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
-import { defaultDatabase } from '../../../sdk/schema/default-database.ts'
+import { defaultDatabase } from '../../../sdk/schema/database-files.ts'
 import { TinymqError } from '../../../sdk/schema/errors.ts'
 import type { LogLine } from '../log.ts'
 import { mountOf, parseFstab, readMounts, type Mount } from './mounts.ts'

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { readHealth, removeHealth, writeHealth } from './health-file.ts'
 import { needs } from '../../../test/support/needs.ts'
-import type { StoreFault } from '../../store/store-fault.ts'
+import type { StoreFault } from '../../store/error-classification.ts'
 
 const fault: StoreFault = {
   code: 'TINYMQ_DISK_FULL',

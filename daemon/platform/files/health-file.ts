@@ -15,7 +15,7 @@ import {
   statSync,
   writeSync,
 } from 'node:fs'
-import type { StoreFault } from '../../store/store-fault.ts'
+import type { StoreFault } from '../../store/error-classification.ts'
 
 const fileBytes = 1_024
 

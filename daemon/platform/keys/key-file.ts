@@ -5,8 +5,7 @@
  */
 import { closeSync, fstatSync, openSync, readFileSync, type Stats } from 'node:fs'
 import type { Key } from '../../protocol/crypto/handshake.ts'
-import { parseRing, type RingLine } from './parse.ts'
-import { secretOf } from './passphrase.ts'
+import { type RingLine, parseRing, secretOf } from './parse.ts'
 import { StartError } from '../start-error.ts'
 
 export type RingKey = Key & { readonly line: number; readonly type: 'key' | 'passphrase' }

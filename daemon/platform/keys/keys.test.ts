@@ -13,9 +13,8 @@ import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { runLine } from '../../../test/support/command-run.ts'
 import { readRing } from './key-file.ts'
-import { parseRing } from './parse.ts'
-import { KeysWatch } from './watch.ts'
-import { bitsOf, passphraseBitsMin, secretOf } from './passphrase.ts'
+import { bitsOf, parseRing, passphraseBitsMin, secretOf } from './parse.ts'
+import { KeysWatch } from './policy.ts'
 
 const hexKey = (fill: number): string =>
   Array.from({ length: 32 }, (_, index) =>

@@ -1,6 +1,6 @@
 import { deepEqual, ok } from 'node:assert/strict'
 import { test } from 'node:test'
-import { NetworkWatch } from './host-network.ts'
+import { NetworkWatch } from './udp-socket.ts'
 import { ownAddresses } from './ip.ts'
 
 test('own addresses are reported at the start and when they have changed', () => {

@@ -20,7 +20,7 @@ import {
   referencePackets,
   referenceProbePackets,
 } from './constants.ts'
-import { WindowedFilter } from './windowed-filter.ts'
+import { WindowedFilter } from './rtt.ts'
 
 const ambientMin = 0.005
 const varianceLossMax = 0.6

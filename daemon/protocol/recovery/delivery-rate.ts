@@ -5,7 +5,7 @@
  * two, because acks that arrive in one burst would otherwise show a rate that the path never had.
  */
 import { bandwidthRounds } from './constants.ts'
-import { WindowedFilter } from './windowed-filter.ts'
+import { WindowedFilter } from './rtt.ts'
 
 /** What a packet remembers of the moment at which it was sent. */
 export type DeliveryStamp = {

@@ -26,8 +26,7 @@ import {
   reorderingWindow,
 } from './constants.ts'
 import { DeliveryRate, type DeliveryStamp, type RateSample } from './delivery-rate.ts'
-import type { Rtt } from './rtt.ts'
-import { WindowedFilter } from './windowed-filter.ts'
+import { type Rtt, WindowedFilter } from './rtt.ts'
 
 /**
  * Carries something for the first time; carries what went before, or nothing; was sent to learn

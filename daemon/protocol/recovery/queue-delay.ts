@@ -22,7 +22,7 @@ import {
   standingRttRttsMin,
   standingRttSamples,
 } from './constants.ts'
-import { WindowedFilter } from './windowed-filter.ts'
+import { WindowedFilter } from './rtt.ts'
 
 const peakRtts = 4
 

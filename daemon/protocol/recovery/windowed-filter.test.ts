@@ -1,7 +1,7 @@
 import { deepStrictEqual, ok } from 'node:assert/strict'
 import { test } from 'node:test'
 import { assert as always, array, boolean, integer, property, tuple } from 'fast-check'
-import { WindowedFilter } from './windowed-filter.ts'
+import { WindowedFilter } from './rtt.ts'
 
 test('the lowest of a window stands until it leaves the window', () => {
   const filter = new WindowedFilter('min')

@@ -3,7 +3,7 @@
  * from the cheapest check to the dearest, holds a fixed number of unauthenticated peers, and
  * answers none of them with more than they sent (P11).
  */
-import { addressKey, isPrivate } from '../address.ts'
+import { type Address, type KeylessFrom, type NodeEvent, addressKey, isPrivate } from '../io.ts'
 import { equalBytes } from '../codec/buffer.ts'
 import {
   type ConnectionId,
@@ -27,7 +27,6 @@ import { type Key, respond } from '../crypto/handshake.ts'
 import type { KeyRing } from '../crypto/key-ring.ts'
 import type { SessionKeys } from '../crypto/packet-protection.ts'
 import type { Environment } from '../crypto/provider.ts'
-import type { Address, KeylessFrom, NodeEvent } from '../io.ts'
 import { Shares, sourceOf } from '../shares.ts'
 import type { SessionId } from '../store-messages.ts'
 import { RateLimit, RateLimits } from '../timer-queue.ts'

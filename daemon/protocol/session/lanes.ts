@@ -1,10 +1,9 @@
 /**
  * All lanes of a node that have rows or a session, found by lane, by session and by connection id.
  */
-import { addressKey } from '../address.ts'
+import { type Address, addressKey } from '../io.ts'
 import type { Lane } from './lane.ts'
 import { hintsPerSecondMax, sourcesCountedMax } from '../constants.ts'
-import type { Address } from '../io.ts'
 import type { InitiatorSession } from './initiator-session.ts'
 import type { ConnectionId } from '../codec/packet.ts'
 import { RateLimit, RateLimits } from '../timer-queue.ts'

@@ -5,9 +5,9 @@
  * never decide what a row means.
  */
 import { AckRanges, AckSchedule } from '../recovery/ack-tracker.ts'
-import { isSameAddress } from '../address.ts'
+import { type Address, type Output, isSameAddress } from '../io.ts'
 import { assert, unreachable } from '../assert.ts'
-import { Credit } from '../stream/flow-control.ts'
+import { Credit, ReceiveStream } from '../stream/receive-stream.ts'
 import {
   asksForAck,
   type CloseFrame,
@@ -27,10 +27,8 @@ import {
   silentForgetUs,
   unopenedForgetUs,
 } from '../constants.ts'
-import type { Address, Output } from '../io.ts'
 import type { KeyId } from '../codec/packet.ts'
 import type { SessionKeys } from '../crypto/packet-protection.ts'
-import { ReceiveStream } from '../stream/receive-stream.ts'
 import { replayWindowPackets } from '../recovery/constants.ts'
 import type { SessionId } from '../store-messages.ts'
 import { equalBytes, Writer } from '../codec/buffer.ts'

@@ -3,7 +3,7 @@
  * Shares the memory for what is held among them. Must never answer a packet that has not opened.
  */
 import type { HalfOpen, HandshakeResponder } from './handshake-responder.ts'
-import { creditShare } from '../stream/flow-control.ts'
+import { creditShare } from '../stream/receive-stream.ts'
 import {
   closeCode,
   type CloseCode,

@@ -1,7 +1,7 @@
 import { deepStrictEqual, ok } from 'node:assert/strict'
 import { test } from 'node:test'
 import { array, assert as always, integer, property, tuple } from 'fast-check'
-import { Credit, creditShare } from './flow-control.ts'
+import { Credit, creditShare } from './receive-stream.ts'
 import {
   creditGrowthUs,
   creditWindowFirst,

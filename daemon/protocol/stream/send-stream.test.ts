@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { array, assert as always, integer, nat, property, record } from 'fast-check'
 import { ReceiveStream } from './receive-stream.ts'
 import { SendStream, type StreamPiece } from './send-stream.ts'
-import { SeededRandom } from '../../../sdk/testing/seeded-random.ts'
+import { SeededRandom } from '../../../sdk/testing/lossy-network.ts'
 import { concat } from '../codec/buffer.ts'
 
 function numbered(start: number, length: number): Uint8Array {

@@ -6,9 +6,8 @@ import { RowWriter } from './row-writer.ts'
 import { KeyPolicy } from '../key-policy.ts'
 import { UidIndex } from './uid-index.ts'
 import { UidLog } from './uid-log.ts'
-import { Senders } from './senders.ts'
+import { Senders, Suspects } from './senders.ts'
 import { MessageWriter } from './message-writer.ts'
-import { Suspects } from './suspects.ts'
 import { environmentOf, World } from '../../../test/simulator/store/world.ts'
 
 test('a message that finds the disk full is not rejected when there is room again', (t) => {

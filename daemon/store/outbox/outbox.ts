@@ -15,9 +15,8 @@ import { type Batch, type Batches, rowsPerRun, uidBytes } from './batches.ts'
 import type { Confirmer } from './confirmer.ts'
 import type { IdentityCheck } from './identity-check.ts'
 import type { Lane, Lanes } from './lanes.ts'
-import { LargeRow } from './large-row.ts'
+import { LargeRow, type OutboxRow, type RowReader, bodyBytes } from './row-reader.ts'
 import type { Refusal } from './parked-rows.ts'
-import { bodyBytes, type OutboxRow, type RowReader } from './row-reader.ts'
 import { flaw, type PeerLimits, type Sequencer } from './sequencer.ts'
 
 type OutboxParts = {

@@ -6,7 +6,7 @@
 import { linkSync, rmSync } from 'node:fs'
 import Database from 'better-sqlite3'
 import type { DatabaseFiles } from '../../../sdk/schema/database-files.ts'
-import { countRows } from '../../../sdk/schema/row-count.ts'
+import { countRows } from '../../../sdk/schema/sqlite-handle.ts'
 import { type Scheduler, systemScheduler } from '../../../sdk/schema/scheduler.ts'
 import { salvage, type Loss } from './salvage.ts'
 

@@ -6,7 +6,7 @@
 import type { StoreResult } from '../../protocol/store-messages.ts'
 import type { Peer, Store, StoreTask } from '../store.ts'
 import { FileMonitor, type Backlog, type StoreEvent } from './file-monitor.ts'
-import type { StoreFault } from '../store-fault.ts'
+import type { StoreFault } from '../error-classification.ts'
 import type { Totals } from '../metrics.ts'
 import { DatabaseFiles } from '../../../sdk/schema/database-files.ts'
 import { CommitNotifier, type WatchDirectory } from '../../../sdk/schema/commit-notifier.ts'

@@ -5,7 +5,7 @@
  */
 import { mkdirSync, readdirSync, renameSync, rmdirSync, rmSync, statSync } from 'node:fs'
 import type Database from 'better-sqlite3'
-import { copyDatabase } from '../../../sdk/schema/database-copy.ts'
+import { copyDatabase } from '../../../sdk/schema/open-database.ts'
 import { type DatabaseFiles, ifThere } from '../../../sdk/schema/database-files.ts'
 
 export type Loss = {

@@ -22,7 +22,7 @@ import {
   type Row,
   SenderDatabase,
 } from './identity-parties.ts'
-import { SeededRandom } from '../../../sdk/testing/seeded-random.ts'
+import { SeededRandom } from '../../../sdk/testing/lossy-network.ts'
 
 /** What a life can be without, to show that it is needed. */
 export const knockouts = [

@@ -2,9 +2,8 @@
  * Hosts by address, and the paths between them. Every datagram that is sent or arrives is shown to
  * the checker first. Must never hold a datagram back other than by its parts.
  */
-import { addressKey } from '../../../daemon/protocol/address.ts'
-import type { Address } from '../../../daemon/protocol/io.ts'
-import { SeededRandom } from '../../../sdk/testing/seeded-random.ts'
+import { type Address, addressKey } from '../../../daemon/protocol/io.ts'
+import { SeededRandom } from '../../../sdk/testing/lossy-network.ts'
 import type { VirtualTime } from './virtual-time.ts'
 import { WireChecker } from './wire-checker.ts'
 import type { InTransit, WirePart } from '../../../sdk/testing/wire-parts.ts'

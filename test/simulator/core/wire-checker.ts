@@ -4,8 +4,7 @@
  * key: it sees what an unauthenticated peer on the path sees.
  */
 import { ok } from 'node:assert/strict'
-import { addressKey } from '../../../daemon/protocol/address.ts'
-import type { Address } from '../../../daemon/protocol/io.ts'
+import { type Address, addressKey } from '../../../daemon/protocol/io.ts'
 import {
   type ConnectionId,
   decodePacket,

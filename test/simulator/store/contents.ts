@@ -24,8 +24,7 @@ import {
 import { datagramBytesMin, datagramSizes } from '../../../daemon/protocol/recovery/constants.ts'
 import { varintLength } from '../../../daemon/protocol/codec/buffer.ts'
 import { bodyExtraBytes, feedBytes } from '../../../daemon/store/inbox/inbox.ts'
-import { windowBytes } from '../../../daemon/store/outbox/large-row.ts'
-import { sliceBytes } from '../../../daemon/store/outbox/row-reader.ts'
+import { sliceBytes, windowBytes } from '../../../daemon/store/outbox/row-reader.ts'
 import { partBytesMax } from '../../../daemon/store/inbox/partial-bodies.ts'
 
 const noBytes = new Uint8Array(0)

@@ -3,7 +3,7 @@
  * it, is shown by its number. Must never change what is copied; that an element is text and not
  * markup is preact's work.
  */
-import type { Count } from '../../api-types.ts'
+import type { Count, TimelineStep } from '../../api-types.ts'
 
 // C0 and C1 controls, bidirectional controls, other zero-width and line-breaking characters. The
 // joiner U+200D and the variation selectors stay: emoji are made with them.
@@ -240,5 +240,19 @@ export function distinct(names: readonly string[]): string[] {
     const count = counts.get(name) ?? 0
     counts.set(name, count + 1)
     return count === 0 ? name : `${name} #${count}`
+  })
+}
+
+// The steps of a message's life, with the time that each took. Must never reorder them.
+
+/** `tookMs` is the time since the last step whose time is known; null for the first one. */
+type ReportedStep = TimelineStep & { readonly tookMs: number | null }
+
+export function reported(story: readonly TimelineStep[]): ReportedStep[] {
+  let lastAt: number | null = null
+  return story.map((step) => {
+    const tookMs = step.at === null || lastAt === null ? null : step.at - lastAt
+    lastAt = step.at ?? lastAt
+    return { ...step, tookMs }
   })
 }

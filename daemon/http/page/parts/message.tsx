@@ -9,10 +9,9 @@ import type {
   Preview,
   TimelineStep,
 } from '../../api-types.ts'
-import { act, type Answer, type Row } from '../client/api.ts'
+import { type Answer, type Row, act } from '../client/api.ts'
 import { type Action, defaultDatabase, wholeDataLine } from '../model/action.ts'
 import { toneOfRow } from '../model/issue.ts'
-import { reported } from '../model/message-timeline.ts'
 import type { Box } from '../model/route.ts'
 import {
   bytesText,
@@ -24,6 +23,7 @@ import {
   hexLines,
   nothing,
   prettyJson,
+  reported,
   shortened,
   shownBlock,
   shownLine,

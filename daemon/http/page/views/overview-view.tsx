@@ -11,7 +11,7 @@ import { plural, shortened, shownLine } from '../model/text.ts'
 import { CodeBlock } from '../parts/controls.tsx'
 import { Empty, Loading } from '../parts/frame.tsx'
 import { usePage } from '../parts/hooks.ts'
-import { PeerTable } from '../parts/peer-table.tsx'
+import { PeerTable } from './peers-view.tsx'
 import { PlotsSection } from '../parts/plots.tsx'
 import { Events, Findings, NodeFacts, OverviewTiles, Verdict } from '../parts/summary.tsx'
 

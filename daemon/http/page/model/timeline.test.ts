@@ -1,6 +1,6 @@
 import { deepEqual } from 'node:assert/strict'
 import { test } from 'node:test'
-import { reported } from './message-timeline.ts'
+import { reported } from './text.ts'
 
 test('each step has the time since the last one whose time is known', () => {
   const story = [
