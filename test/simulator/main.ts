@@ -1,9 +1,10 @@
 /**
  * `npm run sim`: runs seeds and says what they found. Must never end with 0 when a seed has failed.
  */
-import { parseArgs } from 'node:util'
+import { inspect, parseArgs } from 'node:util'
 import { failureText, Sums } from './report.ts'
 import { Seeds } from './seed-runner.ts'
+import type { RunResult } from './simulation.ts'
 
 const usage = `Usage: npm run sim -- [--seed N [--trace]] [--seeds N] [--minutes M] [--from N]
 
@@ -61,7 +62,7 @@ function run({ first, count, untilMs, trace, untilFailure }: Request): number {
   using seeds = new Seeds()
   const onLine = trace ? (line: string) => void process.stdout.write(`${line}\n`) : undefined
   for (let seed = first; sums.seeds < count && sums.elapsedMs < untilMs; seed++) {
-    const result = seeds.run(seed, { onLine })
+    const result = runNamed(seeds, seed, onLine)
     sums.add(result)
     if (result.failure !== undefined) {
       process.stdout.write(failureText(result))
@@ -70,6 +71,16 @@ function run({ first, count, untilMs, trace, untilFailure }: Request): number {
   }
   process.stdout.write(sums.text())
   return sums.failed === 0 ? 0 : 1
+}
+
+/** What is wrong with the simulator itself ends all; it says at which seed. */
+function runNamed(seeds: Seeds, seed: number, onLine?: (line: string) => void): RunResult {
+  try {
+    return seeds.run(seed, { onLine })
+  } catch (error) {
+    process.stderr.write(`The simulator itself failed at seed ${seed}:\n${inspect(error)}\n`)
+    throw error
+  }
 }
 
 const request = parse(process.argv.slice(2))

@@ -134,7 +134,11 @@ export class SimWorld {
   }
 
   close(): void {
-    for (const { disk } of this.machines) disk.close()
+    for (const { host, disk } of this.machines) {
+      // What the daemon has open besides the store would stay open: thousands of files in time.
+      host.kill()
+      disk.close()
+    }
     rmSync(this.#directory, { recursive: true, force: true })
   }
 
