@@ -2,4 +2,5 @@
 import { faults } from './faults.ts'
 import { testFaults } from './mutation.ts'
 
-testFaults(faults, 60)
+// A session that rests for 60 s is closed, and the next one finds what was overlooked.
+testFaults(faults, 45)

@@ -5,7 +5,7 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import { closeCode } from '../protocol/codec/frame.ts'
-import { streamsMax } from './inbox/senders.ts'
+import { establishedMin, streamsMax } from './inbox/senders.ts'
 import type { Machine } from '../../test/simulator/store/machine.ts'
 import { eventsOf, inboxOf } from '../../test/simulator/store/pair.ts'
 import {
@@ -89,9 +89,50 @@ test('an OPEN alone leaves nothing behind, and the stream begins with its first 
   equal(talkers[2]?.heard()[0]?.type, 'superseded')
 })
 
-test('a database has so many streams with a session under a key: others go on', (t) => {
+test('a stream that has brought much is not pushed out by many that bring little', (t) => {
   const receiver = keyedReceiver(t)
-  for (let n = 1; n <= streamsMax; n++) bring(receiver, 'cb', n, n)
+  const owner = bring(receiver, 'ab', 255, 1)
+  owner.say(bytesOf(messageOf(2, 'm2', 'ab')))
+  receiver.run({ type: 'release-session', session: owner.session })
+  receiver.nowMs += 60_000
+  const claimants = Array.from({ length: 2 * streamsMax }, (_, n) => {
+    receiver.nowMs += 10
+    return bring(receiver, 'ab', n, n + 10)
+  })
+  equal(receiver.all('SELECT * FROM mqsender').length, streamsMax)
+  const left = claimants.filter((it) => it.heard().at(-1)?.type !== 'rejected')
+  equal(left.length, streamsMax - 1, 'each has taken the place of the oldest of them')
+  const again = new Talker(receiver).open({ key: 'ab', stream: streamOf(255), confirmed: 2 })
+  ok(again?.type === 'accepted')
+  equal(again.watermark, 2)
+})
+
+test('a database that was restored sends, whoever claims its id', (t) => {
+  const receiver = keyedReceiver(t)
+  const claimants = Array.from({ length: streamsMax }, (_, n) => bring(receiver, 'ab', n, n + 1))
+  const before = inboxOf(receiver).length
+  const owner = bring(receiver, 'ab', 200, 200)
+  deepEqual(inboxOf(receiver).slice(before), ['m200'])
+  const [said] = claimants[0]?.heard() ?? []
+  ok(said?.type === 'rejected' && said.code === closeCode.closed, 'it has made room')
+  // Each of the others that returns takes the place of one that has brought less than the owner.
+  owner.say(bytesOf(messageOf(201, 'm201', 'ab')))
+  for (let n = 0; n < streamsMax; n++) bring(receiver, 'ab', n + 100, n + 100)
+  owner.say(bytesOf(messageOf(202, 'm202', 'ab')))
+  equal(inboxOf(receiver).at(-1), 'm202')
+  deepEqual(eventsOf(receiver), [])
+})
+
+test('a database has so many established streams under a key: others go on', (t) => {
+  const receiver = keyedReceiver(t)
+  for (let n = 1; n <= streamsMax; n++) {
+    const talker = bring(receiver, 'cb', n, n)
+    const more = Array.from({ length: establishedMin - 1 }, (_, at) =>
+      bytesOf(messageOf(1_000 * n + at, 'more', 'cb')),
+    )
+    talker.say(Buffer.concat(more))
+  }
+  const before = inboxOf(receiver).length
   const talker = new Talker(receiver)
   talker.open({ key: 'cb', stream: streamOf(200) })
   const said = talker.say(bytesOf(messageOf(200, 'm', 'cb'))).at(-1)
@@ -100,7 +141,7 @@ test('a database has so many streams with a session under a key: others go on', 
   equal(receiver.all('SELECT * FROM mqsender').length, streamsMax)
   deepEqual(eventsOf(receiver), ['TINYMQ_INBOX_CLOSED'])
   bring(receiver, 'ab', 1, 201)
-  equal(inboxOf(receiver).length, streamsMax + 1)
+  equal(inboxOf(receiver).length, before + 1)
 })
 
 test('a database that is restored again and again brings what it has, and nothing twice', (t) => {

@@ -346,6 +346,20 @@ test('peers that have sent something are known, the latest first', (t) => {
   deepEqual(pair.sender.store.peers(), [])
 })
 
+test('of very many peers those that have sent much are among the ones that are known', (t) => {
+  const machine = machineOf(t)
+  const insert = machine.user.prepare(
+    `INSERT INTO mqsender (stream, host, port, watermark, seen_at)
+       VALUES (randomblob(16), ?, ?, ?, ?)`,
+  )
+  for (let n = 1; n <= 5; n++) insert.run('true', n, 1_000 + n, n)
+  for (let n = 1; n <= 1_000; n++) insert.run('made-up', n, 1, 1_000_000 + n)
+  const peers = machine.store.peers()
+  equal(peers.length, 256)
+  equal(peers.filter(({ host }) => host === 'true').length, 5)
+  deepEqual(peers[0], { host: 'made-up', port: 1_000 })
+})
+
 // ---- faults
 
 test('when a transaction fails, every session is ended, and all goes on afterwards', (t) => {

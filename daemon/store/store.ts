@@ -218,7 +218,7 @@ export class Store {
   }
 
   /**
-   * Peers that may have something for this node, the latest first: contact them (PROTOCOL §3.7).
+   * Peers that may have something for this node: contact them (PROTOCOL §3.7).
    */
   peers(): Peer[] {
     const statement = this.#connection.prepare<[number], [string, number]>(peersSql)
@@ -391,6 +391,11 @@ function forget({ outbox, inbox, scanner }: Memory, session: SessionId): void {
 
 const busySentence = 'another program has held the write lock of the database for seconds'
 
-const peersSql = `SELECT host, port FROM mqsender
-  WHERE host <> '' AND port BETWEEN 1 AND 65535 AND watermark > 0
-  GROUP BY host, port ORDER BY max(seen_at) DESC LIMIT ${given}`
+// In turns the newest and the one that has brought most: whoever brings one message each from many
+// places he makes up does not push out those that have sent for long.
+const peersSql = `SELECT host, port FROM (
+    SELECT host, port, row_number() OVER (ORDER BY max(seen_at) DESC) AS newest,
+      row_number() OVER (ORDER BY max(watermark) DESC) AS largest
+    FROM mqsender WHERE host <> '' AND port BETWEEN 1 AND 65535 AND watermark > 0
+    GROUP BY host, port)
+  ORDER BY min(newest, largest), newest LIMIT ${given}`

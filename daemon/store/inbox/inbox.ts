@@ -14,6 +14,7 @@ import { bodyBytesMaxOfAll, type RecordEvent, RecordParser } from '../record.ts'
 import { type MessageWriter, type Refused, takeMessages } from './message-writer.ts'
 import type { KeptParts, PartialBodies } from './partial-bodies.ts'
 import {
+  establishedMin,
   kinOf,
   relativesOf,
   type Sender,
@@ -140,7 +141,8 @@ export class Inbox {
     for (const work of Array.from(this.#waiting.values())) this.accept(work, turn)
     for (const session of Array.from(this.#unstored)) {
       if (this.#parts.connection.isSpent) return
-      this.#store(session, turn)
+      // One before it may have taken its place.
+      if (this.#unstored.has(session)) this.#store(session, turn)
     }
     this.#care.goOn(turn.nowMs, (oldest, kin) => {
       // The others must be informed, and they are when they open again.
@@ -291,13 +293,22 @@ export class Inbox {
   #hasRow(session: InboundSession, turn: Turn): boolean {
     const { sender, host, port } = session
     if (sender.id !== 0) return true
-    if (this.#parts.senders.makeRoom(sender, (id) => this.#isPresent(id))) {
+    if (this.#parts.senders.makeRoom(sender, (other) => this.#givesWay(other, turn))) {
       this.#parts.senders.writeNew(sender, host, port, turn.nowMs)
       return true
     }
     this.#broken.tellRejected(session, { type: 'closed', reason: tooManyStreams }, turn.nowMs)
     this.#turnAway(session, closeCode.closed, brokenPauseMs, tooManyStreams, turn)
     return false
+  }
+
+  /** Another stream of its database id needs its place. @returns whether its session has ended. */
+  #givesWay(sender: Sender, turn: Turn): boolean {
+    const session = this.#present.get(sender)
+    if (session === undefined) return true
+    if (sender.watermark >= establishedMin) return false
+    this.#turnAway(session, closeCode.closed, brokenPauseMs, tooManyStreams, turn)
+    return true
   }
 
   #storeMessages(session: InboundSession, relatives: readonly Sender[], turn: Turn): boolean {

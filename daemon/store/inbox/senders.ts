@@ -25,6 +25,8 @@ type SenderRow = [
 
 /** Streams of one database id under one key. Each restore of a database begins one more. */
 export const streamsMax = 64
+/** A stream that has brought so many messages keeps its place as long as it has a session. */
+export const establishedMin = 100
 export const tooManyStreams = `${streamsMax} streams of this sender's database are open under a key`
 
 export type Sender = {
@@ -82,7 +84,7 @@ export class Senders {
   readonly #touch: BetterSqlite3.Statement<[string, number, number, SenderId]>
   readonly #update: BetterSqlite3.Statement<Update>
   readonly #drop: BetterSqlite3.Statement<[SenderId]>
-  readonly #bySeen: BetterSqlite3.Statement<[Uint8Array, string], SenderId>
+  readonly #byMessages: BetterSqlite3.Statement<[Uint8Array, string], SenderId>
   readonly #ofDatabaseId: BetterSqlite3.Statement<[Uint8Array], SenderRow>
   readonly #loaded = new Map<SenderId, Sender>()
   /** Those without a row, by `nameOf`. */
@@ -104,8 +106,8 @@ export class Senders {
       'UPDATE mqsender SET host = ?, port = ?, seen_at = ? WHERE id = ?',
     )
     this.#drop = connection.prepareChange('DELETE FROM mqsender WHERE id = ?')
-    this.#bySeen = connection.prepareValue(
-      'SELECT id FROM mqsender WHERE database_id = ? AND key = ? ORDER BY seen_at, id',
+    this.#byMessages = connection.prepareValue(
+      'SELECT id FROM mqsender WHERE database_id = ? AND key = ? ORDER BY watermark, seen_at, id',
     )
     this.#update = connection.prepareChange(
       `UPDATE mqsender SET watermark = ?, chain = ?, history_expired_at = ?, indexed = ?
@@ -139,18 +141,22 @@ export class Senders {
 
   /**
    * Makes room for a new stream of `sender`'s database id and key, inside the open transaction: the
-   * one that was not seen for longest goes, unless it has a session. `mquidindex` keeps what it has
-   * brought, so that none of it comes twice. If its sender goes on with it all the same, he takes
-   * this database for one that was restored, and sends under a new stream what he still has.
+   * one that has brought the fewest messages goes, of several the one that was not seen for
+   * longest. The id is a claim, so whoever makes it again and again must not push out the stream
+   * that has brought much. `mquidindex` keeps what the stream has brought, so that none of it comes
+   * twice. If its sender goes on with it all the same, he takes this database for one that was
+   * restored, and sends under a new stream what he still has.
+   * @param givesWay ends the session of the stream; false: it stays, and there is no room.
    * @returns whether there is room now.
    */
-  makeRoom(sender: Sender, isPresent: (id: SenderId) => boolean): boolean {
+  makeRoom(sender: Sender, givesWay: (other: Sender) => boolean): boolean {
     const { databaseId, key } = sender
     const kin = kinOf(sender, this.ofDatabaseId(databaseId))
     if (kin.length < streamsMax) return true
     const mayGo = new Map(kin.filter((one) => this.#mayGo(one)).map((one) => [one.id, one]))
-    const id = this.#bySeen.all(databaseId, key).find((one) => mayGo.has(one) && !isPresent(one))
-    if (id === undefined) return false
+    const id = this.#byMessages.all(databaseId, key).find((one) => mayGo.has(one))
+    const other = id === undefined ? undefined : mayGo.get(id)
+    if (id === undefined || other === undefined || !givesWay(other)) return false
     for (const statement of [this.#drop, this.#dropLog, this.#dropParts]) statement.run(id)
     this.#loaded.delete(id)
     return true
