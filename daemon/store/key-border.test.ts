@@ -5,6 +5,8 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import { closeCode } from '../protocol/codec/frame.ts'
+import type { StoreResult } from '../protocol/store-messages.ts'
+import type { StoreTask } from './store.ts'
 import { establishedMin, streamsMax } from './inbox/senders.ts'
 import type { Machine } from '../../test/simulator/store/machine.ts'
 import { eventsOf, inboxOf } from '../../test/simulator/store/pair.ts'
@@ -162,6 +164,44 @@ test('a database that is restored again and again brings what it has, and nothin
   const back = new Talker(receiver).open({ key: 'ab', stream: streamOf(1), confirmed: 2 })
   ok(back?.type === 'accepted')
   deepEqual([back.watermark, back.logStart], [0, 0])
+})
+
+test('while the uids of one database id fill the index, all others are served', (t) => {
+  const receiver = keyedReceiver(t)
+  bring(receiver, 'ab', 1, 1)
+  const insert = receiver.user.prepare(
+    `INSERT INTO mquidlog (sender, first, count, at, newest, uids)
+     VALUES (1, ?, 2000, ?, 1, randomblob(32000))`,
+  )
+  for (let first = 2; first <= 20_000; first += 2_000) insert.run(first, receiver.nowMs)
+  receiver.user.exec('UPDATE mqsender SET watermark = 20001 WHERE id = 1')
+  receiver.crash()
+  const acceptOf = (session: number, number: number, id: Buffer): StoreTask => ({
+    type: 'accept',
+    session,
+    key: 'ab',
+    databaseId: id,
+    stream: streamOf(number),
+    confirmed: 0,
+    mustBeKnown: false,
+    host: 'sender',
+    port: 9000,
+  })
+  const { store, nowMs } = receiver
+  deepEqual(store.run([acceptOf(1, 2, databaseId)], nowMs), [])
+  for (let other = 3; other < 10; other++) {
+    const [answer] = store.run([acceptOf(other, other, Buffer.alloc(16, other))], nowMs)
+    ok(answer?.type === 'accepted' && answer.session === other, 'in the same turn')
+  }
+  const indexed = receiver.all('SELECT indexed FROM mqsender WHERE id = 1')[0]?.['indexed']
+  equal(indexed, 8 * 200)
+  // Nobody asks for anything: it goes on with whole transactions.
+  let turns = 0
+  for (let answers: readonly StoreResult[] = []; answers.length === 0; turns++) {
+    ok(turns < 20, 'it ends')
+    answers = store.run([], nowMs)
+  }
+  ok(turns <= 10)
 })
 
 test('behind a proxy only a database that is known goes on, and another one reads why', (t) => {

@@ -251,6 +251,7 @@ export class Store {
 
   #workThrough(memory: Memory, turn: Turn, done: StoreTask[]): void {
     const { inbox, outbox, unread } = memory
+    inbox.onTurn()
     if (inbox.hasWork) inbox.goOn(turn)
     for (const lane of unread) {
       if (this.#connection.isSpent) return
@@ -260,6 +261,8 @@ export class Store {
       if (this.#connection.isSpent || !this.#do(memory, task, turn)) return
       done.push(task)
     }
+    if (done.length === 0 && !this.#connection.isSpent) inbox.onRest(turn)
+    inbox.careForLogs(turn)
   }
 
   /** @returns whether the task is done; else it must be given again in the next transaction. */

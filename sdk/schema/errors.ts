@@ -37,7 +37,12 @@ const kinds = {
   },
   TINYMQ_INVALID_HEADERS: { retryable: false, hint: 'Give a plain object that JSON can express.' },
   TINYMQ_INVALID_UID: { retryable: false, hint: 'Leave the column out.' },
-  TINYMQ_INVALID_ID: { retryable: false, hint: 'Leave the column out.' },
+  TINYMQ_INVALID_ID: {
+    retryable: false,
+    hint:
+      'Leave the column out. If you did, a row has the largest id: do what TINYMQ_IDS_SPENT says ' +
+      'in docs/troubleshooting.md.',
+  },
   TINYMQ_INVALID_DATA: {
     retryable: false,
     hint: 'Give a string or bytes; JSON.stringify turns other values into a string.',

@@ -14,12 +14,15 @@ const lists = ['/proc/self/fd', '/dev/fd']
 // A look takes about a tenth of a millisecond with a hundred open files, and up to one when the
 // machine is busy: a thousandth of the time at most.
 const lookEveryMs = 1_000
+// Soon after the first look: another library opens its -shm with its first statement only.
+const lookAgainMs = 10
 const restPerLook = 1_000
 
 /** Watches over one connection. */
 export class OneLibrary {
   readonly #shm: string | undefined
   #lookAtMs = 0
+  #pauseMs = lookAgainMs
   #isAlone = true
 
   /**
@@ -40,7 +43,7 @@ export class OneLibrary {
   }
 
   /**
-   * Looks, once a second at most: it costs nothing to ask before each write.
+   * Looks, at last once a second: it costs nothing to ask before each write.
    * @throws TinymqError TINYMQ_SECOND_LIBRARY
    */
   check(): void {
@@ -52,7 +55,11 @@ export class OneLibrary {
       throw secondLibrary(this.#shm)
     }
     const endMs = performance.now()
-    this.#lookAtMs = endMs + Math.max(lookEveryMs, restPerLook * (endMs - startMs))
+    this.#lookAtMs = endMs + this.#pauseMs
+    this.#pauseMs =
+      this.#pauseMs < lookEveryMs / 3
+        ? 3 * this.#pauseMs
+        : Math.max(lookEveryMs, restPerLook * (endMs - startMs))
   }
 }
 

@@ -213,7 +213,8 @@ function withDriver<T>(work: (Database: typeof BetterSqlite3) => T): T {
       return work(load() as typeof BetterSqlite3)
     } catch (error) {
       if (!loadingCodes.some((code) => isCode(error, code))) throw error
-      failure ??= error
+      // A bundle for CommonJS has no address of its own: that says nothing about the driver.
+      if (failure === undefined || isCode(failure, 'ERR_INVALID_ARG_VALUE')) failure = error
     }
   }
   throw noDriver(failure)

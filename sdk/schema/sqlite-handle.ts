@@ -65,10 +65,10 @@ function canBegin(db: SqliteHandle): boolean {
 export const isOpen = (db: SqliteHandle): boolean =>
   typeof db.open === 'boolean' ? db.open : (db.isOpen ?? canExecute(db))
 
-/** node:sqlite before Node 22.15 does not tell. */
+/** node:sqlite before Node 22.15 and bun:sqlite do not tell. */
 function canExecute(db: SqliteHandle): boolean {
   try {
-    db.exec('')
+    db.exec('SELECT 1')
     return true
   } catch {
     return false

@@ -144,6 +144,10 @@ export class Inbox {
       // One before it may have taken its place.
       if (this.#unstored.has(session)) this.#store(session, turn)
     }
+  }
+
+  /** Forgets what is too old. All that was asked for is done: nobody waits for this. */
+  careForLogs(turn: Turn): void {
     this.#care.goOn(turn.nowMs, (oldest, kin) => {
       // The others must be informed, and they are when they open again.
       for (const session of Array.from(this.#sessions.values())) {
@@ -151,6 +155,17 @@ export class Inbox {
         this.#turnAway(session, closeCode.done, 0, 'the log was pruned', turn)
       }
     })
+  }
+
+  onTurn(): void {
+    this.#parts.uidIndex.onTurn()
+  }
+
+  /** Nobody asks for anything: all of the transaction may be used for what waits here. */
+  onRest(turn: Turn): void {
+    if (this.#waiting.size + this.#unstored.size === 0) return
+    this.#parts.uidIndex.onRest()
+    this.goOn(turn)
   }
 
   forget(id: SessionId): void {

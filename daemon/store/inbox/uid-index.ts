@@ -12,6 +12,12 @@ import type { Sender, SenderId } from './senders.ts'
 
 type LogPiece = [first: number, count: number, uids: Buffer]
 
+/**
+ * A database id that has brought a million messages and comes with another stream takes a minute or
+ * two to fill: nobody else may wait for that.
+ */
+const uidsPerTurn = 200
+
 const encoder = new TextEncoder()
 const noUid = Buffer.alloc(uidBytes)
 
@@ -21,7 +27,8 @@ export class UidIndex {
   readonly #insert: BetterSqlite3.Statement<[Uint8Array, Uint8Array]>
   readonly #delete: BetterSqlite3.Statement<[Uint8Array, Uint8Array]>
   readonly #find: BetterSqlite3.Statement<[Uint8Array, Uint8Array], number>
-  readonly #next: BetterSqlite3.Statement<[SenderId, number], LogPiece>
+  readonly #next: BetterSqlite3.Statement<{ sender: SenderId; sequence: number }, LogPiece>
+  #left = uidsPerTurn
 
   constructor(connection: Connection, sha256: Sha256) {
     this.#connection = connection
@@ -36,7 +43,9 @@ export class UidIndex {
       'DELETE FROM mquidindex WHERE database_id = ? AND uid = ?',
     )
     this.#next = connection.prepare(
-      `SELECT first, count, uids FROM mquidlog WHERE sender = ? AND first > ?
+      `SELECT first, count, uids FROM mquidlog WHERE sender = @sender AND first >= coalesce(
+         (SELECT iif(first + count > @sequence, first, NULL) FROM mquidlog
+          WHERE sender = @sender AND first <= @sequence ORDER BY first DESC LIMIT 1), @sequence)
        ORDER BY first LIMIT 1`,
     )
   }
@@ -57,11 +66,21 @@ export class UidIndex {
     return senders.every(({ indexed, watermark }) => indexed === watermark)
   }
 
-  /** Goes on to fill from the log, as far as the open transaction may go. */
+  /** A turn begins, in which others may ask for something. */
+  onTurn(): void {
+    this.#left = uidsPerTurn
+  }
+
+  /** Nobody does in this turn. */
+  onRest(): void {
+    this.#left = Infinity
+  }
+
+  /** Goes on to fill from the log, as far as the turn and the open transaction may go. */
   fill(senders: readonly Sender[]): void {
     for (const sender of senders) {
-      while (sender.indexed < sender.watermark && !this.#connection.isSpent) {
-        const piece = this.#next.get(sender.id, sender.indexed)
+      while (sender.indexed < sender.watermark && this.#left > 0 && !this.#connection.isSpent) {
+        const piece = this.#next.get({ sender: sender.id, sequence: sender.indexed + 1 })
         if (piece === undefined) sender.indexed = sender.watermark
         else this.#fillWith(sender, piece)
       }
@@ -84,11 +103,15 @@ export class UidIndex {
 
   #fillWith(sender: Sender, [first, count, uids]: LogPiece): void {
     const scope = this.#scopeOf(sender)
-    for (let start = 0; start < uids.length; start += uidBytes) {
-      const uid = uids.subarray(start, start + uidBytes)
+    // Of a long piece some is there already, or comes in later turns.
+    const from = Math.max(0, sender.indexed + 1 - first)
+    const to = Math.min(count, from + this.#left)
+    for (let at = from; at < Math.min(to, uids.length / uidBytes); at++) {
+      const uid = uids.subarray(at * uidBytes, (at + 1) * uidBytes)
       if (!uid.equals(noUid)) this.#insert.run(scope, uid)
     }
-    sender.indexed = first + count - 1
-    this.#connection.spend(count, 0)
+    sender.indexed = first + to - 1
+    this.#left -= to - from
+    this.#connection.spend(to - from, 0)
   }
 }
