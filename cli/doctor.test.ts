@@ -189,7 +189,7 @@ test('a clock that is behind, parked and dead rows, events', async () => {
     ),
   )
   match(saidOf(findings, 'clock'), /warn .*a row is of .*Set the clock/)
-  match(saidOf(findings, 'outbox'), /Set aside: 1 row; .*TINYMQ_REFUSED: too large.*retry --all/)
+  match(saidOf(findings, 'outbox'), /Parked: 1 row; .*TINYMQ_REFUSED: too large.*retry --all/)
   match(saidOf(findings, 'inbox'), /Could not be processed: 2\. .*dead list/)
   match(saidOf(findings, 'events'), /PEER_ROLLED_BACK 2 times.*SELECT \* FROM mqevent/)
   deepEqual(
@@ -198,6 +198,29 @@ test('a clock that is behind, parked and dead rows, events', async () => {
   )
   // No daemon runs: that alone is bad.
   equal(code, 1)
+})
+
+test('a handler that has not returned for an hour is found, one that works is not', async () => {
+  const now = Date.now()
+  const hour = 3_600_000
+  const of = (id: number, owner: string, until: number, since: number): string =>
+    `INSERT INTO mqin (id, data) VALUES (${id}, 'x');
+     INSERT INTO mqlease (id, owner, until, since) VALUES (${id}, ${owner}, ${until}, ${since});`
+  const fine = [
+    of(1, "'works'", now + 30_000, now - 60_000),
+    of(2, "'gone'", now - 30_000, now - 2 * hour),
+    of(3, 'NULL', now + hour, now - 2 * hour),
+  ].join('')
+  const { findings } = await visit(databaseWith(fine))
+  equal(
+    findings.some(({ about }) => about === 'inbox'),
+    false,
+  )
+  const bad = await visit(databaseWith(fine + of(4, "'hangs'", now + 30_000, now - 2 * hour)))
+  match(
+    saidOf(bad.findings, 'inbox'),
+    /warn .*an hour: 1 message; .*consumer hangs since 2.*mqstuck/,
+  )
 })
 
 test('wrong options are reported, and help is help', async () => {

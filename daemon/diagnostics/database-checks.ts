@@ -33,6 +33,8 @@ const walBytesMax = 256 * 1024 ** 2
 /** A row of the future, by more than clocks of two machines differ. */
 const futureMs = 60_000
 const eventDays = 7
+/** As in mqstuck. */
+const hungMs = 3_600_000
 const destinationsMax = 100
 /** To count more rows for each of a hundred hosts would take too long. */
 export const countedMax = 10_000
@@ -74,7 +76,7 @@ function reportOf(
     ...log(path),
     durability(db),
     ...clock(db, nowMs),
-    ...apart(db),
+    ...apart(db, nowMs),
     ...events(db, nowMs),
   ]
   return { findings, destinations: destinations(db) }
@@ -146,7 +148,7 @@ function clock(db: Database.Database, nowMs: number): Finding[] {
   return [okFinding('clock', `It is ${now}, after everything in the tables.`)]
 }
 
-function apart(db: Database.Database): Finding[] {
+function apart(db: Database.Database, nowMs: number): Finding[] {
   const counts = db
     .prepare<[], { parked: number; code: string | null; dead: number }>(
       `SELECT (SELECT count(*) FROM (SELECT 1 FROM mqparked LIMIT ${countedMax + 1})) AS parked,
@@ -156,7 +158,7 @@ function apart(db: Database.Database): Finding[] {
     .get()
   const findings: Finding[] = []
   if (counts !== undefined && counts.parked > 0) {
-    const sentence = `Set aside: ${rowsText(counts.parked)}; the first because ${counts.code}.`
+    const sentence = `Parked: ${rowsText(counts.parked)}; the first because ${counts.code}.`
     const fix = 'Fix the cause, then tinymq retry --all; tinymq status names each.'
     findings.push(warnFinding('outbox', sentence, fix))
   }
@@ -164,7 +166,25 @@ function apart(db: Database.Database): Finding[] {
     const fix = 'See tinymq dead list, then tinymq dead redrive or DELETE FROM mqdead.'
     findings.push(warnFinding('inbox', `Could not be processed: ${countText(counts.dead)}.`, fix))
   }
-  return findings
+  return [...findings, ...hung(db, nowMs)]
+}
+
+/** Messages whose lease is renewed again and again. */
+function hung(db: Database.Database, nowMs: number): Finding[] {
+  const row = db
+    .prepare<[number, number], { count: number; owner: string; since: number }>(
+      `SELECT count(*) AS count, owner, min(since) AS since FROM mqlease
+        WHERE owner IS NOT NULL AND until > ? AND since < ?`,
+    )
+    .get(nowMs, nowMs - hungMs)
+  if (row === undefined || row.count === 0) return []
+  const what = `${countText(row.count)} message${row.count === 1 ? '' : 's'}`
+  const first = `the first by consumer ${row.owner} since ${timeText(row.since)}`
+  const sentence = `In hand for more than an hour: ${what}; ${first}.`
+  const fix =
+    'If a handler hangs, end its process: another consumer then takes the message. ' +
+    "SELECT * FROM mqstuck WHERE why = 'held'; shows each."
+  return [warnFinding('inbox', sentence, fix)]
 }
 
 const countText = (count: number): string =>
