@@ -251,7 +251,7 @@ export class Store {
 
   #workThrough(memory: Memory, turn: Turn, done: StoreTask[]): void {
     const { inbox, outbox, unread } = memory
-    inbox.onTurn()
+    inbox.onTurn(turn)
     if (inbox.hasWork) inbox.goOn(turn)
     for (const lane of unread) {
       if (this.#connection.isSpent) return

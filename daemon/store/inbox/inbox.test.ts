@@ -11,6 +11,7 @@ import {
   messageOf,
   databaseId,
   skipOf,
+  stream,
   Talker,
 } from '../../../test/simulator/store/talker.ts'
 import { World } from '../../../test/simulator/store/world.ts'
@@ -459,6 +460,39 @@ test('beyond a million uids and 90 days the log forgets, and says how new they w
   const other = new Talker(receiver).open({ stream: Buffer.alloc(16, 3) })
   ok(other?.type === 'accepted')
   equal(other.logStart, 22)
+})
+
+test('the log is pruned while the store has no rest, too', (t) => {
+  const receiver = receiverOf(t)
+  const first = new Talker(receiver)
+  first.open()
+  first.say(skipOf(1))
+  const insertLog = receiver.user.prepare(
+    `INSERT INTO mquidlog (sender, first, count, at, newest, uids) VALUES (1, ?, ?, ?, ?, x'')`,
+  )
+  insertLog.run(1, 2_000, receiver.nowMs, 11)
+  insertLog.run(2_001, 10_198_000, receiver.nowMs, 22)
+  receiver.user.exec('UPDATE mqsender SET watermark = 10200000 WHERE id = 1')
+  receiver.crash()
+  const { store, nowMs } = receiver
+  const rows = bytesOf(...Array.from({ length: 2_500 }, (_, n) => messageOf(n)))
+  const talker = new Talker(receiver)
+  const { session } = talker
+  const accept = { type: 'accept', session, key: '', databaseId, stream, confirmed: 0 } as const
+  const receive = { type: 'receive', session, spillBytes: 1e6, bytes: rows } as const
+  const from = { mustBeKnown: false, host: 'sender', port: 9000 } as const
+  const pieces = (): number =>
+    receiver.all('SELECT first FROM mquidlog WHERE first < 10200000').length
+  store.run(
+    [
+      { ...accept, ...from },
+      { ...receive, offset: 0 },
+    ],
+    nowMs,
+  )
+  equal(pieces(), 2, 'the transaction was used up')
+  store.run([{ ...receive, offset: rows.length }], nowMs)
+  equal(pieces(), 1)
 })
 
 test('a message arrives from one store in the other', (t) => {

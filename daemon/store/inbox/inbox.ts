@@ -148,17 +148,20 @@ export class Inbox {
 
   /** Forgets what is too old. All that was asked for is done: nobody waits for this. */
   careForLogs(turn: Turn): void {
-    this.#care.goOn(turn.nowMs, (oldest, kin) => {
-      // The others must be informed, and they are when they open again.
-      for (const session of Array.from(this.#sessions.values())) {
-        if (session.sender === oldest || !kin.includes(session.sender)) continue
-        this.#turnAway(session, closeCode.done, 0, 'the log was pruned', turn)
-      }
-    })
+    this.#care.goOn(turn.nowMs, (oldest, kin) => this.#onForgotten(oldest, kin, turn))
   }
 
-  onTurn(): void {
+  #onForgotten(oldest: Sender, kin: readonly Sender[], turn: Turn): void {
+    // The others must be informed, and they are when they open again.
+    for (const session of Array.from(this.#sessions.values())) {
+      if (session.sender === oldest || !kin.includes(session.sender)) continue
+      this.#turnAway(session, closeCode.done, 0, 'the log was pruned', turn)
+    }
+  }
+
+  onTurn(turn: Turn): void {
     this.#parts.uidIndex.onTurn()
+    this.#care.goOnBriefly(turn.nowMs, (oldest, kin) => this.#onForgotten(oldest, kin, turn))
   }
 
   /** Nobody asks for anything: all of the transaction may be used for what waits here. */

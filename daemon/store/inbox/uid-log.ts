@@ -62,6 +62,11 @@ export class UidLog {
     return this.#excess(family, nowMs, uidsKept + uidsSpare) !== undefined
   }
 
+  /** Whether the next that `prune` forgets are in no index: to forget them takes no time. */
+  isCheapToPrune(family: readonly Sender[], nowMs: number): boolean {
+    return this.#excess(family, nowMs, uidsKept)?.indexed === 0
+  }
+
   /**
    * Forgets the oldest uids of these, inside the open transaction, one row of the log.
    * @returns whose uids they were; undefined when there are no more to forget.
@@ -133,6 +138,15 @@ export class LogCare {
     if (this.#storesLeft > 0) return
     this.#storesLeft = storesPerPruning
     this.onOpened(sender, nowMs)
+  }
+
+  /** What takes no time: a log must not grow beyond its bound while the store has no rest. */
+  goOnBriefly(nowMs: number, onForgotten: OnForgotten): void {
+    for (const sender of this.#long) {
+      if (!this.#connection.isSpent && this.#log.isCheapToPrune(this.#kinOf(sender), nowMs)) {
+        this.#prune(sender, nowMs, onForgotten)
+      }
+    }
   }
 
   goOn(nowMs: number, onForgotten: OnForgotten): void {
